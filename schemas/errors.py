@@ -1,11 +1,11 @@
 """The errors of weightlake, split by who must act.
 
-    WeightlakeError
-    ├── UsageError      the caller: a value, a name or a query to mend (exit code 2)
-    ├── DataError       the data: a file or table that is damaged or not what it claims (exit code 1)
-    └── OutsideError    the world outside: a hub, a disk, another process (exit code 1)
-        ├── HubError    a hub is down, refuses, or answers nonsense
-        └── LakeBusy    another process holds the lake
+WeightlakeError
+├── UsageError      the caller: a value, a name or a query to mend (exit code 2)
+├── DataError       the data: a file or table that is damaged or not what it claims (exit code 1)
+└── OutsideError    the world outside: a hub, a disk, another process (exit code 1)
+    ├── HubError    a hub is down, refuses, or answers nonsense
+    └── LakeBusy    another process holds the lake
 """
 
 

@@ -1,0 +1,144 @@
+"""The lake: a folder with one DuckDB file for everything asked in SQL, and folders for weights and raw answers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import polars as pl
+
+from schemas import migrate
+from schemas.connection import connection, explained, rows
+from schemas.errors import OutsideError, UsageError
+from schemas.transaction import Transaction
+from schemas.weights import WeightStore
+
+DATABASE = "lake.duckdb"
+WAIT_SECONDS = 30.0
+
+
+def open_lake(path: str | Path, read_only: bool = False, wait: float = WAIT_SECONDS) -> "Lake":
+    """Open the lake in folder `path`; create it if the folder is new or empty, upgrade it if it is older.
+
+    Nothing stays open between calls, so several processes can use one lake; each waits up to `wait` seconds for the
+    others. The lake is a context manager for the sake of its readers' eyes: leaving the block closes nothing.
+
+    Raises:
+        UsageError: `path` is a file, a folder with other things in it, absent although `read_only`, or a lake
+            of a newer version.
+        DataError: its lake.duckdb is no database, or another program's.
+        LakeBusy: another process held it for longer than `wait` seconds.
+        OutsideError: the folder cannot be written.
+    """
+    folder = Path(path)
+    _check_place(folder, read_only)
+    lake = Lake(folder, read_only, wait)
+    lake.upgrade()
+    return lake
+
+
+def _check_place(folder: Path, read_only: bool) -> None:
+    if folder.is_file():
+        raise UsageError(f"{folder} is a file; a lake is a folder")
+    if (folder / DATABASE).exists():
+        return
+    if read_only or (folder.is_dir() and any(folder.iterdir())):
+        state = "has other things in it" if folder.is_dir() and any(folder.iterdir()) else "does not exist"
+        raise UsageError(f"{folder} is no lake: it {state} and holds no {DATABASE}; name a lake or a new folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutsideError(f"cannot make the folder {folder}: {error.strerror}") from error
+
+
+class Lake:
+    """An opened lake. `path` is its folder, `weights` its weight store, `raw` the folder of hubs' raw answers."""
+
+    def __init__(self, path: Path, read_only: bool, wait: float) -> None:
+        self.path = path
+        self.read_only = read_only
+        self.wait = wait
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def __repr__(self) -> str:
+        return f"Lake({str(self.path)!r})"
+
+    @property
+    def database(self) -> Path:
+        """The DuckDB file."""
+        return self.path / DATABASE
+
+    @property
+    def raw(self) -> Path:
+        """Folder of the hubs' answers as they came."""
+        return self.path / "raw"
+
+    @cached_property
+    def weights(self) -> WeightStore:
+        """The stacked safetensors shards of this lake."""
+        return WeightStore(self.path / "weights")
+
+    def sql(self, query: str, /, **parameters: object) -> pl.DataFrame:
+        """Run a query that only reads and return its rows as a polars DataFrame.
+
+        `$name` in the query stands for the parameter `name`, e.g. ``lake.sql("... WHERE width = $width", width=8)``.
+
+        Raises:
+            UsageError: DuckDB refuses the query, or it would change the lake (that is what `write` is for).
+            LakeBusy: another process held the lake for longer than its waiting time.
+        """
+        with connection(self.database, read_only=True, wait=self.wait) as opened:
+            try:
+                return rows(opened, query, parameters)
+            except duckdb.InvalidInputException as error:
+                if "read-only" in str(error):
+                    raise UsageError("lake.sql only reads; change a lake inside `with lake.write()`") from error
+                raise explained(error, self.database) from error
+            except duckdb.Error as error:
+                raise explained(error, self.database) from error
+
+    @contextmanager
+    def write(self, wait: float | None = None) -> Iterator[Transaction]:
+        """One transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            LakeBusy: another process held the lake for longer than `wait` seconds (default: the lake's).
+            UsageError: the lake was opened read-only, or DuckDB refuses a statement.
+            OutsideError: the disk is full or cannot be written.
+        """
+        if self.read_only:
+            raise UsageError(f"{self.path} was opened with read_only=True; open it without to write")
+        with connection(self.database, read_only=False, wait=self.wait if wait is None else wait) as opened:
+            try:
+                opened.begin()
+                yield Transaction(opened)
+                opened.commit()
+            except duckdb.Error as error:
+                raise explained(error, self.database) from error
+
+    def upgrade(self) -> None:
+        """Bring the tables up to this version; a lake that is up to date is only looked at."""
+        newest = max(migrate.migrations())
+        if self.database.exists():
+            with connection(self.database, read_only=True, wait=self.wait) as opened:
+                found = migrate.version(opened)
+            migrate.check_not_newer(found)
+            if found == newest:
+                return
+            if self.read_only:
+                raise UsageError(f"{self.path} has schema {found} of {newest}: open it once without read_only=True")
+        with connection(self.database, read_only=False, wait=self.wait) as opened:
+            try:
+                migrate.migrate(opened)
+            except duckdb.Error as error:
+                raise explained(error, self.database) from error

@@ -1,0 +1,158 @@
+"""The weight store: weights of many models stacked along a leading axis in safetensors shards.
+
+Needs torch and safetensors only, so that worker processes and bare GPU machines can write and read shards.
+No pickle is ever opened.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from schemas.errors import DataError, OutsideError, UsageError
+
+
+class WeightStore:
+    """Shards below one folder, each a safetensors file in which every tensor is `[N, ...]`: N models, one row each."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+
+    def path(self, shard: str) -> Path:
+        """Where a shard lies; refuses names that would leave the folder."""
+        name = PurePosixPath(shard)
+        if name.is_absolute() or ".." in name.parts or name.suffix != ".safetensors":
+            raise UsageError(f"{shard!r} is no shard name: expected a relative path that ends in .safetensors")
+        return self.folder / name
+
+    def write(self, shard: str, tensors: Mapping[str, Tensor]) -> str:
+        """Write the stacked tensors as one shard, whole or not at all, and return its SHA-256 in hexadecimal.
+
+        Raises:
+            UsageError: the leading axes differ, or there is nothing to write.
+            OutsideError: the disk is full or cannot be written.
+        """
+        members = {name: tensor.shape[0] if tensor.ndim else None for name, tensor in tensors.items()}
+        if len(set(members.values())) != 1 or None in members.values():
+            raise UsageError(f"the tensors of {shard} must share one leading axis, got {members}")
+        path = self.path(shard)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return write_safetensors(path, tensors)
+        except OSError as error:
+            raise OutsideError(f"cannot write {path}: {error.strerror or error}") from error
+
+    def read(self, shard: str, names: Sequence[str] | None = None, sha256: str | None = None) -> dict[str, Tensor]:
+        """All members: each tensor `[N, ...]`, or only those in `names`; checked against `sha256` if it is given."""
+        if sha256 is not None:
+            self.verify(shard, sha256)
+        return read_safetensors(self.path(shard), names)
+
+    def read_members(self, shard: str, rows: Sequence[int], names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """The members in `rows`, in that order: each tensor `[len(rows), ...]`. Reads only their bytes."""
+        runs = _runs(rows)
+        with _opened(self.path(shard)) as file:
+            read = {}
+            for name in _names(file, names, self.path(shard)):
+                stacked = file.get_slice(name)
+                _check_rows(rows, stacked.get_shape()[0], self.path(shard))
+                parts = [stacked[begin:end] for begin, end in runs]
+                read[name] = parts[0] if len(parts) == 1 else _concatenate(parts)
+            return read
+
+    def read_member(self, shard: str, row: int, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """One member, without the leading axis."""
+        return {name: tensor[0] for name, tensor in self.read_members(shard, [row], names).items()}
+
+    def verify(self, shard: str, sha256: str) -> None:
+        """Raise DataError unless the shard's content has this SHA-256 (hexadecimal)."""
+        found = _sha256(self.path(shard))
+        if found != sha256:
+            raise DataError(f"{self.path(shard)} is damaged: its SHA-256 is {found}, expected {sha256}")
+
+
+def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
+    """Write a safetensors file beside its place, rename it into it, and return its SHA-256 in hexadecimal."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        try:
+            save_file(plain, beside, metadata=metadata or {"format": "pt"})
+        except SafetensorError as error:
+            raise OutsideError(f"cannot write {path}: {error}") from error
+        digest = _sha256(beside)
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+        return digest
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def read_safetensors(path: Path, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file, or those in `names`.
+
+    Raises:
+        DataError: the file is missing, truncated or damaged.
+        UsageError: it has no tensor of that name.
+    """
+    with _opened(path) as file:
+        return {name: file.get_tensor(name) for name in _names(file, names, path)}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing") from error
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is damaged or no safetensors file: {error}") from error
+
+
+def _names(file: Any, names: Sequence[str] | None, path: Path) -> list[str]:
+    present = set(file.keys())
+    if names is None:
+        return sorted(present)
+    if missing := [name for name in names if name not in present]:
+        raise UsageError(f"{path} has no tensor {missing[0]!r}; it has {', '.join(sorted(present)[:10])}")
+    return list(names)
+
+
+def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Consecutive row numbers as half-open ranges: [3, 4, 5, 9] -> [(3, 6), (9, 10)]."""
+    if not rows:
+        raise UsageError("no rows to read")
+    cuts = [0, *(i for i, (a, b) in enumerate(pairwise(rows), start=1) if b != a + 1), len(rows)]
+    return [(rows[begin], rows[end - 1] + 1) for begin, end in pairwise(cuts)]
+
+
+def _check_rows(rows: Sequence[int], members: int, path: Path) -> None:
+    for row in rows:
+        if not 0 <= row < members:
+            raise UsageError(f"{path} has rows 0 to {members - 1}, not {row}")
+
+
+def _concatenate(parts: list[Tensor]) -> Tensor:
+    """torch.cat over raw bytes, since it does not know the eight-bit floating-point types."""
+    dtype = parts[0].dtype
+    if dtype.itemsize == 1:
+        return torch.cat([part.view(torch.uint8) for part in parts]).view(dtype)
+    return torch.cat(parts)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise DataError(f"{path} is missing") from error
