@@ -64,7 +64,9 @@ class WeightStore:
             for name in _names(file, names, self.path(shard)):
                 stacked = file.get_slice(name)
                 _check_rows(rows, stacked.get_shape()[0], self.path(shard))
-                parts = [stacked[begin:end] for begin, end in runs]
+                # safetensors cannot slice packed four-bit floats; a whole tensor is mapped, not copied
+                source = file.get_tensor(name) if stacked.get_dtype() == "F4" else stacked
+                parts = [source[begin:end] for begin, end in runs]
                 read[name] = parts[0] if len(parts) == 1 else _concatenate(parts)
             return read
 
