@@ -1,0 +1,37 @@
+"""Runs the test hub as a process of its own: prints its URL and serves until it is killed.
+
+python -m tests.hub --records FILE --repositories FOLDER
+"""
+
+import argparse
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.hub.server import TestHub
+
+
+def read_records(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a file with one JSON object a line, gzipped if it is named so."""
+    text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    yield from (json.loads(line) for line in text.splitlines() if line.strip())
+
+
+def main() -> None:
+    """Serve until killed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.hub", description=__doc__)
+    parser.add_argument("--records", type=Path, action="append", help="JSON lines, may be given several times")
+    parser.add_argument("--repositories", type=Path, help="folder with owner/name/files")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
+    options = parser.parse_args()
+    records = None if options.records is None else [r for path in options.records for r in read_records(path)]
+    with TestHub(records, options.repositories, port=options.port) as hub:
+        print(hub.url, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

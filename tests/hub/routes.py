@@ -1,0 +1,190 @@
+"""What the test hub answers to a well-behaved request: listing, model, tree, files and their redirects."""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from tests.hub.catalogue import BadQuery, Catalogue, Record, cursor, page_size, position, shown, truth
+from tests.hub.messages import Reply, Request, as_json, refusal
+from tests.hub.repositories import Repositories, StoredFile
+
+PUBLIC_FILES = {"README.md", ".gitattributes"}  # of a gated repository, anybody may read these
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything that a hub knows, and where it stands."""
+
+    catalogue: Catalogue
+    repositories: Repositories
+    url: str
+    blob_url: str  # where large files lie
+    token: str | None  # whoever brings it is logged in and may read private models
+    granted: frozenset[str]  # gated models that the token may read
+
+    def answer(self, request: Request) -> Reply:
+        """The answer to a request."""
+        try:
+            return self._route(request)
+        except BadQuery as error:
+            return refusal(400, "BadRequest", str(error))
+
+    def _route(self, request: Request) -> Reply:
+        segments = request.segments
+        if segments == ("api", "models"):
+            return self._listing(request)
+        if segments[:2] == ("api", "models"):
+            return self._api(request, segments[2:])
+        if segments[:1] == ("blobs",):
+            return self._blob(request, segments[1:])
+        at = marker(segments, "resolve")
+        if at is not None:
+            return self._resolve(request, "/".join(segments[:at]), segments[at + 1], segments[at + 2 :])
+        return refusal(404, "NotFound", "Sorry, we can't find the page you are looking for.")
+
+    def _listing(self, request: Request) -> Reply:
+        page, following = self.catalogue.page(request)
+        return as_json(page).having(**self._link(request, following))
+
+    def _link(self, request: Request, following: str | None) -> dict[str, str]:
+        if following is None:
+            return {}
+        query = urlencode({**request.query, "cursor": [following]}, doseq=True)
+        return {"Link": f'<{self.url}{quote(request.path)}?{query}>; rel="next"'}
+
+    def _api(self, request: Request, segments: Sequence[str]) -> Reply:
+        at = marker(segments, "revision", "tree")
+        name = "/".join(segments[:at])
+        revision = "main" if at is None else segments[at + 1]
+        if (refused := self._refused(request, name, revision)) is not None:
+            return refused
+        if at is not None and segments[at] == "tree":
+            return self._tree(request, name, "/".join(segments[at + 2 :]))
+        return as_json(self._model(request, name))
+
+    def _model(self, request: Request, name: str) -> dict[str, Any]:
+        details = truth(request.value("blobs"))
+        siblings = [file.sibling(details) for file in self.repositories.files(name)]
+        record = {"id": name, "modelId": name, **self._record(name), "sha": self._commit(name)}
+        if siblings:
+            record["siblings"] = siblings
+        return shown(record, request) if request.values("expand") else record
+
+    def _tree(self, request: Request, name: str, folder: str) -> Reply:
+        rows = tree(self.repositories.files(name), folder, truth(request.value("recursive")))
+        if not rows and folder:
+            return refusal(404, "EntryNotFound", f"{folder} does not exist on this revision.")
+        first, size = position(request.value("cursor")), page_size(request.value("limit"))
+        following = cursor(first + size) if first + size < len(rows) else None
+        return as_json(rows[first : first + size]).having(**self._link(request, following))
+
+    def _resolve(self, request: Request, name: str, revision: str, path: Sequence[str]) -> Reply:
+        if (refused := self._refused(request, name, revision)) is not None:
+            return refused
+        if (refused := self._gate(request, name, "/".join(path))) is not None:
+            return refused
+        commit = self._commit(name)
+        file = self.repositories.file(name, "/".join(path))
+        if file is None:
+            return refusal(404, "EntryNotFound", "Entry not found").having(X_Repo_Commit=commit)
+        if file.is_large:
+            return self._elsewhere(name, file).having(X_Repo_Commit=commit)
+        return content(request, file).having(X_Repo_Commit=commit, ETag=f'"{file.blob_id}"')
+
+    def _elsewhere(self, name: str, file: StoredFile) -> Reply:
+        target = f"{self.blob_url}/blobs/{quote(name)}/{quote(file.path)}?Signature={signature(name, file.path)}"
+        return Reply(302, {"Location": target, "Content-Type": "text/plain"}, b"Found. Redirecting").having(
+            X_Linked_Size=str(file.size), X_Linked_ETag=f'"{file.sha256}"', Accept_Ranges="bytes"
+        )
+
+    def _blob(self, request: Request, segments: Sequence[str]) -> Reply:
+        for at in (1, 2):
+            name, path = "/".join(segments[:at]), "/".join(segments[at:])
+            if request.value("Signature") == signature(name, path):
+                file = self.repositories.file(name, path)
+                return Reply(404) if file is None else content(request, file).having(ETag=f'"{file.sha256}"')
+        return Reply(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>")
+
+    def _refused(self, request: Request, name: str, revision: str) -> Reply | None:
+        """Why a model is not shown: it is unknown, private, or has no such revision."""
+        record = self._record(name)
+        if record.get("private") and not self._logged_in(request):
+            return refusal(401, "RepoNotFound", "Invalid username or password.")
+        if not record and not self.repositories.has(name):
+            return refusal(404, "RepoNotFound", "Repository not found")
+        if revision not in ("main", "refs/heads/main", self._commit(name)):
+            return refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return None
+
+    def _gate(self, request: Request, name: str, path: str) -> Reply | None:
+        if not self._record(name).get("gated") or path in PUBLIC_FILES:
+            return None
+        if not self._logged_in(request):
+            message = f"Access to model {name} is restricted. You must have access to it and be authenticated."
+            return refusal(401, "GatedRepo", message)
+        if name not in self.granted:
+            message = f"Access to model {name} is restricted and you are not in the authorized list."
+            return refusal(403, "GatedRepo", message)
+        return None
+
+    def _logged_in(self, request: Request) -> bool:
+        return self.token is not None and request.authorization == f"Bearer {self.token}"
+
+    def _record(self, name: str) -> Record:
+        return self.catalogue.find(name) or {}
+
+    def _commit(self, name: str) -> str:
+        return str(self._record(name).get("sha") or self.repositories.commit(name))
+
+
+def marker(segments: Sequence[str], *words: str) -> int | None:
+    """Where a word stands that ends a model's name (one segment or two) and is followed by a revision."""
+    for at in (1, 2):
+        if len(segments) > at + 1 and segments[at] in words:
+            return at
+    return None
+
+
+def signature(name: str, path: str) -> str:
+    """What lets a client without a token read a large file."""
+    return hashlib.sha256(f"signed {name}/{path}".encode()).hexdigest()[:16]
+
+
+def tree(files: Sequence[StoredFile], folder: str, recursive: bool) -> list[dict[str, Any]]:
+    """The rows of a tree listing: folders once each, files with size and hashes."""
+    prefix = f"{folder}/" if folder else ""
+    rows: dict[str, dict[str, Any]] = {}
+    for file in files:
+        if not file.path.startswith(prefix):
+            continue
+        parts = file.path[len(prefix) :].split("/")
+        for depth in range(1, len(parts) if recursive else min(len(parts), 2)):
+            path = prefix + "/".join(parts[:depth])
+            oid = hashlib.sha1(path.encode()).hexdigest()
+            rows.setdefault(path, {"type": "directory", "oid": oid, "size": 0, "path": path})
+        if recursive or len(parts) == 1:
+            rows[file.path] = file.entry()
+    return list(rows.values())
+
+
+def content(request: Request, file: StoredFile) -> Reply:
+    """A file, or the one range of it that the request asks for."""
+    headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+    asked = re.fullmatch(r"bytes=(\d*)-(\d*)", request.headers.get("range", ""))
+    if asked is None or not any(asked.groups()):
+        return Reply(200, headers, file.read(0, file.size))
+    begin, end = asked_range(asked[1], asked[2], file.size)
+    if begin >= end:
+        return Reply(416, {"Content-Range": f"bytes */{file.size}"})
+    headers["Content-Range"] = f"bytes {begin}-{end - 1}/{file.size}"
+    return Reply(206, headers, file.read(begin, end))
+
+
+def asked_range(first: str, last: str, size: int) -> tuple[int, int]:
+    """The half-open range that `first-last` means in a file of a size."""
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size
