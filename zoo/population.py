@@ -1,0 +1,124 @@
+"""A population is one value with a leading axis: weights of N models stacked under each tensor's name."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.nn.functional import cross_entropy
+
+Weights = dict[str, Tensor]
+
+SAMPLES_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples `x` `[n, channels, height, width]` (floating point) with their classes `y` `[n]` (int64)."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Samples":
+        """Move to a device; `dtype` is that of `x`."""
+        return Samples(self.x.to(device, dtype), self.y.to(device))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How the members of a population do on the same samples."""
+
+    loss_sum: Tensor
+    """Summed cross-entropy `[N]`, float64, nats."""
+    correct: Tensor
+    """Correctly classified samples `[N]`, int64."""
+    samples: int
+
+    @property
+    def loss(self) -> Tensor:
+        """Mean cross-entropy `[N]`, float64, nats."""
+        return self.loss_sum / self.samples
+
+    @property
+    def accuracy(self) -> Tensor:
+        """Share of correctly classified samples `[N]`, float64."""
+        return self.correct.double() / self.samples
+
+
+def stack(members: Sequence[Mapping[str, Tensor]]) -> Weights:
+    """Stack models of the same names and shapes into a population."""
+    return {name: torch.stack([member[name] for member in members]) for name in members[0]}
+
+
+def size(population: Mapping[str, Tensor]) -> int:
+    """Count the members of a population."""
+    return len(next(iter(population.values())))
+
+
+def member(population: Mapping[str, Tensor], index: int) -> Weights:
+    """Take one model out of a population, without the leading axis (views, not copies)."""
+    return {name: tensor[index] for name, tensor in population.items()}
+
+
+def flatten(population: Mapping[str, Tensor]) -> Tensor:
+    """Write a population as a matrix `[N, parameters]`, a row a member, names in their order."""
+    return torch.cat([tensor.flatten(1) for tensor in population.values()], dim=1)
+
+
+def unflatten(matrix: Tensor, shapes: Mapping[str, torch.Size]) -> Weights:
+    """Turn `flatten`'s matrix back into a population; `shapes` are those of one member (views)."""
+    columns = torch.split(matrix, [shape.numel() for shape in shapes.values()], dim=1)
+    named = zip(shapes.items(), columns, strict=True)
+    return {name: column.reshape(len(matrix), *shape) for (name, shape), column in named}
+
+
+def forward(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Run every member on the same samples `[n, ...]`; gives logits `[N, n, classes]`.
+
+    `module` only says how to compute; it may be a `zoo.architectures.skeleton`.
+    """
+    return _vectorised(module, population, x, None)
+
+
+def forward_each(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Run each member on samples of its own `[N, n, ...]`; gives logits `[N, n, classes]`."""
+    return _vectorised(module, population, x, 0)
+
+
+def losses(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy `[N, n]` in nats of logits `[N, n, classes]` against classes `[N, n]` or `[n]`."""
+    y = y.expand(logits.shape[:2])
+    return cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
+
+
+@torch.no_grad()
+def evaluate(module: nn.Module, population: Mapping[str, Tensor], samples: Samples, chunk: int | None = None) -> Scores:
+    """Score every member on the same samples.
+
+    Args:
+        module: How to compute, as in `forward`.
+        population: Weights, on the device of the samples.
+        samples: What to score on.
+        chunk: Samples that go through at once; without it so many that memory stays modest.
+    """
+    chunk = chunk or max(1, SAMPLES_AT_ONCE // size(population))
+    loss_sum = torch.zeros(size(population), dtype=torch.float64, device=samples.x.device)
+    correct = torch.zeros(size(population), dtype=torch.int64, device=samples.x.device)
+    for x, y in zip(torch.split(samples.x, chunk), torch.split(samples.y, chunk), strict=True):
+        logits = forward(module, population, x)
+        loss_sum += losses(logits, y).sum(dim=1, dtype=torch.float64)
+        correct += (logits.argmax(dim=2) == y).sum(dim=1)
+    return Scores(loss_sum, correct, len(samples))
+
+
+def _vectorised(module: nn.Module, population: Mapping[str, Tensor], x: Tensor, axis_of_x: int | None) -> Tensor:
+    def one(weights: Mapping[str, Tensor], batch: Tensor) -> Tensor:
+        logits: Tensor = functional_call(module, dict(weights), (batch,))
+        return logits
+
+    logits: Tensor = vmap(one, in_dims=(0, axis_of_x))(population, x)
+    return logits
