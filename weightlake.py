@@ -1,0 +1,284 @@
+"""The command line: each command parses, calls one library function and prints what it returns."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from schemas import UsageError, WeightlakeError, open_lake
+
+app = typer.Typer(
+    name="weightlake",
+    help="Mine model hubs, train populations, and run learners on whatever models a SQL query returns.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+zoo_app = typer.Typer(help="Train populations of networks from recipes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(zoo_app, name="zoo")
+
+LakeFolder = Annotated[Path, typer.Option("--lake", envvar="WEIGHTLAKE_LAKE", help="Folder of the lake.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id (and epoch), in quotes.")]
+
+DEFAULT_LAKE = Path("lake")
+ROWS_SHOWN = 50
+
+
+class SoupMethod(StrEnum):
+    """How a soup's ingredients are chosen."""
+
+    GREEDY = "greedy"
+    UNIFORM = "uniform"
+
+
+@app.command()
+def mine(
+    hub: Annotated[str, typer.Argument(help="huggingface, or local for folders on this machine.")],
+    folder: Annotated[
+        Path | None, typer.Argument(help="For local: model repositories, one of them, or the Hugging Face cache.")
+    ] = None,
+    lake: LakeFolder = DEFAULT_LAKE,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many models.")] = None,
+    search: Annotated[str | None, typer.Option(help="Only models whose name contains this.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only models of this user or organisation.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only models of this task, e.g. text-classification.")] = None,
+    library: Annotated[str | None, typer.Option(help="Only models of this library, e.g. transformers.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Order, e.g. downloads, likes, createdAt, lastModified.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="URL of another hub of the same kind.")] = None,
+    cards: Annotated[bool, typer.Option("--cards", help="Fetch model cards too.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Read safetensors headers too, no weights.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pull models from a hub, or from a folder, into the lake."""
+    import miners
+
+    options = {
+        "folder": folder,
+        "limit": limit,
+        "search": search,
+        "author": author,
+        "task": task,
+        "library": library,
+        "sort": sort,
+        "endpoint": endpoint,
+        "cards": cards or None,
+        "tensors": tensors or None,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+        crawl = miners.mine(opened, hub, progress=progress, **given)
+    show(pl.DataFrame([crawl.as_row()]), as_json)
+
+
+@zoo_app.command("build")
+def zoo_build(
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a TOML file.")],
+    lake: LakeFolder = DEFAULT_LAKE,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core without it.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a recipe's population; what is already trained is not trained again."""
+    import zoo
+
+    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+        population_id = zoo.build(opened, recipe, device=device, workers=workers, progress=progress)
+        show(zoo.populations(opened, population_id), as_json)
+
+
+@zoo_app.command("list")
+def zoo_list(lake: LakeFolder = DEFAULT_LAKE, as_json: AsJson = False) -> None:
+    """List the populations of the lake."""
+    import zoo
+
+    with open_lake(lake, read_only=True) as opened:
+        show(zoo.populations(opened), as_json)
+
+
+@zoo_app.command("recipes")
+def zoo_recipes(as_json: AsJson = False) -> None:
+    """List the recipes that weightlake ships."""
+    import zoo
+
+    show(zoo.recipes(), as_json)
+
+
+@zoo_app.command("publish")
+def zoo_publish(
+    selection: Selection,
+    to: Annotated[Path, typer.Option(help="Folder to write owner/name/ repositories to.")],
+    lake: LakeFolder = DEFAULT_LAKE,
+    as_json: AsJson = False,
+) -> None:
+    """Write models as model repositories: config.json, model.safetensors and a model card each."""
+    import zoo
+
+    with open_lake(lake, read_only=True) as opened:
+        written = zoo.publish_repositories(opened, selection, to)
+    show(pl.DataFrame({"repositories": [written], "folder": [str(to)]}), as_json)
+
+
+@app.command()
+def soup(
+    selection: Selection,
+    lake: LakeFolder = DEFAULT_LAKE,
+    method: Annotated[SoupMethod, typer.Option(help="Average all, or only those that help.")] = SoupMethod.GREEDY,
+    force: Annotated[bool, typer.Option("--force", help="Average even where that is possible but unwise.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Average models into one, write it to the lake, and compare it with its ingredients."""
+    import learners
+
+    cook = {SoupMethod.GREEDY: learners.greedy_soup, SoupMethod.UNIFORM: learners.uniform_soup}[method]
+    with open_lake(lake) as opened:
+        made = cook(opened, selection, force=force)
+    for warning in made.warnings:
+        say(f"unwise, but forced: {warning}")
+    say(f"{made.model_id}: {len(made.ingredients)} of {len(made.ingredients) + len(made.left_out)} models")
+    show(made.comparison, as_json)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="Any query that reads, in quotes; start with the view models.")],
+    lake: LakeFolder = DEFAULT_LAKE,
+    rows: Annotated[int, typer.Option(min=0, help="Rows to print as a table; 0 for all.")] = ROWS_SHOWN,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the lake in SQL."""
+    with open_lake(lake, read_only=True) as opened:
+        show(opened.sql(query), as_json, rows)
+
+
+@app.command()
+def coverage(lake: LakeFolder = DEFAULT_LAKE, as_json: AsJson = False) -> None:
+    """Show which share of the mined models lacks which field."""
+    with open_lake(lake, read_only=True) as opened:
+        show(opened.sql("SELECT * FROM coverage ORDER BY hub, missing_share DESC, field"), as_json, rows=0)
+
+
+@app.command()
+def report(
+    lake: LakeFolder = DEFAULT_LAKE,
+    to: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write everything in the lake as one HTML page with pictures that opens without internet."""
+    import learners
+
+    with open_lake(lake, read_only=True) as opened:
+        typer.echo(learners.report(opened, to))
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Folder for the demo's lake, repositories and report.")] = Path("demo"),
+    endpoint: Annotated[str | None, typer.Option(help="URL of the hub to mine.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Do not ask the hub.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Mine, train, learn and report: every room of weightlake once, in under five minutes."""
+    import weightlake_demo
+
+    with progress_bar(quiet) as progress:
+        result = weightlake_demo.run(folder, endpoint=endpoint, offline=offline, progress=progress, say=say)
+    show(result.summary, as_json)
+    if not as_json:
+        typer.echo(f"\nReport: {result.report}\n\nTry next:")
+        for query in result.queries:
+            typer.echo(f'  weightlake sql --lake {result.lake} "{query}"')
+
+
+@app.callback(invoke_without_command=True)
+def options(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Options that come before the command."""
+    if show_version:
+        typer.echo(f"weightlake {version('weightlake')}")
+        raise typer.Exit
+
+
+def say(text: str) -> None:
+    """Print a line for the person, beside the results."""
+    typer.echo(text, err=True)
+
+
+def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
+    """Print a result to stdout: every row as JSON, or a table of at most `rows` rows (0: all)."""
+    if as_json:
+        typer.echo(json.dumps(frame.rows(named=True), default=str, ensure_ascii=False))
+        return
+    shown = frame.head(rows) if rows else frame
+    table = Table(header_style="bold", row_styles=["", "dim"])
+    for name, kind in frame.schema.items():
+        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
+    for row in shown.iter_rows():
+        table.add_row(*(cell(value) for value in row))
+    Console(markup=False, emoji=False, highlight=False).print(table)
+    if shown.height < frame.height:
+        say(f"{shown.height} of {frame.height:,} rows; --rows 0 prints all, --json gives them as JSON")
+
+
+def cell(value: object) -> str:
+    """A value as a table shows it; control characters of mined text never reach the terminal."""
+    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
+    """A bar on stderr for each kind of work, unless `quiet` or stderr is no terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
+        tasks = {}
+
+        def update(what: str, done: int, total: int | None) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield update
+
+
+def main() -> None:
+    """Run the command line: 0 for success, 2 for the user's mistake, 1 for the outside world, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except typer.TyperException as error:
+        fail(error.format_message(), error.exit_code)
+    except WeightlakeError as error:
+        fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+
+
+def fail(message: str, code: int) -> None:
+    """End the program with one line on stderr."""
+    say(f"weightlake: {message}" if "\n" not in message else message)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,7 +3,6 @@
 from schemas.errors import DataError, HubError, LakeBusy, OutsideError, UsageError, WeightlakeError
 from schemas.lake import Lake, open_lake
 from schemas.transaction import Transaction
-from schemas.weights import WeightStore
 
 __all__ = [
     "DataError",
@@ -13,7 +12,6 @@ __all__ = [
     "OutsideError",
     "Transaction",
     "UsageError",
-    "WeightStore",
     "WeightlakeError",
     "open_lake",
 ]

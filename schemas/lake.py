@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import duckdb
 import polars as pl
@@ -14,7 +14,9 @@ from schemas import migrate
 from schemas.connection import connection, explained, rows
 from schemas.errors import OutsideError, UsageError
 from schemas.transaction import Transaction
-from schemas.weights import WeightStore
+
+if TYPE_CHECKING:
+    from schemas.weights import WeightStore
 
 DATABASE = "lake.duckdb"
 WAIT_SECONDS = 30.0
@@ -84,8 +86,10 @@ class Lake:
         return self.path / "raw"
 
     @cached_property
-    def weights(self) -> WeightStore:
+    def weights(self) -> "WeightStore":
         """The stacked safetensors shards of this lake."""
+        from schemas.weights import WeightStore  # here, because importing torch takes seconds and SQL needs none of it
+
         return WeightStore(self.path / "weights")
 
     def sql(self, query: str, /, **parameters: object) -> pl.DataFrame:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from safetensors.torch import _TYPES, load_file
 from torch import Tensor
 
-from schemas import DataError, OutsideError, UsageError, WeightStore
-from schemas.weights import read_safetensors
+from schemas import DataError, OutsideError, UsageError
+from schemas.weights import WeightStore, read_safetensors
 
 DTYPES = sorted({*_TYPES.values(), torch.float8_e8m0fnu, torch.float4_e2m1fn_x2}, key=str)
 

@@ -1,0 +1,84 @@
+"""Writes docs/schema.md and docs/cli.md from the lake's comments and the command line's help.
+
+python docs/generate.py            write them
+python docs/generate.py --check    fail if they are not what would be written
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import typer
+from typer.main import get_command
+
+from schemas import Lake, open_lake
+from weightlake import app
+
+DOCS = Path(__file__).parent
+TABLES = """
+SELECT table_name AS name, comment, 'table' AS kind, table_oid AS position FROM duckdb_tables() WHERE NOT internal
+UNION ALL
+SELECT view_name, comment, 'view', view_oid FROM duckdb_views() WHERE NOT internal
+ORDER BY kind DESC, position
+"""
+COLUMNS = """
+SELECT column_name AS name, data_type AS type, comment FROM duckdb_columns()
+WHERE table_name = $table AND NOT internal ORDER BY column_index
+"""
+INHERITED = """
+SELECT table_name AS "table" FROM duckdb_columns() JOIN duckdb_tables() USING (table_name)
+WHERE column_name = $column AND duckdb_columns.comment IS NOT NULL
+ORDER BY table_name NOT IN ('model', 'member', 'card', 'population'), table_name NOT IN ('model'), table_name LIMIT 1
+"""
+
+
+def schema() -> str:
+    """The lake's tables and views as Markdown."""
+    with tempfile.TemporaryDirectory() as folder, open_lake(Path(folder) / "lake") as lake:
+        relations = lake.sql(TABLES).rows(named=True)
+        parts = [_relation(lake, each["name"], each["kind"], each["comment"]) for each in relations]
+    return "# The lake's tables and views\n\nGenerated from the comments in the database; do not edit.\n\n" + "\n".join(
+        parts
+    )
+
+
+def _relation(lake: Lake, name: str, kind: str, comment: str) -> str:
+    rows = lake.sql(COLUMNS, table=name).rows(named=True)
+    lines = [f"| `{row['name']}` | {row['type']} | {row['comment'] or _inherited(lake, row['name'])} |" for row in rows]
+    return f"## {kind} `{name}`\n\n{comment}\n\n| column | type | meaning |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+
+
+def _inherited(lake: Lake, column: str) -> str:
+    """A view's column without a comment of its own means what it means in the table that it comes from."""
+    table = lake.sql(INHERITED, column=column)["table"][0]
+    return f"As in `{table}`."
+
+
+def command_line() -> str:
+    """Every command's help as Markdown."""
+    parts = ["# The command line\n\nGenerated from `weightlake --help`; do not edit.\n"]
+    _commands(get_command(app), typer.Context(get_command(app), info_name="weightlake", terminal_width=100), parts)
+    return "\n".join(parts)
+
+
+def _commands(command: object, context: typer.Context, parts: list[str]) -> None:
+    parts.append(f"## {context.command_path}\n\n```text\n{context.command.get_help(context).strip()}\n```\n")
+    for name, inner in getattr(command, "commands", {}).items():
+        _commands(inner, typer.Context(inner, info_name=name, parent=context, terminal_width=100), parts)
+
+
+def main() -> int:
+    """Write or check the generated pages; 1 if one is out of date."""
+    stale = []
+    for path, text in ((DOCS / "schema.md", schema()), (DOCS / "cli.md", command_line())):
+        if "--check" not in sys.argv:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+    if stale:
+        print(f"out of date: {', '.join(stale)}; run: python docs/generate.py")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

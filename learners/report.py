@@ -1,0 +1,92 @@
+"""Writes a lake's report: one HTML file with pictures that opens from disk without internet."""
+
+import json
+import os
+from datetime import UTC, datetime
+from html import escape
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+import altair
+import polars as pl
+import vl_convert
+
+from learners import charts
+from learners.charts import Picture
+from schemas import Lake, OutsideError
+
+OVERVIEW = """
+SELECT origin, hub, count(*) AS models, count(parameters) AS with_parameters, sum(parameters) AS parameters
+FROM models WHERE deleted_at IS NULL GROUP BY ALL ORDER BY ALL
+"""
+SECTIONS = (charts.accuracy_grid, charts.training_curves, charts.soup_comparison, charts.mined_models, charts.coverage)
+
+
+def report(lake: Lake, path: str | Path) -> Path:
+    """Write the report of everything in `lake` to `path` and return it.
+
+    Every picture carries the SQL query that it was drawn from. Names and texts from hubs are escaped.
+
+    Raises:
+        OutsideError: the file cannot be written.
+    """
+    pictures = [picture for section in SECTIONS for picture in section(lake)]
+    page = Template(files("learners").joinpath("report.html").read_text(encoding="utf-8")).substitute(
+        lake=escape(lake.path.resolve().name),
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        version=version("weightlake"),
+        overview=_table(lake.sql(OVERVIEW)),
+        pictures="\n".join(_section(number, picture) for number, picture in enumerate(pictures)),
+        specifications=_script([picture.specification for picture in pictures]),
+        library=_library(),
+    )
+    return _write(Path(path), page)
+
+
+def _section(number: int, picture: Picture) -> str:
+    return f"""<section aria-labelledby="title-{number}">
+<h2 id="title-{number}">{escape(picture.title)}</h2>
+<p>{escape(picture.says)}</p>
+<div class="chart" id="chart-{number}"></div>
+<details><summary>SQL</summary><pre><code>{escape(picture.sql)}</code></pre></details>
+</section>"""
+
+
+def _table(rows: pl.DataFrame) -> str:
+    if rows.is_empty():
+        return "<p>The lake is empty.</p>"
+    head = "".join(f"<th scope='col'>{escape(name.replace('_', ' '))}</th>" for name in rows.columns)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in rows.iter_rows())
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def _script(value: object) -> str:
+    """JSON that is safe inside a script element."""
+    return json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed as one script, in the version that the charts were written for."""
+    bundle: str = vl_convert.javascript_bundle(vl_version=".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2]))
+    return bundle.replace("</script", "<\\/script")
+
+
+def _write(path: Path, page: str) -> Path:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text(page, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        raise OutsideError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
