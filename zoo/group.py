@@ -1,10 +1,6 @@
 """Says what one group of a population is: members of the same shapes that are trained together."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -33,9 +29,3 @@ class Group:
     schedule: str
     checkpoint_epochs: tuple[int, ...]
     members: tuple[Member, ...]
-
-    @classmethod
-    def from_fields(cls, fields: Mapping[str, Any]) -> Group:
-        """Rebuild a group from `dataclasses.asdict` of it, also after a journey through JSON."""
-        members = tuple(Member(**member) for member in fields["members"])
-        return cls(**{**fields, "members": members, "checkpoint_epochs": tuple(fields["checkpoint_epochs"])})

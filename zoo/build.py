@@ -1,0 +1,210 @@
+"""Builds populations: recipe in, trained members with their weights and rows in the lake out."""
+
+import os
+import platform
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from schemas import Lake, LakeBusy, OutsideError, UsageError
+from zoo.architectures import skeleton
+from zoo.crew import Crew, Epoch, Failed
+from zoo.datasets import Dataset, load_dataset
+from zoo.group import Group
+from zoo.mistakes import expected_one_of
+from zoo.recipe import Recipe, load_recipe
+from zoo.register import register_group
+from zoo.results import GroupResult, PopulationFile, population_file, read_population, read_result, write_whole
+from zoo.worker import Task
+
+Progress = Callable[[int, int, str], None]
+"""Hears of epochs done, epochs in all, and the group that has just completed one."""
+
+PATIENCE_WHILE_TRAINING = 1.0
+"""Seconds that registering a group waits for the lake while others are still trained."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def build(
+    lake: Lake,
+    recipe: str | Path | Recipe,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    progress: Progress | None = None,
+    clock: Callable[[], datetime] = _now,
+) -> str:
+    """Train the population of a recipe and give its population_id; go on where an earlier build stopped.
+
+    Groups are trained by worker processes with one thread each. What they have done lies in files
+    first and is registered in the lake when that is free, so nothing that is trained is trained
+    again, whenever a build was killed. A population that is complete is left alone.
+
+    Args:
+        lake: Where the rows and weights go; it is held for moments only.
+        recipe: A recipe, its file, or the name of one that comes with the zoo.
+        device: `cpu`, `cuda`, or `auto`: cuda if there is one.
+        workers: Processes; without it one a core, and one alone on cuda.
+        progress: Is called after each epoch of each group.
+        clock: Says when the build begins.
+
+    Raises:
+        UsageError: The recipe, the device or the number of workers cannot be, or the dataset is
+            another one than at an earlier build.
+        DataError: The dataset cannot be read.
+        OutsideError: The disk is full, or a worker died; all other groups were finished.
+        LakeBusy: All is trained, but another process kept the lake; a later build only registers.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    place = _device(device)
+    crew_size = _workers(workers, place)
+    if lake.read_only:
+        raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
+    construction = _Construction(lake, recipe, place, clock)
+    if not construction.complete():
+        construction.train(crew_size, progress)
+        construction.register(None)
+    return recipe.population_id
+
+
+class _Construction:
+    """A build on its way: which groups are done, and which of those wait for the lake."""
+
+    def __init__(self, lake: Lake, recipe: Recipe, device: str, clock: Callable[[], datetime]) -> None:
+        self.lake, self.recipe, self.device = lake, recipe, device
+        self.weights = lake.weights.folder
+        known = read_population(self.weights, recipe.population_id)
+        self.population = known or self._begin(clock())
+        self.groups = {group.name: group for group in recipe.groups()}
+        results = {name: self._result(group) for name, group in self.groups.items()}
+        self.waiting: list[GroupResult] = [result for result in results.values() if result]
+        self.missing: list[Group] = [self.groups[name] for name, result in results.items() if not result]
+
+    def _result(self, group: Group) -> GroupResult | None:
+        return read_result(self.weights, self.recipe.population_id, group, self.population.dataset_sha256)
+
+    def _begin(self, now: datetime) -> PopulationFile:
+        recipe, dataset = self.recipe, self._dataset()
+        population = PopulationFile(
+            population_id=recipe.population_id,
+            name=recipe.name,
+            recipe=recipe.model_dump(mode="json"),
+            recipe_sha256=recipe.sha256,
+            architecture=recipe.architecture,
+            dataset=recipe.dataset,
+            dataset_sha256=dataset.sha256,
+            split_seed=recipe.split_seed,
+            classes=dataset.classes,
+            input_shape=dataset.input_shape,
+            members=recipe.members,
+            device=self.device,
+            software=_software(),
+            created_at=now,
+        )
+        path = population_file(self.weights, recipe.population_id)
+        write_whole(path, population.model_dump_json(indent=1).encode())
+        return population
+
+    def _dataset(self) -> Dataset:
+        """Load the dataset and try the architecture on it, before anything is written."""
+        dataset = load_dataset(self.recipe.dataset, self.recipe.split_seed)
+        for width in self.recipe.grid.width:
+            skeleton(self.recipe.architecture, dataset.input_shape, dataset.classes, width)
+        return dataset
+
+    def complete(self) -> bool:
+        """Whether there is nothing to do."""
+        query = "SELECT state FROM population WHERE population_id = $population_id"
+        if self.missing:
+            return False
+        state = self.lake.sql(query, population_id=self.recipe.population_id)
+        return state.get_column("state").to_list() == ["complete"]
+
+    def train(self, workers: int, progress: Progress | None) -> None:
+        """Train the groups that are missing, and register whatever is done while the lake is free."""
+        if self.missing and self._dataset().sha256 != self.population.dataset_sha256:
+            raise UsageError(
+                f"dataset {self.recipe.dataset} has changed since {self.recipe.population_id} was begun; "
+                "bring the old data back or give the recipe another name"
+            )
+        done = {group.name: 0 for group in self.missing}
+        before = self.recipe.epochs * (len(self.groups) - len(self.missing))
+        failures: list[Failed] = []
+        with Crew([self._task(group) for group in self.missing], workers) as crew:
+            for event in crew.events():
+                if isinstance(event, Failed):
+                    failures.append(event)
+                elif isinstance(event, Epoch):
+                    done[event.group] = event.epoch
+                    if progress:
+                        progress(before + sum(done.values()), self.recipe.epochs * len(self.groups), event.group)
+                else:
+                    self._take_over(event.group)
+        if failures:
+            raise OutsideError(_explained(failures, len(self.groups)))
+
+    def _task(self, group: Group) -> Task:
+        return Task(
+            group=group,
+            dataset=self.recipe.dataset,
+            split_seed=self.recipe.split_seed,
+            dataset_sha256=self.population.dataset_sha256,
+            weights=self.weights,
+            population_id=self.recipe.population_id,
+            device=self.device,
+        )
+
+    def _take_over(self, group: str) -> None:
+        result = self._result(self.groups[group])
+        assert result is not None, "a worker says done after the files are whole"  # noqa: S101 - its promise
+        self.waiting.append(result)
+        try:
+            self.register(PATIENCE_WHILE_TRAINING)
+        except LakeBusy:
+            pass  # it stays on the list until the lake is free
+
+    def register(self, wait: float | None) -> None:
+        """Put every group that is done into the lake, a transaction each."""
+        try:
+            while self.waiting:
+                with self.lake.write(wait) as transaction:
+                    register_group(transaction, self.population, self.waiting[0])
+                self.waiting.pop(0)
+        except LakeBusy as error:
+            raise LakeBusy(
+                f"{self.recipe.population_id} is trained and lies in {self.weights}, nothing is lost, but it "
+                f"could not be registered: {error}; run the same build again once the lake is free"
+            ) from error
+
+
+def _explained(failures: Iterable[Failed], groups: int) -> str:
+    failed = list(failures)
+    reasons = "; ".join(f"{failure.group}: {failure.reason}" for failure in failed)
+    return f"{len(failed)} of {groups} groups could not be trained, run the build again to go on: {reasons}"
+
+
+def _device(name: str) -> str:
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device {name!r}: {expected_one_of(name, ['auto', 'cpu', 'cuda'])}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device 'cuda': torch finds no GPU here; take 'cpu' or 'auto'")
+    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _workers(number: int | None, device: str) -> int:
+    if number is not None and number < 1:
+        raise UsageError(f"workers = {number}: expected at least 1, or None for one a core")
+    if device == "cuda":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return number or cores or 1
+
+
+def _software() -> str:
+    return f"weightlake {version('weightlake')}, torch {torch.__version__}, Python {platform.python_version()}"

@@ -1,0 +1,51 @@
+"""Says in one line what is wrong with a value that a person wrote, what is allowed, and what was likely meant."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+LONGEST = 60
+
+
+def expected_one_of(value: str, choices: Iterable[str]) -> str:
+    """List the choices, and the one that was likely meant.
+
+    >>> expected_one_of("sgdd", ["sgd", "adamw"])
+    "expected one of: adamw, sgd; did you mean 'sgd'?"
+    """
+    ordered = sorted(choices)
+    near = difflib.get_close_matches(value, ordered, n=1)
+    return f"expected one of: {', '.join(ordered)}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def explained(error: ValidationError, model: type[BaseModel]) -> str:
+    """Put the first mistake of a validation into one line; an unknown key comes before all others."""
+    mistakes = error.errors(include_url=False)
+    first: Mapping[str, Any] = min(mistakes, key=lambda mistake: mistake["type"] != "extra_forbidden")
+    path = [part for part in first["loc"] if isinstance(part, str)]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        return f"{key} is no key: {expected_one_of(path[-1], _keys(model, path[:-1]))}"
+    if first["type"] == "missing":
+        return f"{key} is missing"
+    if first["type"] == "model_type":
+        return f"{key} = {_shortened(first['input'])}: expected a table with keys: {', '.join(_keys(model, path))}"
+    if first["type"] == "too_short":
+        return f"{key} is empty: expected at least one value"
+    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    return f"{key} = {_shortened(first['input'])}: {message}" if key else message
+
+
+def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
+    for name in path:
+        inner = model.model_fields[name].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return list(model.model_fields)
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 4] + " ..."

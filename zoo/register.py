@@ -1,0 +1,123 @@
+"""Puts what a group came to into the lake: one transaction a group, and the same rows however often it is done."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import polars as pl
+
+from schemas import Transaction
+from zoo.results import GroupResult, PopulationFile
+
+TASK = "image-classification"
+LIBRARY = "weightlake"
+
+
+def register_population(transaction: Transaction, population: PopulationFile) -> None:
+    """Add the population's row if it is not there."""
+    known = "SELECT 1 FROM population WHERE population_id = $population_id"
+    if transaction.sql(known, population_id=population.population_id).is_empty():
+        fields = population.model_dump(exclude={"split_seed", "classes", "input_shape", "recipe"})
+        recipe = population.model_dump_json(include={"recipe"}).removeprefix('{"recipe":').removesuffix("}")
+        transaction.append("population", pl.DataFrame([{**fields, "recipe": recipe, "state": "building"}]))
+
+
+def register_group(transaction: Transaction, population: PopulationFile, result: GroupResult) -> None:
+    """Write the rows of a group's members, in place of those that may be there.
+
+    The population is complete once all its members are in.
+    """
+    register_population(transaction, population)
+    transaction.replace("model", pl.DataFrame(_models(population, result)), key="model_id")
+    transaction.replace("member", pl.DataFrame(_members(population, result), infer_schema_length=None), key="model_id")
+    transaction.replace("training", _training(population, result), key="model_id")
+    transaction.replace("checkpoint", pl.DataFrame(_checkpoints(population, result)), key="model_id")
+    transaction.replace("lineage", pl.DataFrame(_lineage(population, result)), key="child_id")
+    transaction.sql(
+        """
+        UPDATE population SET state = 'complete' WHERE population_id = $population_id
+        AND members = (SELECT count(*) FROM member WHERE population_id = $population_id)
+        """,
+        population_id=population.population_id,
+    )
+
+
+def model_id(population_id: str, member: str) -> str:
+    """The lake's name of a trained model."""
+    return f"zoo:{population_id}/{member}"
+
+
+def _identities(population: PopulationFile, result: GroupResult) -> list[str]:
+    return [model_id(population.population_id, member.name) for member in result.group.members]
+
+
+def _models(population: PopulationFile, result: GroupResult) -> Iterator[dict[str, Any]]:
+    for identity, member in zip(_identities(population, result), result.group.members, strict=True):
+        yield {
+            "model_id": identity,
+            "hub": "zoo",
+            "owner": population.population_id,
+            "name": member.name,
+            "architecture": population.architecture,
+            "parameters": result.parameters,
+            "task": TASK,
+            "library": LIBRARY,
+            "created_at": population.created_at,
+        }
+
+
+def _members(population: PopulationFile, result: GroupResult) -> Iterator[dict[str, Any]]:
+    group = result.group
+    rows = zip(_identities(population, result), group.members, result.diverged_epochs, strict=True)
+    for identity, member, diverged_epoch in rows:
+        yield {
+            "model_id": identity,
+            "population_id": population.population_id,
+            "width": group.width,
+            "batch_size": group.batch_size,
+            "seed": member.seed,
+            "init_seed": member.init_seed,
+            "learning_rate": member.learning_rate,
+            "weight_decay": member.weight_decay,
+            "label_noise": member.label_noise,
+            "epochs": group.epochs,
+            "state": "trained" if diverged_epoch is None else "diverged",
+            "diverged_epoch": diverged_epoch,
+        }
+
+
+def _training(population: PopulationFile, result: GroupResult) -> pl.DataFrame:
+    """One row a member, epoch, split and metric that was measured."""
+    epochs = list(range(1, result.group.epochs + 1))
+    frames = [
+        pl.DataFrame({"value": values}, schema={"value": pl.Float64}).with_columns(
+            pl.Series("epoch", epochs), model_id=pl.lit(identity), split=pl.lit(split), metric=pl.lit(metric)
+        )
+        for split, metrics in result.curves.items()
+        for metric, curves in metrics.items()
+        for identity, values in zip(_identities(population, result), curves, strict=True)
+    ]
+    return pl.concat(frames).drop_nulls("value")
+
+
+def _checkpoints(population: PopulationFile, result: GroupResult) -> Iterator[dict[str, Any]]:
+    for epoch, shard in result.checkpoints.items():
+        for row, identity in enumerate(_identities(population, result)):
+            yield {
+                "model_id": identity,
+                "epoch": epoch,
+                "final": epoch == result.group.epochs,
+                "shard": shard.path,
+                "row": row,
+                "shard_sha256": shard.sha256,
+            }
+
+
+def _lineage(population: PopulationFile, result: GroupResult) -> Iterator[dict[str, Any]]:
+    for identity, initialisation in zip(_identities(population, result), result.initialisations, strict=True):
+        yield {
+            "child_id": identity,
+            "parent_id": f"init:{initialisation}",
+            "relation": "initialised-from",
+            "source": "recipe",
+            "confidence": 1.0,
+        }
