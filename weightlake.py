@@ -12,6 +12,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -226,12 +227,13 @@ def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
         typer.echo(json.dumps(frame.rows(named=True), default=str, ensure_ascii=False))
         return
     shown = frame.head(rows) if rows else frame
-    table = Table(header_style="bold", row_styles=["", "dim"])
+    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name, kind in frame.schema.items():
         table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
     for row in shown.iter_rows():
         table.add_row(*(cell(value) for value in row))
-    Console(markup=False, emoji=False, highlight=False).print(table)
+    wide = None if sys.stdout.isatty() else 1_000  # in a file or a pipe nothing is folded
+    Console(markup=False, emoji=False, highlight=False, width=wide).print(table)
     if shown.height < frame.height:
         say(f"{shown.height} of {frame.height:,} rows; --rows 0 prints all, --json gives them as JSON")
 
@@ -243,17 +245,15 @@ def cell(value: object) -> str:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int | None], None]]:
-    """A bar on stderr for each kind of work, unless `quiet` or stderr is no terminal."""
+def progress_bar(quiet: bool) -> Iterator[Callable[[int, int | None, str], None]]:
+    """A bar on stderr that a library function moves, unless `quiet` or stderr is no terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        tasks = {}
+        task = bar.add_task("")
 
-        def update(what: str, done: int, total: int | None) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
+        def update(done: int, total: int | None, what: str) -> None:
+            bar.update(task, description=what, completed=done, total=total)
 
         yield update
 

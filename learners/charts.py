@@ -91,11 +91,13 @@ def _curves(population: str, rows: pl.DataFrame) -> Picture:
     return picture(f"{population}: training curves", says, TRAINING_CURVES, chart)
 
 
+CANDIDATES = ["logit ensemble", "soup", "best single", "mean member"]
+
 SOUPS = """
 SELECT measurement.model_id AS soup, method, metric, split, value AS accuracy,
-       value - standard_error AS low, value + standard_error AS high, settings->>'candidate' AS candidate
+       value - standard_error AS low, value + standard_error AS high, measurement.settings->>'candidate' AS candidate
 FROM measurement JOIN product USING (model_id)
-WHERE split = 'test' AND settings->>'candidate' IS NOT NULL
+WHERE split = 'test' AND candidate IS NOT NULL
 ORDER BY ALL
 """
 
@@ -105,7 +107,7 @@ def soup_comparison(lake: Lake) -> list[Picture]:
     rows = lake.sql(SOUPS)
     if rows.is_empty():
         return []
-    base = altair.Chart(rows).encode(y=altair.Y("candidate:N", title=None, sort="-x"))
+    base = altair.Chart(rows).encode(y=altair.Y("candidate:N", title=None, sort=CANDIDATES))
     bars = base.mark_bar(height=14).encode(
         x=altair.X("accuracy:Q", title="test accuracy", scale=altair.Scale(domain=[0, 1])),
         color=altair.Color("candidate:N", legend=None, scale=altair.Scale(scheme="tableau10")),
@@ -121,9 +123,11 @@ def _row_header() -> altair.Header:
 
 
 MINED = """
-SELECT hub, coalesce(task, 'no task stated') AS task, count(*) AS models
-FROM models WHERE origin = 'mined'
-GROUP BY ALL QUALIFY row_number() OVER (PARTITION BY hub ORDER BY models DESC, task) <= 20
+WITH counted AS (
+    SELECT hub, coalesce(task, 'no task stated') AS task, count(*) AS models
+    FROM models WHERE origin = 'mined' GROUP BY ALL
+)
+FROM counted QUALIFY row_number() OVER (PARTITION BY hub ORDER BY models DESC, task) <= 20
 ORDER BY hub, models DESC
 """
 

@@ -1,7 +1,6 @@
 """Writes a lake's report: one HTML file with pictures that opens from disk without internet."""
 
 import json
-import os
 from datetime import UTC, datetime
 from html import escape
 from importlib.metadata import version
@@ -15,7 +14,8 @@ import vl_convert
 
 from learners import charts
 from learners.charts import Picture
-from schemas import Lake, OutsideError
+from schemas import Lake
+from schemas.files import written_whole
 
 OVERVIEW = """
 SELECT origin, hub, count(*) AS models, count(parameters) AS with_parameters, sum(parameters) AS parameters
@@ -42,7 +42,9 @@ def report(lake: Lake, path: str | Path) -> Path:
         specifications=_script([picture.specification for picture in pictures]),
         library=_library(),
     )
-    return _write(Path(path), page)
+    with written_whole(Path(path)) as beside:
+        beside.write_text(page, encoding="utf-8")
+    return Path(path)
 
 
 def _section(number: int, picture: Picture) -> str:
@@ -64,7 +66,7 @@ def _table(rows: pl.DataFrame) -> str:
 
 def _cell(value: object) -> str:
     if value is None:
-        return "–"
+        return "&ndash;"
     return f"{value:,}" if isinstance(value, int) else escape(str(value))
 
 
@@ -77,16 +79,3 @@ def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, in the version that the charts were written for."""
     bundle: str = vl_convert.javascript_bundle(vl_version=".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2]))
     return bundle.replace("</script", "<\\/script")
-
-
-def _write(path: Path, page: str) -> Path:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(page, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        raise OutsideError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        beside.unlink(missing_ok=True)
-    return path

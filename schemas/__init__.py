@@ -1,8 +1,14 @@
 """The lake: DuckDB tables and views, transactions, the weight store. Knows no hub and no network architecture."""
 
-from schemas.errors import DataError, HubError, LakeBusy, OutsideError, UsageError, WeightlakeError
-from schemas.lake import Lake, open_lake
-from schemas.transaction import Transaction
+from typing import TYPE_CHECKING
+
+from schemas.doors import lazily
+
+if TYPE_CHECKING:
+    from schemas.errors import DataError, HubError, LakeBusy, OutsideError, UsageError, WeightlakeError
+    from schemas.lake import Lake, open_lake
+    from schemas.transaction import Transaction
+    from schemas.weights import WeightStore
 
 __all__ = [
     "DataError",
@@ -12,6 +18,19 @@ __all__ = [
     "OutsideError",
     "Transaction",
     "UsageError",
+    "WeightStore",
     "WeightlakeError",
     "open_lake",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        **dict.fromkeys(
+            ["DataError", "HubError", "LakeBusy", "OutsideError", "UsageError", "WeightlakeError"], "schemas.errors"
+        ),
+        **dict.fromkeys(["Lake", "open_lake"], "schemas.lake"),
+        "Transaction": "schemas.transaction",
+        "WeightStore": "schemas.weights",
+    },
+)

@@ -5,7 +5,6 @@ No pickle is ever opened.
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -18,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from schemas.errors import DataError, OutsideError, UsageError
+from schemas.files import written_whole
 
 
 class WeightStore:
@@ -43,12 +43,7 @@ class WeightStore:
         members = {name: tensor.shape[0] if tensor.ndim else None for name, tensor in tensors.items()}
         if len(set(members.values())) != 1 or None in members.values():
             raise UsageError(f"the tensors of {shard} must share one leading axis, got {members}")
-        path = self.path(shard)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return write_safetensors(path, tensors)
-        except OSError as error:
-            raise OutsideError(f"cannot write {path}: {error.strerror or error}") from error
+        return write_safetensors(self.path(shard), tensors)
 
     def read(self, shard: str, names: Sequence[str] | None = None, sha256: str | None = None) -> dict[str, Tensor]:
         """All members: each tensor `[N, ...]`, or only those in `names`; checked against `sha256` if it is given."""
@@ -83,20 +78,13 @@ class WeightStore:
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
     """Write a safetensors file beside its place, rename it into it, and return its SHA-256 in hexadecimal."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with written_whole(path) as beside:
         try:
             save_file(plain, beside, metadata=metadata or {"format": "pt"})
         except SafetensorError as error:
             raise OutsideError(f"cannot write {path}: {error}") from error
-        digest = _sha256(beside)
-        with beside.open("rb") as written:
-            os.fsync(written.fileno())
-        beside.replace(path)
-        return digest
-    finally:
-        beside.unlink(missing_ok=True)
+        return _sha256(beside)
 
 
 def read_safetensors(path: Path, names: Sequence[str] | None = None) -> dict[str, Tensor]:

@@ -1,0 +1,31 @@
+"""The zoo builder: recipe in, trained population out, as rows and weights; and loading of any model's weights."""
+
+from typing import TYPE_CHECKING
+
+from schemas.doors import lazily
+
+if TYPE_CHECKING:
+    from zoo.build import build
+    from zoo.catalogue import populations, recipes
+    from zoo.load import Population, load_population, load_weights
+    from zoo.publish import publish_repositories
+
+__all__ = [
+    "Population",
+    "build",
+    "load_population",
+    "load_weights",
+    "populations",
+    "publish_repositories",
+    "recipes",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "build": "zoo.build",
+        **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
+        **dict.fromkeys(["Population", "load_population", "load_weights"], "zoo.load"),
+        "publish_repositories": "zoo.publish",
+    },
+)

@@ -44,15 +44,16 @@ def compare(
     for split, samples in (("validation", validation), ("test", test)):
         scores = evaluate(module, population, samples)
         figures += [
-            _figure("soup", split, _accuracy(module, soup, samples), samples),
+            _figure("soup", split, accuracy(module, soup, samples), samples),
             _figure("best single", split, float(scores.accuracy[best]), samples),
             _mean(scores, split),
-            _figure("logit ensemble", split, ensemble_accuracy(module, population, samples), samples),
+            _figure("logit ensemble", split, ensembleaccuracy(module, population, samples), samples),
         ]
     return figures
 
 
-def _accuracy(module: nn.Module, weights: Mapping[str, Tensor], samples: Samples) -> float:
+def accuracy(module: nn.Module, weights: Mapping[str, Tensor], samples: Samples) -> float:
+    """Accuracy (0 to 1) of one model, tensors without a leading axis."""
     return float(evaluate(module, {name: tensor[None] for name, tensor in weights.items()}, samples).accuracy[0])
 
 
@@ -69,7 +70,7 @@ def _mean(scores: Scores, split: str) -> Figure:
 
 
 @torch.no_grad()
-def ensemble_accuracy(module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> float:
+def ensembleaccuracy(module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> float:
     """Accuracy of the members' averaged logits."""
     at_once = max(1, SAMPLES_AT_ONCE // size(population))
     correct = 0

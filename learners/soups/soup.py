@@ -1,23 +1,21 @@
 """Cooks a soup from a SQL selection and writes it back to the lake as a model of its own."""
 
-import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 
 import polars as pl
-from torch import Tensor
+from torch import Tensor, nn
 
 from learners.soups.average import average, differing_integers
-from learners.soups.comparison import Figure, compare
+from learners.soups.comparison import accuracy, compare
 from learners.soups.greedy import Trial, greedy
 from learners.soups.ingredients import Ingredients, gather
-from schemas import Lake, UsageError
+from learners.soups.product import Product, store
+from schemas.lake import Lake
 from zoo.architectures import skeleton
-from zoo.datasets import load_dataset
+from zoo.datasets import Dataset, load_dataset
 from zoo.load import Population, load_population
-from zoo.population import Samples, evaluate
+from zoo.population import evaluate
 
 
 @dataclass(frozen=True)
@@ -58,9 +56,8 @@ def uniform_soup(lake: Lake, sql: str, *, force: bool = False) -> Soup:
     Source:
         Wortsman et al. 2022, "Model soups", https://arxiv.org/abs/2203.05482.
     """
-    ingredients = gather(lake, sql, force)
-    population = load_population(lake, sql)
-    return _finish(lake, "uniform_soup", sql, ingredients, population, list(range(len(population))), [])
+    kitchen = _prepare(lake, sql, force)
+    return _serve(kitchen, "uniform_soup", list(range(len(kitchen.population))), [])
 
 
 def greedy_soup(lake: Lake, sql: str, *, force: bool = False) -> Soup:
@@ -68,19 +65,61 @@ def greedy_soup(lake: Lake, sql: str, *, force: bool = False) -> Soup:
 
     Arguments, errors and source as in `uniform_soup`.
     """
+    kitchen = _prepare(lake, sql, force)
+    weights, module, validation = kitchen.population.tensors, kitchen.module, kitchen.dataset.validation
+    scores = evaluate(module, weights, validation)
+    best_first = sorted(range(len(kitchen.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
+    trials = greedy(weights, best_first, lambda soup: accuracy(module, soup, validation))
+    return _serve(kitchen, "greedy_soup", [trial.member for trial in trials if trial.kept], trials)
+
+
+@dataclass(frozen=True)
+class _Kitchen:
+    """Everything that a soup of one selection needs, read once."""
+
+    lake: Lake
+    sql: str
+    ingredients: Ingredients
+    population: Population
+    module: nn.Module
+    dataset: Dataset
+
+    def names(self, members: list[int]) -> tuple[str, ...]:
+        """model_id of each member."""
+        return tuple(self.population.rows["model_id"][member] for member in members)
+
+
+def _prepare(lake: Lake, sql: str, force: bool) -> _Kitchen:
     ingredients = gather(lake, sql, force)
-    population = load_population(lake, sql)
-    module, validation, _ = _kitchen(ingredients)
-    scores = evaluate(module, population.tensors, validation)
-    rank = sorted(range(len(population)), key=lambda i: (-float(scores.accuracy[i]), float(scores.loss[i]), i))
-    trials = greedy(
-        population.tensors,
-        rank,
-        lambda soup: float(evaluate(module, {name: t[None] for name, t in soup.items()}, validation).accuracy[0]),
+    shared = ingredients.description
+    module = skeleton(shared.architecture, shared.input_shape, shared.classes, shared.width)
+    dataset = load_dataset(shared.dataset, shared.split_seed)
+    return _Kitchen(lake, sql, ingredients, load_population(lake, sql), module, dataset)
+
+
+def _serve(kitchen: _Kitchen, method: str, chosen: list[int], trials: list[Trial]) -> Soup:
+    """Average the chosen members, compare, write everything to the lake."""
+    tensors = kitchen.population.tensors
+    weights = average({name: stacked[chosen] for name, stacked in tensors.items()})
+    figures = compare(kitchen.module, tensors, weights, kitchen.dataset.validation, kitchen.dataset.test)
+    left_out = [member for member in range(len(kitchen.population)) if member not in set(chosen)]
+    warnings = [*kitchen.ingredients.unwise, *_disagreements(tensors)]
+    rows = kitchen.population.rows
+    epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * rows.height
+    product = Product(
+        method=method,
+        sql=kitchen.sql,
+        ingredients=tuple((rows["model_id"][member], epochs[member]) for member in chosen),
+        trials=tuple((rows["model_id"][trial.member], trial.score, trial.kept) for trial in trials),
+        warnings=tuple(warnings),
     )
-    chosen = [trial.member for trial in trials if trial.kept]
-    return _finish(lake, "greedy_soup", sql, ingredients, population, chosen, trials)
+    model_id = store(kitchen.lake, product, kitchen.ingredients.description, weights, figures)
+    comparison = pl.DataFrame([asdict(figure) for figure in figures])
+    return Soup(model_id, method, kitchen.names(chosen), kitchen.names(left_out), comparison, tuple(warnings))
 
 
-def _kitchen(ingredients: Ingredients) -> tuple["skeleton.__class__", Samples, Samples]:
-    raise NotImplementedError
+def _disagreements(tensors: Mapping[str, Tensor]) -> list[str]:
+    return [
+        f"{name} has no mean and differs between members: the first one's is taken"
+        for name in differing_integers(tensors)
+    ]

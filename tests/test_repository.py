@@ -1,0 +1,147 @@
+"""The shape of the house: who imports whom, what the wheel holds, what is exported, what is documented."""
+
+import ast
+import importlib
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tests.conftest import ROOT
+
+ROOMS = ("schemas", "miners", "zoo", "learners")
+MAY_IMPORT = {
+    "schemas": {"schemas"},
+    "miners": {"miners", "schemas"},
+    "zoo": {"zoo", "schemas"},
+    "learners": {"learners", "zoo", "schemas"},
+}
+CORE = [
+    "zoo/architectures",
+    "zoo/population.py",
+    "zoo/train.py",
+    "learners/soups/average.py",
+    "learners/soups/greedy.py",
+]
+NETWORK = {"httpx2", "httpx", "requests", "urllib3", "socket", "http", "aiohttp"}
+
+
+def modules(room: str) -> Iterator[Path]:
+    yield from sorted((ROOT / room).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    """Full names of the modules that a file imports, wherever in the file it does."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            names.add(node.module or "")
+    return names
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_imports_only_what_it_may(room: str) -> None:
+    for path in modules(room):
+        ours = {name.split(".")[0] for name in imported(path)} & {*ROOMS, "weightlake", "weightlake_demo", "tests"}
+        assert ours <= MAY_IMPORT[room], f"{path} imports {ours - MAY_IMPORT[room]}"
+
+
+def test_only_one_module_touches_the_network() -> None:
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for room in ROOMS
+        for path in modules(room)
+        if {name.split(".")[0] for name in imported(path)} & NETWORK or "urllib.request" in imported(path)
+    }
+    assert users == {"miners/http.py"}
+
+
+def test_the_numerical_core_needs_torch_and_the_standard_library_only() -> None:
+    program = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1].split(','): sys.modules[name] = None\n"
+        "for name in sys.argv[2:]: importlib.import_module(name)\n"
+    )
+    absent = "duckdb,polars,pydantic,huggingface_hub,sklearn,numpy.typing,pyarrow,typer,filelock"
+    files = [path for entry in CORE for path in ([ROOT / entry] if entry.endswith(".py") else modules(ROOT / entry))]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
+    subprocess.run([sys.executable, "-c", program, absent, *names, "schemas.weights"], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_rooms_door_lists_what_it_exports_and_nothing_else(room: str) -> None:
+    module = importlib.import_module(room)
+    assert sorted(module.__all__) == module.__all__
+    for name in module.__all__:
+        assert getattr(module, name).__doc__, f"{room}.{name} has no docstring"
+    for_readers = next(node for node in ast.walk(ast.parse(source(module))) if isinstance(node, ast.If))
+    declared = {alias.name for node in for_readers.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert declared == set(module.__all__)
+    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+        module.nothing_of_that_name  # noqa: B018 - the look-up is what is tested
+
+
+def source(module: ModuleType) -> str:
+    return Path(str(module.__file__)).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [path for room in ROOMS for path in modules(room)], ids=str)
+def test_each_module_says_what_it_is_for_and_stays_short(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(text)), f"{path} has no docstring"
+    assert text.count("\n") <= 300
+
+
+def test_the_wheel_holds_the_packages_and_nothing_foreign(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    tracked = subprocess.run(
+        ["git", "ls-files", "--", *ROOMS, "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    belong = {name for name in tracked.stdout.split() if name.split("/")[0] in ROOMS or name in TOP}
+    assert names == belong
+    assert {"schemas/migrations/0001_lake.sql", "learners/report.html"} <= names
+
+
+TOP = {"weightlake.py", "weightlake_demo.py"}
+
+
+def test_generated_docs_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, "docs/generate.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_command_and_option_is_documented() -> None:
+    from typer.main import get_command
+
+    from weightlake import app
+
+    def walk(command: object, path: str) -> Iterator[tuple[str, object]]:
+        yield path, command
+        for name, inner in getattr(command, "commands", {}).items():
+            yield from walk(inner, f"{path} {name}")
+
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for path, command in walk(get_command(app), "weightlake"):
+        assert f"## {path}\n" in text
+        assert getattr(command, "help", None), f"{path} has no help"
+        for parameter in getattr(command, "params", []):
+            if parameter.name != "help":
+                assert getattr(parameter, "help", None), f"{path} {parameter.name} has no help"
+
+
+def test_the_changelog_names_this_version() -> None:
+    from importlib.metadata import version
+
+    assert f"## [{version('weightlake')}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -1,0 +1,41 @@
+"""Lists what there is: the recipes that come with the zoo, and the populations of a lake."""
+
+from importlib.resources import files
+
+import polars as pl
+
+from schemas import Lake
+from zoo.recipe import load_recipe
+
+POPULATIONS = """
+SELECT population_id, name, architecture, dataset, population.state, population.members,
+       count(*) FILTER (member.state = 'trained') AS trained, count(*) FILTER (member.state = 'diverged') AS diverged,
+       max(models.test_accuracy) AS best_accuracy, device, population.created_at
+FROM population LEFT JOIN member USING (population_id) LEFT JOIN models USING (model_id)
+WHERE $population_id IS NULL OR population_id = $population_id
+GROUP BY ALL ORDER BY population.created_at
+"""
+
+
+def populations(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
+    """A row per population of the lake: state, members trained and diverged, best test accuracy (0 to 1)."""
+    return lake.sql(POPULATIONS, population_id=population_id)
+
+
+def recipes() -> pl.DataFrame:
+    """A row per recipe that comes with the zoo: what it trains on what, its axes, members and epochs."""
+    folder = files("zoo").joinpath("recipes")
+    names = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+    found = [load_recipe(name) for name in names]
+    return pl.DataFrame(
+        {
+            "recipe": recipe.name,
+            "architecture": recipe.architecture,
+            "dataset": recipe.dataset,
+            "widths": ", ".join(map(str, recipe.grid.width)),
+            "batch_sizes": ", ".join(map(str, recipe.grid.batch_size)),
+            "members": recipe.members,
+            "epochs": recipe.epochs,
+        }
+        for recipe in found
+    )
