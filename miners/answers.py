@@ -61,7 +61,8 @@ def next_page(answer: Answer) -> str | None:
 
     Raises HubError if it leads to another origin, where the hub's token and quotas do not belong.
     """
-    links = httpx2.Response(200, headers={"link": answer.headers.get("link", "")}).links
+    link = answer.headers.get("link", "").encode("utf-8", "replace")
+    links = httpx2.Response(200, headers=[(b"link", link)]).links
     target = links.get("next", {}).get("url")
     if target is None:
         return None
@@ -166,7 +167,7 @@ def hub_exception(response: httpx2.Response, body: bytes, secret: str | None) ->
     huggingface_hub reads the whole body, believes its form and quotes it. It gets a copy instead: known headers
     only, the hub's message cleaned and cut to one line, no Authorization, and the token nowhere.
     """
-    says = without(printable(error_message(response.headers, body)), secret)
+    says = printable(without(error_message(response.headers, body), secret))
     kept = [(name, value) for name, value in response.headers.raw if name.lower() in KEPT_HEADERS]
     copy = httpx2.Response(
         response.status_code,

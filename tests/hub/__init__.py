@@ -6,9 +6,11 @@ with TestHub(records, repositories=folder) as hub:
     assert hub.requests("/api/models")[0].status == 503
 """
 
+from tests.hub.catalogue import Record
+from tests.hub.clock import StoppedClock
 from tests.hub.faults import Fault
 from tests.hub.messages import Reply, Request
 from tests.hub.quotas import Quota
 from tests.hub.server import TestHub
 
-__all__ = ["Fault", "Quota", "Reply", "Request", "TestHub"]
+__all__ = ["Fault", "Quota", "Record", "Reply", "Request", "StoppedClock", "TestHub"]

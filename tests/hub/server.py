@@ -203,9 +203,10 @@ class Handler(BaseHTTPRequestHandler):
         return reply if kind is None else spoiled(reply, kind)
 
     def _send(self, reply: Reply, kind: Fault | Reply | None) -> None:
-        self.send_response(reply.status)
+        self.send_response_only(reply.status)
         length = len(reply.body) + (1000 if kind == "wrong content-length" else 0)
-        for name, value in {"Content-Length": str(length), **reply.headers}.items():
+        defaults = {"Date": self.date_time_string(), "Content-Length": str(length)}
+        for name, value in (defaults | dict(reply.headers)).items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
