@@ -92,7 +92,7 @@ class Site:
             return refusal(404, "EntryNotFound", "Entry not found").having(X_Repo_Commit=commit)
         if file.is_large:
             return self._elsewhere(name, file).having(X_Repo_Commit=commit)
-        return content(request, file).having(X_Repo_Commit=commit, ETag=f'"{file.blob_id}"')
+        return self._content(request, name, file, file.blob_id)
 
     def _elsewhere(self, name: str, file: StoredFile) -> Reply:
         target = f"{self.blob_url}/blobs/{quote(name)}/{quote(file.path)}?Signature={signature(name, file.path)}"
@@ -105,8 +105,11 @@ class Site:
             name, path = "/".join(segments[:at]), "/".join(segments[at:])
             if request.value("Signature") == signature(name, path):
                 file = self.repositories.file(name, path)
-                return Reply(404) if file is None else content(request, file).having(ETag=f'"{file.sha256}"')
+                return Reply(404) if file is None else self._content(request, name, file, file.sha256)
         return Reply(403, {"Content-Type": "application/xml"}, b"<Error><Code>AccessDenied</Code></Error>")
+
+    def _content(self, request: Request, name: str, file: StoredFile, tag: str) -> Reply:
+        return content(request, file).having(X_Repo_Commit=self._commit(name), ETag=f'"{tag}"')
 
     def _refused(self, request: Request, name: str, revision: str) -> Reply | None:
         """Why a model is not shown: it is unknown, private, or has no such revision."""
