@@ -21,6 +21,7 @@ OVERVIEW = """
 SELECT origin, hub, count(*) AS models, count(parameters) AS with_parameters, sum(parameters) AS parameters
 FROM models WHERE deleted_at IS NULL GROUP BY ALL ORDER BY ALL
 """
+SNIPPET = "window.vegaEmbed = vegaEmbed;"
 SECTIONS = (charts.accuracy_grid, charts.training_curves, charts.soup_comparison, charts.mined_models, charts.coverage)
 
 
@@ -77,5 +78,7 @@ def _script(value: object) -> str:
 
 def _library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one script, in the version that the charts were written for."""
-    bundle: str = vl_convert.javascript_bundle(vl_version=".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2]))
+    bundle: str = vl_convert.javascript_bundle(
+        SNIPPET, vl_version=".".join(altair.SCHEMA_VERSION.lstrip("v").split(".")[:2])
+    )
     return bundle.replace("</script", "<\\/script")

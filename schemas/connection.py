@@ -66,8 +66,6 @@ def _open(file: Path, *, read_only: bool, wait: float, deadline: float) -> duckd
             try:
                 return duckdb.connect(str(file), read_only=read_only, config=CONFIG)
             except duckdb.ConnectionException as error:
-                if read_only and _opened_here_for_writing(error):
-                    return duckdb.connect(str(file), config=CONFIG)
                 raise LakeBusy(
                     f"this process itself holds {file} open with duckdb.connect; close that connection first"
                 ) from error
@@ -105,16 +103,13 @@ def rows(opened: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, ob
     return frame
 
 
-def _opened_here_for_writing(error: duckdb.Error) -> bool:
-    return "different configuration" in str(error)
-
-
 def _holder(error: duckdb.Error) -> str:
     found = LOCK_HELD.search(str(error))
     assert found, "called for a held lock only"  # noqa: S101 - states what the caller has just checked
     pid = found["pid"]
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ").split()
+        command = " ".join(words)
     except OSError:
         command = found["program"]
     return f"process {pid} ({command[:120]})"

@@ -70,7 +70,7 @@ def test_the_numerical_core_needs_torch_and_the_standard_library_only() -> None:
         "for name in sys.argv[2:]: importlib.import_module(name)\n"
     )
     absent = "duckdb,polars,pydantic,huggingface_hub,sklearn,numpy.typing,pyarrow,typer,filelock"
-    files = [path for entry in CORE for path in ([ROOT / entry] if entry.endswith(".py") else modules(ROOT / entry))]
+    files = [path for entry in CORE for path in ([ROOT / entry] if entry.endswith(".py") else modules(entry))]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in files]
     subprocess.run([sys.executable, "-c", program, absent, *names, "schemas.weights"], cwd=ROOT, check=True)
 
