@@ -2,7 +2,8 @@
 
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +19,7 @@ from zoo.mistakes import expected_one_of
 from zoo.recipe import Recipe, load_recipe
 from zoo.register import register_group
 from zoo.results import GroupResult, PopulationFile, population_file, read_population, read_result, write_whole
-from zoo.worker import Task
+from zoo.task import Task
 
 Progress = Callable[[int, int, str], None]
 """Hears of epochs done, epochs in all, and the group that has just completed one."""
@@ -68,8 +69,10 @@ def build(
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
     construction = _Construction(lake, recipe, place, clock)
     if not construction.complete():
-        construction.train(crew_size, progress)
+        failures = construction.train(crew_size, progress)
         construction.register(None)
+        if failures:
+            raise OutsideError(_explained(failures, len(construction.groups)))
     return recipe.population_id
 
 
@@ -84,7 +87,9 @@ class _Construction:
         self.groups = {group.name: group for group in recipe.groups()}
         results = {name: self._result(group) for name, group in self.groups.items()}
         self.waiting: list[GroupResult] = [result for result in results.values() if result]
-        self.missing: list[Group] = [self.groups[name] for name, result in results.items() if not result]
+        missing = [self.groups[name] for name, result in results.items() if not result]
+        # those that take longest first, so that no core has nothing to do in the end
+        self.missing: list[Group] = sorted(missing, key=lambda group: (-group.width, group.batch_size))
 
     def _result(self, group: Group) -> GroupResult | None:
         return read_result(self.weights, self.recipe.population_id, group, self.population.dataset_sha256)
@@ -126,8 +131,8 @@ class _Construction:
         state = self.lake.sql(query, population_id=self.recipe.population_id)
         return state.get_column("state").to_list() == ["complete"]
 
-    def train(self, workers: int, progress: Progress | None) -> None:
-        """Train the groups that are missing, and register whatever is done while the lake is free."""
+    def train(self, workers: int, progress: Progress | None) -> list[Failed]:
+        """Train the groups that are missing and register them as the lake is free; gives those that failed."""
         if self.missing and self._dataset().sha256 != self.population.dataset_sha256:
             raise UsageError(
                 f"dataset {self.recipe.dataset} has changed since {self.recipe.population_id} was begun; "
@@ -140,14 +145,15 @@ class _Construction:
             for event in crew.events():
                 if isinstance(event, Failed):
                     failures.append(event)
+                    if event.outside:
+                        break
                 elif isinstance(event, Epoch):
                     done[event.group] = event.epoch
                     if progress:
                         progress(before + sum(done.values()), self.recipe.epochs * len(self.groups), event.group)
                 else:
                     self._take_over(event.group)
-        if failures:
-            raise OutsideError(_explained(failures, len(self.groups)))
+        return failures
 
     def _task(self, group: Group) -> Task:
         return Task(
@@ -164,10 +170,8 @@ class _Construction:
         result = self._result(self.groups[group])
         assert result is not None, "a worker says done after the files are whole"  # noqa: S101 - its promise
         self.waiting.append(result)
-        try:
+        with suppress(LakeBusy):  # it stays on the list until the lake is free
             self.register(PATIENCE_WHILE_TRAINING)
-        except LakeBusy:
-            pass  # it stays on the list until the lake is free
 
     def register(self, wait: float | None) -> None:
         """Put every group that is done into the lake, a transaction each."""
@@ -183,10 +187,13 @@ class _Construction:
             ) from error
 
 
-def _explained(failures: Iterable[Failed], groups: int) -> str:
-    failed = list(failures)
-    reasons = "; ".join(f"{failure.group}: {failure.reason}" for failure in failed)
-    return f"{len(failed)} of {groups} groups could not be trained, run the build again to go on: {reasons}"
+def _explained(failures: Sequence[Failed], groups: int) -> str:
+    """One sentence for all failures; groups that failed for the same reason stand together."""
+    names: dict[str, list[str]] = {}
+    for failure in failures:
+        names.setdefault(failure.reason, []).append(failure.group)
+    reasons = "; ".join(f"{', '.join(failed)}: {reason}" for reason, failed in names.items())
+    return f"{len(failures)} of {groups} groups could not be trained, run the build again to go on: {reasons}"
 
 
 def _device(name: str) -> str:

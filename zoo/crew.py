@@ -8,11 +8,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from zoo.worker import Task
+from zoo.task import Task
 
 STDERR_TAIL = 2000
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -39,6 +40,8 @@ class Failed:
 
     group: str
     reason: str
+    outside: bool = False
+    """Whether the disk or another part of the world outside is to blame, so that all others would fail too."""
 
 
 Event = Epoch | Done | Failed
@@ -57,7 +60,7 @@ class Crew:
         for task in tasks:
             self._tasks.put(task)
         self._events: queue.SimpleQueue[Event | None] = queue.SimpleQueue()
-        self._workers: set[_Worker] = set()
+        self._workers: list[_Worker] = []
         self._lock = threading.Lock()
         self._closed = False
         count = min(workers, len(tasks))
@@ -74,7 +77,7 @@ class Crew:
         with self._lock:
             self._closed = True
             for worker in self._workers:
-                worker.end()
+                worker.kill()
         for thread in self._threads:
             thread.join()
 
@@ -90,16 +93,26 @@ class Crew:
 
     def _hand_out(self) -> None:
         """Keep one worker busy; when it dies, the next task gets a new one."""
-        worker = None
-        while (task := self._next()) is not None:
-            worker = worker if worker and worker.alive() else self._start()
-            if worker is None:
-                break
-            for event in worker.perform(task):
-                self._events.put(event)
-        if worker:
+        try:
+            while not self._closed and not self._tasks.empty():
+                with self._worker() as worker:
+                    while worker.alive() and (task := self._next()) is not None:
+                        for event in worker.perform(task):
+                            self._events.put(event)
+        finally:
+            self._events.put(None)
+
+    @contextmanager
+    def _worker(self) -> "Iterator[_Worker]":
+        with self._lock:
+            worker = _Worker()
+            self._workers.append(worker)
+            if self._closed:
+                worker.kill()
+        try:
+            yield worker
+        finally:
             worker.end()
-        self._events.put(None)
 
     def _next(self) -> Task | None:
         try:
@@ -107,21 +120,13 @@ class Crew:
         except queue.Empty:
             return None
 
-    def _start(self) -> "_Worker | None":
-        with self._lock:
-            if self._closed:
-                return None
-            worker = _Worker()
-            self._workers.add(worker)
-            return worker
-
 
 class _Worker:
     """One child process."""
 
     def __init__(self) -> None:
-        self.stderr = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(  # noqa: S603 - our own module in our own interpreter
+        self.stderr = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process; `end` closes it
+        self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "zoo.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -129,30 +134,36 @@ class _Worker:
             env=_environment(),
             text=True,
         )
+        assert self.process.stdin is not None  # noqa: S101 - it is a pipe
+        assert self.process.stdout is not None  # noqa: S101 - it is a pipe
+        self.input, self.answers = self.process.stdin, self.process.stdout
 
     def alive(self) -> bool:
         return self.process.poll() is None
 
-    def end(self) -> None:
-        """End the process at once; what it had not finished was not begun, as far as the files say."""
+    def kill(self) -> None:
+        """Kill the process; what it had not finished was not begun, as far as the files say."""
         self.process.kill()
-        self.process.wait()
+
+    def end(self) -> None:
+        """Kill the process, wait for its end and close what led to it."""
+        self.kill()
+        self.stderr.close()
+        with suppress(BrokenPipeError):
+            self.process.__exit__(None, None, None)
 
     def perform(self, task: Task) -> Iterator[Event]:
         """Give the worker a task and say what comes of it."""
         group = task.group.name
-        assert self.process.stdin is not None and self.process.stdout is not None  # noqa: S101 - both are pipes
-        try:
-            self.process.stdin.write(task.model_dump_json() + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died; the empty output below says so
-        for line in self.process.stdout:
+        with suppress(BrokenPipeError):  # it died; no answer below says so
+            self.input.write(task.model_dump_json() + "\n")
+            self.input.flush()
+        for line in self.answers:
             answer = json.loads(line)
             if answer["event"] == "epoch":
                 yield Epoch(group, answer["epoch"])
                 continue
-            yield Done(group) if answer["event"] == "done" else Failed(group, answer["reason"])
+            yield Done(group) if answer["event"] == "done" else Failed(group, answer["reason"], answer["outside"])
             return
         yield Failed(group, self._last_words())
 

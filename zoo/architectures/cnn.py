@@ -1,7 +1,6 @@
 """The small convolutional network of the model-zoo literature: three convolutions, two linear layers."""
 
-from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch import Tensor, nn, tanh
 
 from schemas.errors import UsageError
 
@@ -9,11 +8,12 @@ SMALLEST_SIDE = 2
 
 
 class CNN(nn.Module):
-    """Three convolutions of `width`, 3/4 `width` and 1/2 `width` channels, two linear layers, ReLU.
+    """Three convolutions of `width`, 3/4 `width` and 1/2 `width` channels, two linear layers, tanh.
 
     At width 8 and 1 x 28 x 28 inputs these are the 2,464 parameters of "Predicting Neural Network
     Accuracy from Weights" (Unterthiner et al., 2020) and "Model Zoos" (Schürholt et al., 2022):
-    channels 8, 6, 4, kernels 5, 5, 2, pooling by 2 after the first two, 20 hidden units.
+    channels 8, 6, 4, kernels 5, 5, 2, pooling by 2 after the first two, 20 hidden units. Units with tanh
+    cannot die, so that networks of two channels train as surely as wide ones.
 
     Small images would be eaten up by those kernels. So a map whose shorter side is below 12 is
     convolved with kernel 3 and padding 1, which keeps its size, and a map below 8 is not pooled.
@@ -40,10 +40,10 @@ class CNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `[n, channels, height, width]` to logits `[n, classes]`."""
-        maps = self.pool1(relu(self.conv1(x)))
-        maps = self.pool2(relu(self.conv2(maps)))
-        maps = relu(self.conv3(maps))
-        logits: Tensor = self.linear2(relu(self.linear1(maps.flatten(1))))
+        maps = self.pool1(tanh(self.conv1(x)))
+        maps = self.pool2(tanh(self.conv2(maps)))
+        maps = tanh(self.conv3(maps))
+        logits: Tensor = self.linear2(tanh(self.linear1(maps.flatten(1))))
         return logits
 
 
