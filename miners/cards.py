@@ -1,0 +1,102 @@
+"""Bytes of a model card (README.md) -> text, metadata, problems, sections. Pure, and never an exception."""
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from miners.batch import Batch
+from miners.front_matter import Malformed, parse
+from miners.sections import Section, sections
+
+SIZE_LIMIT = 2**20  # bytes; of a longer card the first part is kept
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+FENCE_LINE = re.compile(r"---[ \t]*")
+
+NO_CARD = "no card"
+EMPTY = "empty"
+NOT_UTF8 = "not UTF-8"
+POINTER = "LFS pointer"
+OVER_LIMIT = "over the size limit"
+NO_FRONT_MATTER = "no front matter"
+NOT_CLOSED = "front matter not closed"
+NOT_A_MAP = "not a map"
+
+
+class Card(NamedTuple):
+    """A model card. `metadata` is its front matter, an object of JSON values; `problems` name what is wrong with it."""
+
+    text: str
+    metadata: dict[str, Any] | None
+    problems: list[str]
+    sections: list[Section]
+
+
+def read_card(body: bytes, size: int | None = None) -> Card:
+    """Read a card; whatever its bytes are, they give a card whose `problems` say what is wrong.
+
+    `body` are the file's first bytes and `size` is the file's size if it is larger. Bytes that are not UTF-8
+    become U+FFFD.
+    """
+    problems = []
+    if max(len(body), size or 0) > SIZE_LIMIT:
+        problems.append(OVER_LIMIT)
+        body = body[:SIZE_LIMIT]
+    text, utf8 = _decoded(body, cut=bool(problems))
+    if not utf8:
+        problems.append(NOT_UTF8)
+    if not text.strip():
+        return Card(text, None, [*problems, EMPTY], [])
+    if body.startswith(LFS_POINTER):
+        return Card(text, None, [*problems, POINTER], [])
+    lines = _lines(text)
+    front, rest, problem = _split(lines)
+    if problem:
+        return Card(text, None, [*problems, problem], sections("\n".join(rest)))
+    metadata, found = _metadata("\n".join(front))
+    return Card(text, metadata, problems + found, sections("\n".join(rest)))
+
+
+def _lines(text: str) -> list[str]:
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.split("\n")
+
+
+def _decoded(body: bytes, cut: bool) -> tuple[str, bool]:
+    """Decode; a character that the size limit cuts in two is no fault of the card's."""
+    try:
+        return body.decode("utf-8-sig"), True
+    except UnicodeDecodeError as error:
+        text = body.decode("utf-8-sig", errors="replace")
+        return text, cut and error.start >= len(body) - 3
+
+
+def _split(lines: list[str]) -> tuple[list[str], list[str], str | None]:
+    """Split lines into front matter and the rest, or say what keeps the front matter from being found."""
+    begin = next(position for position, line in enumerate(lines) if line.strip())
+    if not FENCE_LINE.fullmatch(lines[begin]):
+        return [], lines, NO_FRONT_MATTER
+    for end in range(begin + 1, len(lines)):
+        if lines[end].startswith("---") and FENCE_LINE.fullmatch(lines[end]):
+            return lines[begin + 1 : end], lines[end + 1 :], None
+    return [], lines[begin + 1 :], NOT_CLOSED
+
+
+def _metadata(text: str) -> tuple[dict[str, Any] | None, list[str]]:
+    try:
+        value, problems = parse(text)
+    except Malformed as error:
+        return None, [str(error)]
+    if value is None:
+        return {}, problems
+    return (value, problems) if isinstance(value, dict) else (None, [*problems, NOT_A_MAP])
+
+
+def add_card(batch: Batch, model_id: str, sha: str | None, card: Card | None, size: int | None, at: object) -> None:
+    """Add the rows of a card that was read at the time `at`, or of one that does not exist (None, `no card`)."""
+    if card is None:
+        batch.add_rows("card", [(model_id, sha, None, None, [NO_CARD], None, at)])
+        return
+    metadata = None if card.metadata is None else json.dumps(card.metadata, ensure_ascii=False)
+    batch.add_rows("card", [(model_id, sha, card.text, metadata, card.problems, size, at)])
+    batch.add_rows("card_section", [(model_id, place, *section) for place, section in enumerate(card.sections)])

@@ -1,0 +1,162 @@
+"""A card's YAML front matter -> JSON values, by PyYAML's C parser, without YAML 1.1's traps and at a bounded cost.
+
+The parser's events are read one after the other, so that nothing recurses, no tag constructs an object, and an alias
+is counted at the size that it stands for. Plain scalars are read as YAML 1.2 does: only true and false are booleans,
+dates, `1_000`, `0o17` and `1:30` stay text, as do `no`, `on` and numbers that JSON or 64 bits cannot hold.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+INVALID = "invalid YAML"
+DUPLICATE_KEYS = "duplicate keys"
+TOO_DEEP = "nested too deeply"
+BOMB = "alias bomb"
+DEEPEST = 64
+LARGEST = 2**22  # characters that all aliases together may expand to
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+WORDS = {
+    **dict.fromkeys(["", "~", "null", "Null", "NULL"], None),
+    **dict.fromkeys(["true", "True", "TRUE"], True),
+    **dict.fromkeys(["false", "False", "FALSE"], False),
+}
+WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
+LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
+MERGE = "<<"
+
+
+class Malformed(Exception):
+    """The text is no front matter; the message is the problem's name."""
+
+
+@dataclass(slots=True)
+class _Open:
+    """A list or map that is being read."""
+
+    value: list[Any] | dict[str, Any]
+    anchor: str | None
+    size: int = 1
+    key: str | None = None
+    merged: list[Any] = field(default_factory=list)
+
+
+def parse(text: str) -> tuple[Any, list[str]]:
+    """Give the value of a YAML text and the problems that did not keep it from being read.
+
+    Raises Malformed for what is no YAML, or costs too much.
+    """
+    reader = _Reader()
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            if reader.read(event):
+                break
+    except (yaml.YAMLError, ValueError) as error:
+        raise Malformed(INVALID) from error
+    return reader.root, reader.problems
+
+
+class _Reader:
+    """Builds a value from a parser's events."""
+
+    def __init__(self) -> None:
+        self.root: Any = None
+        self.problems: list[str] = []
+        self._stack: list[_Open] = []
+        self._anchors: dict[str, tuple[Any, int] | None] = {}
+
+    def read(self, event: Any) -> bool:
+        """Take the next event; say whether the text's first document, all that counts, is complete."""
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            self._scalar(event)
+        elif kind is yaml.MappingStartEvent:
+            self._begin({}, event.anchor)
+        elif kind is yaml.SequenceStartEvent:
+            self._begin([], event.anchor)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            self._end()
+        elif kind is yaml.AliasEvent:
+            self._alias(event.anchor)
+        return kind is yaml.DocumentEndEvent
+
+    def _scalar(self, event: Any) -> None:
+        text = event.value
+        if self._expects_key():
+            value: Any = text
+        else:
+            value = plain(text) if event.implicit[0] else text
+        if event.anchor:
+            self._anchors[event.anchor] = (value, len(text) + 1)
+        self._place(value, len(text) + 1)
+
+    def _begin(self, value: list[Any] | dict[str, Any], anchor: str | None) -> None:
+        if len(self._stack) >= DEEPEST:
+            raise Malformed(TOO_DEEP)
+        if anchor:
+            self._anchors[anchor] = None
+        self._stack.append(_Open(value, anchor))
+
+    def _end(self) -> None:
+        closed = self._stack.pop()
+        for defaults in closed.merged:
+            closed.value = {**defaults, **closed.value}  # type: ignore[dict-item]  # only a map has merged ones
+        if closed.anchor:
+            self._anchors[closed.anchor] = (closed.value, closed.size)
+        self._place(closed.value, closed.size)
+
+    def _alias(self, anchor: str) -> None:
+        known = self._anchors.get(anchor)
+        if known is None:
+            raise Malformed(BOMB if anchor in self._anchors else INVALID)
+        self._place(*known)
+
+    def _expects_key(self) -> bool:
+        return bool(self._stack) and isinstance(self._stack[-1].value, dict) and self._stack[-1].key is None
+
+    def _place(self, value: Any, size: int) -> None:
+        if not self._stack:
+            self.root = value
+            return
+        parent = self._stack[-1]
+        parent.size += size
+        if parent.size > LARGEST:
+            raise Malformed(BOMB)
+        if isinstance(parent.value, list):
+            parent.value.append(value)
+        elif parent.key is None:
+            parent.key = value if isinstance(value, str) else json.dumps(value)
+        else:
+            self._assign(parent, parent.value, parent.key, value)
+            parent.key = None
+
+    def _assign(self, parent: _Open, target: dict[str, Any], key: str, value: Any) -> None:
+        if key == MERGE and isinstance(value, dict):
+            parent.merged.append(value)
+            return
+        if key == MERGE and isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            parent.merged += value
+            return
+        if key in target and DUPLICATE_KEYS not in self.problems:
+            self.problems.append(DUPLICATE_KEYS)
+        target[key] = value
+
+
+def plain(text: str) -> Any:
+    """Read a scalar that is written without quotes.
+
+    >>> [plain(text) for text in ["no", "true", "~", "12", "1.5e-5", "2021-01-01", "1:30", "0o17"]]
+    ['no', True, None, 12, 1.5e-05, '2021-01-01', '1:30', '0o17']
+    """
+    if text in WORDS:
+        return WORDS[text]
+    if WHOLE.fullmatch(text):
+        return int(text)
+    if NUMBER.fullmatch(text) and not LEADING_ZERO.match(text) and not text.lstrip("+-").isdigit():
+        number = float(text)
+        return number if abs(number) <= 1e300 else text
+    return text

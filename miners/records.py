@@ -1,0 +1,249 @@
+"""Records of a hub, objects as the Hugging Face Hub's model listing has them -> the tables' frames."""
+
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+
+import polars as pl
+
+from miners.batch import COLUMNS, TIME, Batch
+from miners.evaluations import evaluation_rows
+from miners.fields import Fields, Json
+from miners.licenses import spdx
+from miners.metadata import is_repository, languages, lineage_rows, link_rows, tag_parts, tag_rows
+from miners.pages import Page, Unreadable, records
+
+HUB = "huggingface"
+FORMATS = {
+    "safetensors": "safetensors",
+    "gguf": "gguf",
+    "onnx": "onnx",
+    **dict.fromkeys(["bin", "pt", "pth", "ckpt", "pkl", "pickle", "joblib", "pdparams"], "pickle"),
+    **dict.fromkeys(["h5", "hdf5", "keras"], "keras"),
+    **dict.fromkeys(["pb", "tflite"], "tensorflow"),
+    "msgpack": "flax",
+}
+OBSERVED = [
+    *("model_id", "crawl_id", "sha", "downloads", "downloads_all_time", "likes", "trending_score"),
+    *("gated", "private", "disabled", "stored_bytes", "modified_at"),
+]
+
+
+def rows(pages: Sequence[Page], crawl_id: str) -> Batch:
+    """Turn pages, JSON lists of records as `/api/models` gives them, into rows.
+
+    A pure function of its arguments that never raises. A record without a usable id becomes a failure of the stage
+    `listing`, named by the page's URL and its place in the page. A field of the wrong type becomes NULL and a failure
+    of the stage `field` names it; the record is stored all the same. Of a model that is listed twice the last record
+    is kept. Several pages at once are quicker than one after the other.
+    """
+    batch = Batch()
+    named: dict[str, tuple[Json, datetime]] = {}
+    with nothing_to_collect():
+        for page in pages:
+            for position, record in enumerate(records(page.body)):
+                batch.seen += 1
+                name = record_id(record)
+                if name is None:
+                    batch.fail(f"{page.url}#{position}", "listing", _complaint(record))
+                else:
+                    batch.stored += 1
+                    named[name] = (record, page.fetched_at)  # type: ignore[assignment]  # only an object has an id
+        models = {name: record for name, (record, _) in named.items()}
+        add_models(batch, models, HUB, crawl_id, moments([at for _, at in named.values()]))
+    for model in batch.frames.get("model", []):
+        batch.add("observation", model.select(*OBSERVED, observed_at="last_seen"))
+    return batch
+
+
+@contextmanager
+def nothing_to_collect() -> Iterator[None]:
+    """Parse without the garbage collector, which would visit every new object of the page to find that all live."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def record_id(record: object) -> str | None:
+    """Give the `owner/name` of a record, under its key of today (id) or of 2022 (modelId); None if unusable."""
+    if not isinstance(record, dict):
+        return None
+    for key in ("id", "modelId"):
+        name = record.get(key)
+        if isinstance(name, str) and is_repository(name):
+            return name
+    return None
+
+
+def _complaint(record: object) -> str:
+    if isinstance(record, Unreadable):
+        return record.reason
+    if not isinstance(record, dict):
+        return f"the record is {str(record)[:80]!r}, expected an object"
+    found = {key: record[key] for key in ("id", "modelId") if key in record}
+    return (
+        f"the record's id is {str(found)[:300]}, expected a repository owner/name" if found else "the record has no id"
+    )
+
+
+def add_models(batch: Batch, named: Mapping[str, Json], hub: str, crawl_id: str, seen: pl.Series) -> None:
+    """Add the rows of records, given by their `owner/name`; `seen` is when each of them was seen.
+
+    The frame of `model` has four columns more than its table, says_tags, says_card, says_spaces and says_files:
+    whether the record speaks of those lists at all, or an older answer about them still holds.
+    """
+    if not named:
+        return
+    fields = Fields(list(named.values()))
+    card = fields.inside("cardData")
+    ids = pl.Series("model_id", [f"{hub}:{name}" for name in named])
+    tags = tag_parts(fields.texts("tags"))
+    parents = lineage_rows(tags, card, ids)
+    models = _models(fields, card, tags).with_columns(
+        ids, *_owners(named), seen.alias("last_seen"), hub=pl.lit(hub), crawl_id=pl.lit(crawl_id)
+    )
+    batch.add("model", models)
+    _add_owned(batch, "tag", ids, tag_rows(tags, languages(card)))
+    _add_owned(batch, "link", ids, link_rows(tags, card, fields.texts("spaces")))
+    _add_owned(batch, "file", ids, _file_rows(fields))
+    _add_owned(batch, "evaluation", ids, evaluation_rows(fields))
+    batch.add("lineage", parents)
+    for row, complaints in fields.wrong.items():
+        batch.fail(ids[row], "field", "; ".join(complaints))
+
+
+def moments(times: Sequence[datetime]) -> pl.Series:
+    """Turn times, of which many are the same, into a column."""
+    places = {time: place for place, time in enumerate(dict.fromkeys(times))}
+    return pl.Series(list(places), dtype=TIME).gather([places[time] for time in times])
+
+
+def _add_owned(batch: Batch, table: str, ids: pl.Series, owned: pl.DataFrame) -> None:
+    batch.add(table, owned.with_columns(model_id=pl.lit(ids).gather("row")).select(list(COLUMNS[table])))
+
+
+def _models(fields: Fields, card: Fields, tags: pl.DataFrame) -> pl.DataFrame:
+    config, gguf, safetensors = fields.inside("config"), fields.inside("gguf"), fields.inside("safetensors")
+    licenses = _licenses(len(fields.records), tags, card)
+    return pl.DataFrame(
+        {
+            "sha": fields.text("sha"),
+            "location": fields.text("location"),
+            "task": fields.text("pipeline_tag"),
+            "library": fields.text("library_name"),
+            "license": pl.Series([", ".join(stated) or None for stated in licenses], dtype=pl.String()),
+            "license_spdx": pl.Series([spdx(stated) for stated in licenses], dtype=pl.String()),
+            "architecture": _architecture(config),
+            "model_type": config.text("model_type").fill_null(gguf.text("architecture")),
+            "parameters": safetensors.whole("total").fill_null(_summed(safetensors)).fill_null(gguf.whole("total")),
+            "stored_bytes": fields.whole("usedStorage"),
+            "files": pl.Series([_length(value) for value in fields.raw("siblings")], dtype=pl.Int64()),
+            "downloads": fields.whole("downloads"),
+            "downloads_all_time": fields.whole("downloadsAllTime"),
+            "likes": fields.whole("likes"),
+            "trending_score": fields.number("trendingScore"),
+            "gated": _gated(fields),
+            "private": fields.flag("private"),
+            "disabled": fields.flag("disabled"),
+            "created_at": fields.moment("createdAt"),
+            "modified_at": fields.moment("lastModified"),
+            "says_tags": _says(fields, "tags"),
+            "says_card": _says(fields, "cardData") | _says(fields, "model-index"),
+            "says_spaces": _says(fields, "spaces"),
+            "says_files": _says(fields, "siblings"),
+        }
+    )
+
+
+def _owners(names: Iterable[str]) -> list[pl.Series]:
+    parts = [name.rpartition("/") for name in names]
+    owners = pl.Series("owner", [owner or None for owner, _, _ in parts], pl.String())
+    return [owners, pl.Series("name", [name for _, _, name in parts], pl.String())]
+
+
+def _says(fields: Fields, name: str) -> pl.Series:
+    return pl.Series([value is not None for value in fields.raw(name)], dtype=pl.Boolean())
+
+
+def _length(value: object) -> int | None:
+    return len(value) if isinstance(value, list) else None
+
+
+def _licenses(count: int, tags: pl.DataFrame, card: Fields) -> list[list[str]]:
+    """Give each record's licences: those among its tags, which the Hub has checked, else those of its card."""
+    found: list[list[str]] = [[] for _ in range(count)]
+    carded: list[list[str]] = [[] for _ in range(count)]
+    for row, license in tags.filter(kind="license").select("row", "tag").iter_rows():
+        found[row].append(license)
+    for row, license in card.texts("license").iter_rows():
+        carded[row].append(license)
+    return [tagged or stated for tagged, stated in zip(found, carded, strict=True)]
+
+
+def _architecture(config: Fields) -> pl.Series:
+    """Give the class that each configuration names: its first architecture, or its diffusers pipeline."""
+    named: list[str | None] = [None] * len(config.records)
+    for row, architecture in config.texts("architectures").unique("row", keep="first").iter_rows():
+        named[row] = architecture
+    return pl.Series(named, dtype=pl.String()).fill_null(config.inside("diffusers").text("_class_name"))
+
+
+def _summed(safetensors: Fields) -> pl.Series:
+    counts = safetensors.inside("parameters")
+    sums = [sum(c for c in record.values() if type(c) is int) or None for record in counts.records]
+    return Fields([{"sum": value} for value in sums], counts.wrong, counts.place).whole("sum")
+
+
+def _gated(fields: Fields) -> pl.Series:
+    gated = ["no" if value is False else value for value in fields.raw("gated")]
+    stated = Fields([{"gated": value} for value in gated], fields.wrong).text("gated")
+    for row in (stated.is_not_null() & ~stated.is_in(["no", "auto", "manual"])).arg_true():
+        fields.refuse(row, "gated", "false, auto or manual", stated[row])
+    return stated.set(~stated.is_in(["no", "auto", "manual"]), None)
+
+
+class FormatByPath(dict[str | None, str | None]):
+    """The weight format that each path's ending stands for; repositories share most of their paths.
+
+    >>> FormatByPath()["onnx/model.ONNX"], FormatByPath()["README.md"]
+    ('onnx', None)
+    """
+
+    def __missing__(self, path: str | None) -> str | None:
+        """Find the format of a path that was not asked for before."""
+        self[path] = FORMATS.get(path.rpartition(".")[2].lower()) if path else None
+        return self[path]
+
+
+def _file_rows(fields: Fields) -> pl.DataFrame:
+    """Give (row, path, format, bytes, sha256, blob) of each file; a listing mostly names the path and no more."""
+    siblings = fields.objects("siblings")
+    paths = siblings.text("rfilename")
+    for position in paths.is_null().arg_true():
+        siblings.refuse(position, "rfilename", "a path", siblings.records[position].get("rfilename"))
+    formats = FormatByPath()
+    files = pl.DataFrame(
+        {
+            "row": pl.Series(siblings.rows, dtype=pl.UInt32()),
+            "path": paths,
+            "format": pl.Series([formats[path] for path in paths], dtype=pl.String()),
+        }
+    )
+    return files.with_columns(_sizes(siblings)).filter(pl.col("path").is_not_null())
+
+
+def _sizes(siblings: Fields) -> list[pl.Expr]:
+    if {1}.issuperset(map(len, siblings.records)):
+        return [pl.lit(None, dtype=dtype).alias(name) for name, dtype in COLUMNS["file"].items()][3:]
+    lfs = siblings.inside("lfs")
+    size, sha256, blob = (
+        siblings.whole("size").fill_null(lfs.whole("size")),
+        lfs.text("sha256"),
+        siblings.text("blobId"),
+    )
+    return [pl.lit(size).alias("bytes"), pl.lit(sha256).alias("sha256"), pl.lit(blob).alias("blob")]
