@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from schemas import UsageError, WeightlakeError, open_lake
+from schemas import UsageError, WeightlakeError, examine, open_lake
 
 app = typer.Typer(
     name="weightlake",
@@ -184,6 +184,23 @@ def report(
 
     with open_lake(lake, read_only=True) as opened:
         typer.echo(learners.report(opened, to))
+
+
+@app.command()
+def doctor(
+    lake: LakeFolder = DEFAULT_LAKE,
+    weights: Annotated[bool, typer.Option(help="Read every shard and compare its hash.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Look for damage: rows that stand twice or lack their model, shards that are missing or changed."""
+    with open_lake(lake, read_only=True) as opened:
+        findings = examine(opened, weights)
+    if as_json or not findings.is_empty():
+        show(findings, as_json)
+    else:
+        typer.echo(f"{lake} is sound")
+    if not findings.is_empty():
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from schemas.doors import lazily
 
 if TYPE_CHECKING:
+    from schemas.doctor import examine
     from schemas.errors import DataError, HubError, LakeBusy, OutsideError, UsageError, WeightlakeError
     from schemas.lake import Lake, open_lake
     from schemas.transaction import Transaction
@@ -20,6 +21,7 @@ __all__ = [
     "UsageError",
     "WeightStore",
     "WeightlakeError",
+    "examine",
     "open_lake",
 ]
 
@@ -30,6 +32,7 @@ __getattr__ = lazily(
             ["DataError", "HubError", "LakeBusy", "OutsideError", "UsageError", "WeightlakeError"], "schemas.errors"
         ),
         **dict.fromkeys(["Lake", "open_lake"], "schemas.lake"),
+        "examine": "schemas.doctor",
         "Transaction": "schemas.transaction",
         "WeightStore": "schemas.weights",
     },

@@ -1,0 +1,78 @@
+"""Examines a lake: rows that should be unique, rows without their model, shards that are missing or damaged."""
+
+from collections.abc import Iterator
+
+import polars as pl
+
+from schemas.errors import DataError
+from schemas.lake import Lake
+
+UNIQUE = {
+    "model": "model_id",
+    "card": "model_id",
+    "member": "model_id",
+    "product": "model_id",
+    "population": "population_id",
+    "crawl": "crawl_id",
+    "checkpoint": "model_id, epoch",
+    "file": "model_id, path",
+    "tensor": "model_id, path, name",
+    "training": "model_id, epoch, split, metric",
+}
+OF_A_MODEL = (
+    *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),
+    *("member", "training", "checkpoint", "measurement", "product"),
+)
+FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
+
+
+def examine(lake: Lake, weights: bool = True) -> pl.DataFrame:
+    """Look for everything that the tables cannot rule out by themselves.
+
+    Args:
+        lake: The lake; it is only read.
+        weights: Read every shard too and compare its SHA-256.
+
+    Returns:
+        A row per problem: which check found it, what it is, and an example. Empty where the lake is sound.
+    """
+    found = [*_duplicates(lake), *_orphans(lake), *_miscounted(lake), *(_shards(lake) if weights else ())]
+    return pl.DataFrame(found, schema=FINDINGS, orient="row")
+
+
+def _duplicates(lake: Lake) -> Iterator[tuple[str, str, str]]:
+    for table, key in UNIQUE.items():
+        rows = lake.sql(f"SELECT {key}, count(*) AS times FROM {table} GROUP BY ALL HAVING times > 1 ORDER BY ALL")  # noqa: S608 - our names
+        if not rows.is_empty():
+            yield "unique", f"{rows.height} values of {table}({key}) stand there more than once", _example(rows)
+
+
+def _orphans(lake: Lake) -> Iterator[tuple[str, str, str]]:
+    for table in OF_A_MODEL:
+        rows = lake.sql(f"SELECT DISTINCT model_id FROM {table} ANTI JOIN model USING (model_id) ORDER BY model_id")  # noqa: S608 - our names
+        if not rows.is_empty():
+            yield "orphans", f"{rows.height} models of {table} have no row in model", _example(rows)
+
+
+def _miscounted(lake: Lake) -> Iterator[tuple[str, str, str]]:
+    query = "SELECT crawl_id FROM crawl WHERE state = 'finished' AND rows_seen <> rows_stored + failures"
+    rows = lake.sql(query)
+    if not rows.is_empty():
+        yield "counts", f"{rows.height} crawls saw more rows than they stored and failed on", _example(rows)
+
+
+def _shards(lake: Lake) -> Iterator[tuple[str, str, str]]:
+    known = lake.sql("SELECT DISTINCT shard, shard_sha256 FROM checkpoint ORDER BY shard").rows()
+    for shard, digest in known:
+        try:
+            lake.weights.verify(shard, digest)
+        except DataError as error:
+            yield "weights", str(error), shard
+    folder = lake.weights.folder
+    lying = {path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")}
+    for shard in sorted(lying - {shard for shard, _ in known}):
+        yield "weights", "a shard that no checkpoint names; the build that wrote it may not have been finished", shard
+
+
+def _example(rows: pl.DataFrame) -> str:
+    return ", ".join(str(value) for value in rows.row(0))
