@@ -1,5 +1,6 @@
 """Where a client goes: redirects by hand, http(s) only, and the token to the endpoint's own origin alone."""
 
+import doctest
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miners import addresses
 from miners.addresses import checked_endpoint
 from miners.http import HubClient
 from schemas.errors import HubError, UsageError
@@ -71,8 +73,10 @@ def test_redirects_end_after_five(hub: TestHub, client: HubClient) -> None:
     hub.misbehave("/api/models", Reply(302, {"Location": "/api/models"}), times=5)
     assert client.get("/api/models").status == 200
     hub.misbehave("/api/models", Reply(302, {"Location": "/api/models"}), times=100)
+    hub.log.clear()
     with pytest.raises(HubError, match="redirects more than 5 times"):
         client.get("/api/models")
+    assert len(hub.log) == 6
 
 
 @pytest.mark.parametrize(
@@ -156,3 +160,7 @@ def test_an_endpoint_may_lie_below_a_path(hub: TestHub) -> None:
     with HubClient(hub.url + "/mirror/", token=False) as client:
         assert client.endpoint == hub.url + "/mirror"
         assert client.get("/api/models").body == b"[]"
+
+
+def test_the_examples_are_true() -> None:
+    assert doctest.testmod(addresses).failed == 0

@@ -38,7 +38,7 @@ def clock() -> StoppedClock:
 
 @pytest.fixture
 def client(hub: TestHub, clock: StoppedClock) -> Iterator[HubClient]:
-    with HubClient(hub.url, token=False, timeout=0.3, sleep=clock.sleep, clock=clock.now) as opened:
+    with HubClient(hub.url, token=False, sleep=clock.sleep, clock=clock.now) as opened:
         yield opened
 
 
@@ -76,12 +76,20 @@ def test_it_introduces_itself_as_huggingface_hub_does(hub: TestHub, client: HubC
     assert "authorization" not in sent
 
 
-@pytest.mark.parametrize("fault", ["429", "500", "503", "reset", "cut body", "timeout", "wrong content-length"])
+@pytest.mark.parametrize("fault", ["429", "500", "503", "reset", "cut body"])
 def test_what_may_pass_is_asked_again(hub: TestHub, client: HubClient, clock: StoppedClock, fault: Fault) -> None:
     hub.misbehave("/api/models", fault, times=2)
     assert len(json.loads(client.get("/api/models").body)) == len(RECORDS + RESTRICTED)
     assert len(hub.log) == 3
     assert 0.25 <= clock.slept[0] <= 0.5 <= clock.slept[1] <= 1.0
+
+
+@pytest.mark.parametrize("fault", ["timeout", "wrong content-length"])
+def test_silence_is_asked_again(hub: TestHub, clock: StoppedClock, fault: Fault) -> None:
+    hub.misbehave("/api/models", fault)
+    with HubClient(hub.url, token=False, timeout=0.5, sleep=clock.sleep) as client:
+        assert client.get("/api/models").status == 200
+    assert len(clock.slept) >= 1
 
 
 @pytest.mark.parametrize(
@@ -149,6 +157,28 @@ def test_offline_mode_is_respected(hub: TestHub) -> None:
     ended = subprocess.run(command, env={"HF_HUB_OFFLINE": "1"}, capture_output=True, text=True, check=False)
     assert "HubError: The network is switched off by HF_HUB_OFFLINE; unset it to ask a hub." in ended.stderr
     assert hub.log == []
+
+
+def test_a_proxy_that_fails_is_asked_again(hub: TestHub, clock: StoppedClock) -> None:
+    proxy = httpx2.HTTPTransport(proxy=hub.url)  # the hub is no proxy and answers CONNECT with 501
+    with (
+        HubClient("https://hub.example", token=TOKEN, transport=proxy, attempts=2, sleep=clock.sleep) as client,
+        pytest.raises(HubError, match=r"501 .* \(2 attempts\)"),
+    ):
+        client.get("/api/models")
+
+
+def test_the_client_that_huggingface_hub_is_configured_with_is_used_without_its_password(hub: TestHub) -> None:
+    program = f"""
+import httpx2, huggingface_hub
+from miners.http import HubClient
+office = lambda: httpx2.Client(headers={{"x-office": "here"}}, auth=("me", "secret"))
+huggingface_hub.set_client_factory(office)
+HubClient({hub.url!r}, token=False).get("/api/models")
+"""
+    subprocess.run([sys.executable, "-c", program], env={}, check=True)
+    assert hub.log[0].headers["x-office"] == "here"
+    assert hub.log[0].authorization is None
 
 
 @pytest.mark.parametrize(
