@@ -45,7 +45,7 @@ from schemas.errors import HubError, UsageError
 __all__ = ["DEFAULT_LIMIT", "Answer", "HubClient", "NotFound", "Refused", "TooLarge", "next_page"]
 
 DEFAULT_LIMIT = 64 * 2**20  # bytes; a page of a thousand models with everything expanded has a few million
-ERROR_LIMIT = 64 * 2**10  # bytes of an error's body that are read for its message
+ERROR_LIMIT = 64 * 2**10  # bytes of an error's or a redirect's body that are read
 MOST_REDIRECTS = 5
 FIRST_CONTACT_ATTEMPTS = 3  # a hub that was never reached is more likely misspelt than busy
 SLOWEST = 1024  # bytes a second, on average once the timeout has passed; slower is a broken transfer
@@ -169,6 +169,7 @@ class HubClient:
             with self._response(hop, byte_range) as response:
                 if not response.has_redirect_location:
                     return self._answer(address, response, byte_range, limit)
+                read_at_most(self._chunks(response), ERROR_LIMIT)  # to its end, so that the connection can be kept
                 hop = redirect_target(hop, response.headers["location"])
         raise HubError(f"{shown(address)} redirects more than {MOST_REDIRECTS} times.")
 
@@ -224,7 +225,8 @@ class HubClient:
             raise HubError(
                 f"{shown(address)}: the hub asks to wait {wait / 3600:.1f} hours; come back then."
             ) from error
-        raise _MayPass(f"{response.request.url.host} answers {status} {response.reason_phrase}", wait=wait) from error
+        said = f"{response.request.url.host} answers {status} {error.response.reason_phrase}"
+        raise _MayPass(said, wait=wait) from error
 
 
 @contextmanager

@@ -69,6 +69,13 @@ def test_a_fresh_start_after_a_failure_behind_a_redirect(hub: TestHub) -> None:
     assert [request.status for request in hub.log] == [302, 503, 302, 200]
 
 
+def test_connections_are_kept_across_redirects(hub: TestHub, client: HubClient) -> None:
+    for _ in range(3):
+        client.get("/owner/model/resolve/main/model.safetensors")
+    assert len(hub.log) == 6
+    assert len({request.connection for request in hub.log}) == 2
+
+
 def test_redirects_end_after_five(hub: TestHub, client: HubClient) -> None:
     hub.misbehave("/api/models", Reply(302, {"Location": "/api/models"}), times=5)
     assert client.get("/api/models").status == 200

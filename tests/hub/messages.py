@@ -17,6 +17,7 @@ class Request:
     segments: tuple[str, ...]  # the path cut at its slashes first and decoded then
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]  # names in lower case
+    connection: int  # the client's port: the same for requests over one connection
     status: int | None = None  # None while unanswered, or where the connection was broken on purpose
 
     @property

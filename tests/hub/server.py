@@ -180,6 +180,7 @@ class Handler(BaseHTTPRequestHandler):
             segments=tuple(unquote(segment) for segment in parts.path.split("/")[1:]),
             query=parse_qs(parts.query, keep_blank_values=True),
             headers={name.lower(): value for name, value in self.headers.items()},
+            connection=self.client_address[1],
         )
 
     def _reply(self, request: Request, kind: Fault | Reply | None) -> Reply:
