@@ -61,7 +61,7 @@ def _models(population: PopulationFile, result: GroupResult) -> Iterator[dict[st
             "parameters": result.parameters,
             "task": TASK,
             "library": LIBRARY,
-            "created_at": population.created_at,
+            **dict.fromkeys(["created_at", "first_seen", "last_seen"], population.created_at),
         }
 
 

@@ -1,0 +1,116 @@
+"""Says what a model is built like and was trained on, so that it can be run and measured."""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from schemas import DataError, Lake, UsageError
+from zoo.results import read_population
+
+DEEPEST = 32  # generations of products that are followed
+
+TRAINED = """
+SELECT member.model_id, population_id, width, population.architecture, dataset,
+    CAST(json_extract(recipe, '$.split_seed') AS BIGINT) AS split_seed, lineage.parent_id AS init
+FROM member JOIN population USING (population_id)
+LEFT JOIN lineage ON child_id = member.model_id AND relation = 'initialised-from'
+WHERE member.model_id IN (SELECT unnest($ids))
+"""
+MADE = """
+SELECT child_id, min(parent_id) AS ingredient FROM lineage JOIN product ON child_id = product.model_id
+WHERE child_id IN (SELECT unnest($ids)) GROUP BY child_id
+"""
+MINED = "SELECT model_id, location FROM model WHERE model_id IN (SELECT unnest($ids)) AND location IS NOT NULL"
+
+
+class Description(BaseModel):
+    """What it takes to run a model: how it is built, what it was trained on, and where it started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    architecture: str
+    width: int
+    classes: int
+    input_shape: tuple[int, int, int]
+    dataset: str
+    split_seed: int
+    init: str | None = None
+    """`init:` and a fingerprint of its initial weights; equal for models that started alike."""
+
+
+class _Configuration(BaseModel):
+    """The part of a published model's config.json that is ours."""
+
+    weightlake: Description
+
+
+def describe(lake: Lake, model_id: str) -> Description:
+    """Describe one model; see `describe_all`."""
+    return describe_all(lake, [model_id])[0]
+
+
+def describe_all(lake: Lake, model_ids: Sequence[str]) -> list[Description]:
+    """Describe models, in their order: trained ones, made ones by their first ingredient, published ones.
+
+    Raises:
+        UsageError: A model is of none of these kinds; its weights can be loaded, but nobody knows
+            how to run it.
+        DataError: A published model's config.json is damaged.
+    """
+    known = _trained(lake, model_ids)
+    elders = {model_id: model_id for model_id in model_ids if model_id not in known}
+    for _ in range(DEEPEST):
+        made = _ingredients(lake, [elder for elder in elders.values() if elder not in known])
+        if not made:
+            break
+        elders = {model_id: made.get(elder, elder) for model_id, elder in elders.items()}
+        known |= _trained(lake, list(made.values()))
+    known |= _published(lake, [elder for elder in elders.values() if elder not in known])
+    for model_id, elder in elders.items():
+        if elder not in known:
+            raise UsageError(
+                f"nobody here knows how {model_id} is built: expected a model that was trained or made in this "
+                "lake, or a published one whose config.json has a weightlake block"
+            )
+    return [known[elders.get(model_id, model_id)] for model_id in model_ids]
+
+
+def _trained(lake: Lake, ids: Sequence[str]) -> dict[str, Description]:
+    rows = lake.sql(TRAINED, ids=list(ids)) if ids else pl.DataFrame()
+    populations = cache(lambda population_id: read_population(lake.weights.folder, population_id))
+    descriptions = {}
+    for row in rows.iter_rows(named=True):
+        population = populations(row["population_id"])
+        if population is None:
+            raise DataError(f"{lake.weights.folder / row['population_id']} lacks its population.json; build it again")
+        row |= {"classes": population.classes, "input_shape": population.input_shape}
+        descriptions[row["model_id"]] = Description.model_validate(row)
+    return descriptions
+
+
+def _ingredients(lake: Lake, ids: Sequence[str]) -> dict[str, str]:
+    return dict(lake.sql(MADE, ids=list(ids)).iter_rows()) if ids else {}
+
+
+def _published(lake: Lake, ids: Sequence[str]) -> dict[str, Description]:
+    rows = lake.sql(MINED, ids=list(ids)).iter_rows() if ids else ()
+    found = {model_id: _configured(Path(location) / "config.json") for model_id, location in rows}
+    return {model_id: description for model_id, description in found.items() if description}
+
+
+def _configured(path: Path) -> Description | None:
+    """Read a config.json; None if there is none or it is of another library."""
+    try:
+        content = path.read_bytes()
+        return _Configuration.model_validate_json(content).weightlake
+    except OSError:
+        return None
+    except ValidationError as error:
+        if any(mistake["loc"] == ("weightlake",) and mistake["type"] == "missing" for mistake in error.errors()):
+            return None
+        mistake = error.errors()[0]
+        key = ".".join(map(str, mistake["loc"]))
+        raise DataError(f"{path} is damaged: {key or 'it'}: {mistake['msg']}") from error

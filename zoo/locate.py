@@ -1,0 +1,165 @@
+"""Finds where the weights of models lie: a row of a shard in the lake, or safetensors files of a mined repository.
+
+Only safetensors are ever opened. Other weight formats can run code when they are read, so that a
+model that has nothing else is refused.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+from huggingface_hub import try_to_load_from_cache
+
+from schemas import DataError, Lake, UsageError
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+OTHER_FORMATS = {".bin", ".pt", ".pth", ".pkl", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".pb", ".joblib"}
+
+CHECKPOINTS = """
+SELECT model_id, epoch, final, shard, row FROM checkpoint WHERE model_id IN (SELECT unnest($ids)) ORDER BY epoch
+"""
+MODELS = "SELECT model_id, hub, owner, name, sha, location FROM model WHERE model_id IN (SELECT unnest($ids))"
+FILES = "SELECT path FROM file WHERE model_id = $model_id ORDER BY path"
+NEAR = "SELECT model_id FROM model ORDER BY jaro_winkler_similarity(model_id, $model_id) DESC, model_id LIMIT 3"
+
+
+@dataclass(frozen=True)
+class InShard:
+    """Weights of a trained or made model: one row of a stacked shard of the lake's weight store."""
+
+    shard: str
+    row: int
+
+
+@dataclass(frozen=True)
+class InFiles:
+    """Weights of a mined model: safetensors files that lie on this machine."""
+
+    paths: tuple[Path, ...]
+
+
+Place = InShard | InFiles
+
+
+def locate(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | None]) -> list[Place]:
+    """Find the weights of each model; an epoch that is None means the final ones.
+
+    Raises:
+        UsageError: A model is unknown or has no such checkpoint, or its weights are not on this
+            machine or in no format that is safe to open; the message says what to do.
+        DataError: A mined repository is incomplete or damaged.
+    """
+    ids = list(dict.fromkeys(model_ids))
+    rows = lake.sql(CHECKPOINTS, ids=ids)
+    places: dict[tuple[str, int | None], Place] = {}
+    for model_id, epoch, final, shard, row in rows.iter_rows():
+        places[model_id, epoch] = InShard(shard, row)
+        if final:
+            places[model_id, None] = InShard(shard, row)
+    absent = [key for key in dict.fromkeys(zip(model_ids, epochs, strict=True)) if key not in places]
+    if absent:
+        models = {row["model_id"]: row for row in lake.sql(MODELS, ids=ids).iter_rows(named=True)}
+        for model_id, epoch in absent:
+            known = rows.filter(model_id=model_id).get_column("epoch").to_list()
+            places[model_id, epoch] = _mined(lake, models, model_id, epoch, known)
+    return [places[key] for key in zip(model_ids, epochs, strict=True)]
+
+
+def _mined(
+    lake: Lake, models: dict[str, dict[str, str | None]], model_id: str, epoch: int | None, known: list[int]
+) -> Place:
+    """Find weights that are no checkpoint of the lake."""
+    if known:
+        have = ", ".join(map(str, known))
+        raise UsageError(
+            f"{model_id} has no checkpoint of epoch {epoch}: expected one of {have}, or none for the final"
+        )
+    if model_id not in models:
+        near = lake.sql(NEAR, model_id=model_id).get_column("model_id").to_list()
+        raise UsageError(
+            f"{model_id} is not in this lake; " + (f"near it: {', '.join(near)}" if near else "it is empty")
+        )
+    if epoch is not None:
+        raise UsageError(f"{model_id} was not trained in this lake and has no epochs; leave the epoch out")
+    model = models[model_id]
+    if model["location"] is not None:
+        return InFiles(_safetensors(model_id, Path(model["location"])))
+    paths = lake.sql(FILES, model_id=model_id).get_column("path").to_list()
+    if model["hub"] == "huggingface":
+        return InFiles(_cached(model_id, model, paths))
+    raise UsageError(f"{model_id} has no weights on this machine; mine the folder in which they lie")
+
+
+def _cached(model_id: str, model: dict[str, str | None], paths: list[str]) -> tuple[Path, ...]:
+    """Look into the Hugging Face cache on this machine; nothing is fetched."""
+    if paths and not any(path.endswith(".safetensors") for path in paths):
+        _refuse_other_formats(model_id, paths)
+    repository = "/".join(part for part in (model["owner"], model["name"]) if part)
+    for path in (INDEX, SINGLE, *(path for path in paths if path.endswith(".safetensors"))):
+        found = try_to_load_from_cache(repository, path, revision=model["sha"])
+        if isinstance(found, str):
+            return _safetensors(model_id, Path(found.removesuffix(path)))
+    revision = f" --revision {model['sha']}" if model["sha"] else ""
+    command = f'hf download {repository}{revision} --include "*.safetensors" "*.json"'
+    raise UsageError(f"the weights of {model_id} are not on this machine; fetch them with: {command}")
+
+
+def _safetensors(model_id: str, folder: Path) -> tuple[Path, ...]:
+    """Choose a repository's weight files: those of its index, or the usual one, or all that there are."""
+    if not folder.is_dir():
+        raise DataError(f"{model_id} should lie in {folder}, which is gone; mine it again where it lies now")
+    if (folder / INDEX).is_file():
+        return tuple(folder / name for name in _indexed(folder))
+    if (folder / SINGLE).is_file():
+        return (folder / SINGLE,)
+    files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    chosen = tuple(folder / path for path in files if path.endswith(".safetensors"))
+    if not chosen:
+        _refuse_other_formats(model_id, files)
+    return chosen
+
+
+def _indexed(folder: Path) -> list[str]:
+    try:
+        names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
+        inside = all(".." not in PurePosixPath(name).parts and not name.startswith("/") for name in names)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{folder / INDEX} is no index of safetensors files: {error!r}") from error
+    if not inside:
+        raise DataError(f"{folder / INDEX} names files outside its folder")
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"{folder} lacks {missing[0]}, which its index names; fetch the repository again")
+    return names
+
+
+def _refuse_other_formats(model_id: str, paths: Sequence[str]) -> None:
+    others = [path for path in paths if PurePosixPath(path).suffix in OTHER_FORMATS]
+    if others:
+        raise UsageError(
+            f"{model_id} has its weights in {others[0]} and in no safetensors file; other formats can run code when "
+            "they are opened, so convert it first (https://huggingface.co/spaces/safetensors/convert)"
+        )
+    raise UsageError(f"{model_id} has no weights: there is no safetensors file in it")
+
+
+def selection(lake: Lake, sql: str, parameters: dict[str, object]) -> pl.DataFrame:
+    """Run a query that selects models; gives its rows.
+
+    Raises:
+        UsageError: DuckDB refuses it, it has no column `model_id`, a NULL in it, or no rows.
+    """
+    rows = lake.sql(sql, **parameters)
+    if "model_id" not in rows.columns:
+        found = ", ".join(rows.columns) or "nothing"
+        raise UsageError(f"the query returns {found}; it has to return model_id, and may return epoch")
+    if rows.is_empty():
+        raise UsageError("the query selects no model; try it with lake.sql, or a wider condition")
+    if rows.get_column("model_id").null_count():
+        raise UsageError("the query returns rows without model_id; add WHERE model_id IS NOT NULL")
+    if "epoch" in rows.columns and not rows.schema["epoch"].is_integer():
+        raise UsageError(f"the query returns an epoch of type {rows.schema['epoch']}; cast it to INTEGER")
+    return rows
