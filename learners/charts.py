@@ -44,8 +44,8 @@ def accuracy_grid(lake: Lake) -> list[Picture]:
 
 def _grid(population: str, rows: pl.DataFrame) -> Picture:
     base = altair.Chart(rows).encode(
-        x=altair.X("batch_size:O", title="batch size (temperature falls to the right)"),
-        y=altair.Y("width:O", title="width (load falls upwards)", sort="descending"),
+        x=altair.X("batch_size:O", title="batch size", axis=altair.Axis(labelAngle=0)),
+        y=altair.Y("width:O", title="width", sort="descending"),
     )
     middle = (rows["accuracy"].min() + rows["accuracy"].max()) / 2  # type: ignore[operator] # polars cannot know it is a number
     cells = base.mark_rect(cornerRadius=3).encode(
@@ -56,8 +56,13 @@ def _grid(population: str, rows: pl.DataFrame) -> Picture:
         text=altair.Text("accuracy:Q", format=".3f"),
         color=altair.when(altair.datum.accuracy > middle).then(altair.value("black")).otherwise(altair.value("white")),
     )
-    says = f"Mean test accuracy of {rows['members'].sum()} members; a cell is the mean over its seeds."
-    chart = (cells + figures).properties(width=90 * rows["batch_size"].n_unique(), height=48 * rows["width"].n_unique())
+    says = (
+        f"Mean test accuracy of {rows['members'].sum()} members, a cell over its seeds."
+        " Load falls upwards, with width; temperature falls to the right, with batch size."
+    )
+    chart = (cells + figures).properties(
+        width=110 * rows["batch_size"].n_unique(), height=48 * rows["width"].n_unique()
+    )
     return picture(f"{population}: accuracy over width and batch size", says, ACCURACY_GRID, chart)
 
 
@@ -78,13 +83,16 @@ def training_curves(lake: Lake) -> list[Picture]:
 
 def _curves(population: str, rows: pl.DataFrame) -> Picture:
     base = altair.Chart(rows).encode(
-        x=altair.X("epoch:Q", title="epoch"), color=altair.Color("width:O", scale=altair.Scale(scheme="viridis"))
+        x=altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, format="d")),
+        color=altair.Color("width:O", scale=altair.Scale(scheme="viridis")),
     )
     line = base.mark_line().encode(
         y=altair.Y("accuracy:Q", title="validation accuracy", scale=altair.Scale(zero=False)),
         tooltip=["width", "batch_size", "epoch", altair.Tooltip("accuracy", format=".3f")],
     )
-    band = base.mark_area(opacity=0.15).encode(y="lowest:Q", y2="highest:Q")
+    band = base.mark_area(opacity=0.15).encode(
+        y="lowest:Q", y2="highest:Q", color=altair.Color("width:O", legend=None, scale=altair.Scale(scheme="viridis"))
+    )
     panels = (band + line).properties(width=220, height=180)
     chart = panels.facet(column=altair.Column("batch_size:O", title="batch size"))
     says = "Mean over seeds, the range over seeds shaded."

@@ -18,7 +18,7 @@ from schemas import Lake
 from schemas.files import written_whole
 
 OVERVIEW = """
-SELECT origin, hub, count(*) AS models, count(parameters) AS with_parameters, sum(parameters) AS parameters
+SELECT origin, hub, count(*) AS models, count(parameters) AS with_parameters, sum(parameters)::BIGINT AS parameters
 FROM models WHERE deleted_at IS NULL GROUP BY ALL ORDER BY ALL
 """
 SNIPPET = "window.vegaEmbed = vegaEmbed;"

@@ -47,7 +47,7 @@ def compare(
             _figure("soup", split, accuracy(module, soup, samples), samples),
             _figure("best single", split, float(scores.accuracy[best]), samples),
             _mean(scores, split),
-            _figure("logit ensemble", split, ensembleaccuracy(module, population, samples), samples),
+            _figure("logit ensemble", split, ensemble_accuracy(module, population, samples), samples),
         ]
     return figures
 
@@ -70,7 +70,7 @@ def _mean(scores: Scores, split: str) -> Figure:
 
 
 @torch.no_grad()
-def ensembleaccuracy(module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> float:
+def ensemble_accuracy(module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> float:
     """Accuracy of the members' averaged logits."""
     at_once = max(1, SAMPLES_AT_ONCE // size(population))
     correct = 0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas import Lake, UsageError
-from zoo.load import Description, describe_all
+from zoo.describe import Description, describe_all
+from zoo.locate import selection
 
 COMPARED = ("architecture", "width", "classes", "input_shape", "dataset", "split_seed")
-SQL_HINT = 'e.g. "SELECT model_id FROM models WHERE ..."'
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,9 @@ def gather(lake: Lake, sql: str, force: bool = False) -> Ingredients:
         UsageError: fewer than two models, the same one twice, architectures, shapes or datasets that differ, or,
             without `force`, models without a common start or that diverged. The message names two of the models.
     """
-    rows = lake.sql(sql)
-    if "model_id" not in rows.columns:
-        raise UsageError(f"the selection has no column model_id; it has {', '.join(rows.columns)}; {SQL_HINT}")
+    rows = selection(lake, sql, {})
     if rows.height < 2:
-        raise UsageError(f"a soup needs at least two models, and the selection has {rows.height}; {SQL_HINT}")
+        raise UsageError("a soup needs at least two models, and the query selects one; widen its condition")
     if rows.select("model_id", *({"epoch"} & set(rows.columns))).is_duplicated().any():
         twice = rows.filter(rows.select("model_id").is_duplicated())["model_id"][0]
         raise UsageError(f"{twice} is selected twice; add DISTINCT to the query")

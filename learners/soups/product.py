@@ -12,7 +12,7 @@ from torch import Tensor
 
 from learners.soups.comparison import Figure
 from schemas.lake import Lake
-from zoo.load import Description
+from zoo.describe import Description
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,178 @@
+"""The command line by hand: what it prints, where, and how it ends, mistakes above all."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+import polars as pl
+import pytest
+
+import weightlake
+from schemas import Lake, open_lake
+from tests.conftest import ROOT
+from tests.hub import TestHub
+
+
+class Answer(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    monkeypatch.chdir(tmp_path)
+
+    def command(*arguments: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["weightlake", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            weightlake.main()
+        captured = capsys.readouterr()
+        return Answer(int(str(ended.value.code or 0)), captured.out, captured.err)
+
+    return command
+
+
+@pytest.fixture
+def filled(lake: Lake) -> Lake:
+    models = {"model_id": [f"local:a/{number:03d}" for number in range(120)], "hub": "local", "task": "translation"}
+    with lake.write() as transaction:
+        transaction.append("model", pl.DataFrame(models))
+    return lake
+
+
+def one_line(text: str) -> str:
+    assert text.count("\n") == 1, text
+    assert "Traceback" not in text
+    return text
+
+
+def test_help_and_version(run: Run) -> None:
+    assert "Mine model hubs" in run("--help").out
+    assert run("--version").out.startswith("weightlake 0.")
+    assert run().code == 2
+
+
+def test_sql_prints_a_table_or_json(run: Run, filled: Lake) -> None:
+    table = run("sql", "SELECT model_id, task FROM models ORDER BY ALL", "--lake", filled.path)
+    assert "local:a/049" in table.out
+    assert "local:a/050" not in table.out
+    assert "50 of 120 rows" in table.err
+    everything = run("sql", "SELECT model_id FROM models", "--lake", filled.path, "--json")
+    assert len(json.loads(everything.out)) == 120
+    assert everything.err == ""
+
+
+def test_mined_text_cannot_steer_the_terminal(run: Run, lake: Lake) -> None:
+    with lake.write() as transaction:
+        transaction.append(
+            "model", pl.DataFrame({"model_id": ["huggingface:a/b"], "task": ["\x1b[2J\x07[red]x[/red]"]})
+        )
+    shown = run("sql", "SELECT task FROM model", "--lake", lake.path).out
+    assert "\x1b" not in shown
+    assert "\x07" not in shown
+    assert "[red]x[/red]" in shown
+
+
+def test_coverage_report_and_doctor(run: Run, filled: Lake, tmp_path: Path) -> None:
+    assert "license" in run("coverage", "--lake", filled.path).out
+    written = run("report", "--lake", filled.path, "--to", tmp_path / "page.html")
+    assert (written.code, Path(written.out.strip()).name) == (0, "page.html")
+    assert "is sound" in run("doctor", "--lake", filled.path).out
+    with filled.write() as transaction:
+        transaction.append("tag", pl.DataFrame({"model_id": ["local:x/y"], "tag": ["t"]}))
+    sick = run("doctor", "--lake", filled.path)
+    assert (sick.code, "local:x/y" in sick.out) == (1, True)
+
+
+def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
+    assert "digits-tiny" in run("zoo", "recipes").out
+    built = run("zoo", "build", "digits-tiny", "--lake", "new", "--json")
+    assert json.loads(built.out)[0]["trained"] == 8
+    assert built.err == ""
+    assert json.loads(run("zoo", "list", "--lake", "new", "--json").out)[0]["state"] == "complete"
+    query = "SELECT model_id FROM member LIMIT 3"
+    assert (
+        json.loads(run("zoo", "publish", query, "--to", "out", "--lake", "new", "--json").out)[0]["repositories"] == 3
+    )
+    mined = json.loads(run("mine", "local", "out", "--lake", "new", "--json").out)[0]
+    assert (mined["rows_seen"], mined["rows_stored"], mined["failures"]) == (3, 3, 0)
+    refused = run("soup", "SELECT model_id FROM member WHERE width = 8 AND batch_size = 32", "--lake", "new")
+    assert (refused.code, "unwise" in one_line(refused.err)) == (2, True)
+    forced = run("soup", query + " OFFSET 0", "--lake", "new", "--force", "--method", "uniform")
+    assert forced.code in (0, 2)
+    assert (tmp_path / "out").is_dir()
+
+
+def test_mining_a_hub(run: Run) -> None:
+    records = [{"id": f"owner/model-{number}", "tags": ["license:mit"], "downloads": number} for number in range(30)]
+    with TestHub(records=records) as hub:
+        mined = run("mine", "huggingface", "--endpoint", hub.url, "--limit", 20, "--lake", "new", "--json")
+    assert json.loads(mined.out)[0]["rows_stored"] == 20
+    down = run("mine", "huggingface", "--endpoint", "http://127.0.0.1:1", "--limit", 20, "--lake", "new")
+    assert (down.code, "127.0.0.1:1" in one_line(down.err)) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["sql", "SELECT 1", "--lake", "absent"], 2, "absent is no lake"),
+        (["sql", "SELECT likess FROM model", "--lake", "LAKE"], 2, '"likess" not found'),
+        (["sql", "DROP TABLE model", "--lake", "LAKE"], 2, "only reads"),
+        (["sql", "SELECT 1", "--lake", "FILE"], 2, "is a file"),
+        (["sql", "SELECT 1", "--lake", "NOISE"], 1, "not a DuckDB database"),
+        (["sql", "SELECT 1", "--lake", "OTHER"], 1, "something else"),
+        (["mine", "hugingface", "--lake", "LAKE"], 2, "huggingface"),
+        (["mine", "local", "--lake", "LAKE"], 2, "folder"),
+        (["mine", "local", "absent", "--lake", "LAKE"], 2, "absent"),
+        (["mine", "huggingface", "--limit", "0"], 2, "limit"),
+        (["mine", "huggingface", "--lake", "FOLDER", "--limit", "3"], 2, "other things"),
+        (["zoo", "build", "digits-tinny", "--lake", "LAKE"], 2, "digits-tiny"),
+        (["zoo", "build", "digits-tiny", "--lake", "LAKE", "--device", "gpu"], 2, "gpu"),
+        (["zoo", "build", "TYPO", "--lake", "LAKE"], 2, "batch_sise"),
+        (["soup", "SELECT model_id FROM models", "--lake", "LAKE"], 2, "at least two"),
+        (["soup", "SELECT 1 AS model_id", "--lake", "LAKE", "--method", "stew"], 2, "stew"),
+        (["report", "--lake", "LAKE", "--to", "FILE/x.html"], 1, "cannot write"),
+        (["nonsense"], 2, "nonsense"),
+        (["sql"], 2, "query"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_ends_in_one_line_and_the_right_code(
+    run: Run, lake: Lake, tmp_path: Path, arguments: list[str], code: int, says: str
+) -> None:
+    (tmp_path / "FILE").write_text("x")
+    for name in ("FOLDER", "NOISE", "OTHER"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "FOLDER" / "thesis.tex").write_text("x")
+    (tmp_path / "NOISE" / "lake.duckdb").write_bytes(b"noise" * 1000)
+    with duckdb.connect(str(tmp_path / "OTHER" / "lake.duckdb")) as other:
+        other.execute("CREATE TABLE invoices (number INTEGER)")
+    recipe = 'name = "x"\narchitecture = "mlp"\ndataset = "digits"\nepochs = 1\n[grid]\nwidth = 2\nbatch_sise = 4\n'
+    (tmp_path / "typo.toml").write_text(recipe + "seeds = 1\nlearning_rate = 0.1\n")
+    places = {"LAKE": str(lake.path), "TYPO": "typo.toml"}
+    answer = run(*(places.get(argument, argument) for argument in arguments))
+    assert answer.code == code, answer
+    assert says in one_line(answer.err)
+    assert answer.out == ""
+
+
+def test_a_reader_that_stops_reading_is_no_error(filled: Lake) -> None:
+    command = (
+        f"{sys.executable} -m weightlake sql 'SELECT * FROM range(200000)' --json --lake {filled.path} | head -c 10"
+    )
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.stderr == ""
+
+
+def test_the_environment_names_the_lake(run: Run, filled: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHTLAKE_LAKE", str(filled.path))
+    assert json.loads(run("sql", "SELECT count(*) AS n FROM model", "--json").out) == [{"n": 120}]
+    assert open_lake(filled.path).path == filled.path
