@@ -24,6 +24,10 @@ from zoo.task import Task
 Progress = Callable[[int, int, str], None]
 """Hears of epochs done, epochs in all, and the group that has just completed one."""
 
+COMPLETE = """
+SELECT 1 FROM population WHERE population_id = $population_id AND state = 'complete'
+AND members = (SELECT count(*) FROM member WHERE population_id = $population_id)
+"""
 PATIENCE_WHILE_TRAINING = 1.0
 """Seconds that registering a group waits for the lake while others are still trained."""
 
@@ -125,11 +129,10 @@ class _Construction:
 
     def complete(self) -> bool:
         """Whether there is nothing to do."""
-        query = "SELECT state FROM population WHERE population_id = $population_id"
         if self.missing:
             return False
-        state = self.lake.sql(query, population_id=self.recipe.population_id)
-        return state.get_column("state").to_list() == ["complete"]
+        rows = self.lake.sql(COMPLETE, population_id=self.recipe.population_id)
+        return not rows.is_empty()
 
     def train(self, workers: int, progress: Progress | None) -> list[Failed]:
         """Train the groups that are missing and register them as the lake is free; gives those that failed."""

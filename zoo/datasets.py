@@ -100,7 +100,8 @@ def _digits() -> tuple[Array, Array]:
 def _arrays(path: Path) -> list[tuple[Array, Array]]:
     """The file's samples and classes: one pair that is still to be split, or train and test."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
             if not isinstance(file, np.lib.npyio.NpzFile):
                 raise DataError(f"dataset {path} is a single array; expected an .npz file with x_train and y_train")
             for keys in (("x_train", "y_train", "x_test", "y_test"), ("x_train", "y_train"), ("x", "y")):
