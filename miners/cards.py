@@ -1,10 +1,8 @@
 """Bytes of a model card (README.md) -> text, metadata, problems, sections. Pure, and never an exception."""
 
-import json
 import re
 from typing import Any, NamedTuple
 
-from miners.batch import Batch
 from miners.front_matter import Malformed, parse
 from miners.sections import Section, sections
 
@@ -12,7 +10,6 @@ SIZE_LIMIT = 2**20  # bytes; of a longer card the first part is kept
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 FENCE_LINE = re.compile(r"---[ \t]*")
 
-NO_CARD = "no card"
 EMPTY = "empty"
 NOT_UTF8 = "not UTF-8"
 POINTER = "LFS pointer"
@@ -90,13 +87,3 @@ def _metadata(text: str) -> tuple[dict[str, Any] | None, list[str]]:
     if value is None:
         return {}, problems
     return (value, problems) if isinstance(value, dict) else (None, [*problems, NOT_A_MAP])
-
-
-def add_card(batch: Batch, model_id: str, sha: str | None, card: Card | None, size: int | None, at: object) -> None:
-    """Add the rows of a card that was read at the time `at`, or of one that does not exist (None, `no card`)."""
-    if card is None:
-        batch.add_rows("card", [(model_id, sha, None, None, [NO_CARD], None, at)])
-        return
-    metadata = None if card.metadata is None else json.dumps(card.metadata, ensure_ascii=False)
-    batch.add_rows("card", [(model_id, sha, card.text, metadata, card.problems, size, at)])
-    batch.add_rows("card_section", [(model_id, place, *section) for place, section in enumerate(card.sections)])

@@ -9,10 +9,10 @@ import polars as pl
 
 from miners.fields import Fields
 
-PREFIXES = (
-    "adapterhub arxiv base_model benchmark dataset dataset_size deploy diffusers doi language library license "
-    "loss pipeline_tag region template"
-).split()  # noqa: SIM905 - a list of names reads best as a text
+PREFIXES = [
+    *("adapterhub", "arxiv", "base_model", "benchmark", "dataset", "dataset_size", "deploy", "diffusers", "doi"),
+    *("language", "library", "license", "loss", "pipeline_tag", "region", "template"),
+]
 HUB = "huggingface"  # what a base model is a repository of
 LINKS = {"arxiv": "paper", "dataset": "dataset", "doi": "doi"}
 RELATIONS = ["finetune", "adapter", "quantized", "merge"]

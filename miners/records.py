@@ -4,6 +4,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 
 import polars as pl
 
@@ -30,31 +31,39 @@ OBSERVED = [
 ]
 
 
-def rows(pages: Sequence[Page], crawl_id: str) -> Batch:
+def rows(pages: Sequence[Page], crawl_id: str, most: int | None = None) -> Batch:
     """Turn pages, JSON lists of records as `/api/models` gives them, into rows.
 
     A pure function of its arguments that never raises. A record without a usable id becomes a failure of the stage
     `listing`, named by the page's URL and its place in the page. A field of the wrong type becomes NULL and a failure
     of the stage `field` names it; the record is stored all the same. Of a model that is listed twice the last record
-    is kept. Several pages at once are quicker than one after the other.
+    is kept. `most` leaves out what the pages have beyond that many records. Several pages at once are quicker than
+    one after the other.
     """
     batch = Batch()
     named: dict[str, tuple[Json, datetime]] = {}
     with nothing_to_collect():
-        for page in pages:
-            for position, record in enumerate(records(page.body)):
-                batch.seen += 1
-                name = record_id(record)
-                if name is None:
-                    batch.fail(f"{page.url}#{position}", "listing", _complaint(record))
-                else:
-                    batch.stored += 1
-                    named[name] = (record, page.fetched_at)  # type: ignore[assignment]  # only an object has an id
+        listed = ((page, place, record) for page in pages for place, record in enumerate(records(page.body)))
+        for page, place, record in islice(listed, most):
+            batch.seen += 1
+            name = record_id(record)
+            if name is None:
+                batch.fail(f"{page.url}#{place}", "listing", _complaint(record))
+            else:
+                batch.stored += 1
+                named[name] = (record, page.fetched_at)  # type: ignore[assignment]  # only an object has an id
         models = {name: record for name, (record, _) in named.items()}
         add_models(batch, models, HUB, crawl_id, moments([at for _, at in named.values()]))
     for model in batch.frames.get("model", []):
         batch.add("observation", model.select(*OBSERVED, observed_at="last_seen"))
+        batch.add("revision", revisions(model, "listing"))
     return batch
+
+
+def revisions(model: pl.DataFrame, source: str) -> pl.DataFrame:
+    """Give the commits that models are at."""
+    known = model.filter(pl.col("sha").is_not_null())
+    return known.select("model_id", "sha", committed_at="modified_at", source=pl.lit(source))
 
 
 @contextmanager
@@ -117,6 +126,18 @@ def add_models(batch: Batch, named: Mapping[str, Json], hub: str, crawl_id: str,
         batch.fail(ids[row], "field", "; ".join(complaints))
 
 
+def add_card_lists(batch: Batch, ids: pl.Series, metadata: Sequence[Json]) -> None:
+    """Add the links, parents and published results that the metadata of cards name, `ids` being their models."""
+    card = Fields(metadata)
+    no_tags = tag_parts(pl.DataFrame(schema={"row": pl.UInt32(), "text": pl.String()}))
+    no_spaces = pl.DataFrame(schema={"row": pl.UInt32(), "text": pl.String()})
+    _add_owned(batch, "link", ids, link_rows(no_tags, card, no_spaces))
+    _add_owned(batch, "evaluation", ids, evaluation_rows(card))
+    batch.add("lineage", lineage_rows(no_tags, card, ids))
+    for row, complaints in card.wrong.items():
+        batch.fail(ids[row], "card", "; ".join(complaints))
+
+
 def moments(times: Sequence[datetime]) -> pl.Series:
     """Turn times, of which many are the same, into a column."""
     places = {time: place for place, time in enumerate(dict.fromkeys(times))}
@@ -132,7 +153,7 @@ def _models(fields: Fields, card: Fields, tags: pl.DataFrame) -> pl.DataFrame:
     licenses = _licenses(len(fields.records), tags, card)
     return pl.DataFrame(
         {
-            "sha": fields.text("sha"),
+            "sha": _sha(fields),
             "location": fields.text("location"),
             "task": fields.text("pipeline_tag"),
             "library": fields.text("library_name"),
@@ -199,6 +220,15 @@ def _summed(safetensors: Fields) -> pl.Series:
     return Fields([{"sum": value} for value in sums], counts.wrong, counts.place).whole("sum")
 
 
+def _sha(fields: Fields) -> pl.Series:
+    """Give the commits; they become parts of addresses, so that nothing else may pass for one."""
+    stated = fields.text("sha")
+    fits = stated.str.contains(r"\A[0-9a-f]{40}\z")
+    for row in (~fits).arg_true():
+        fields.refuse(row, "sha", "40 hexadecimal digits", stated[row])
+    return stated.set(~fits, None)
+
+
 def _gated(fields: Fields) -> pl.Series:
     gated = ["no" if value is False else value for value in fields.raw("gated")]
     stated = Fields([{"gated": value} for value in gated], fields.wrong).text("gated")
@@ -234,7 +264,8 @@ def _file_rows(fields: Fields) -> pl.DataFrame:
             "format": pl.Series([formats[path] for path in paths], dtype=pl.String()),
         }
     )
-    return files.with_columns(_sizes(siblings)).filter(pl.col("path").is_not_null())
+    files = files.with_columns(_sizes(siblings)).filter(pl.col("path").is_not_null())
+    return files.unique(["row", "path"], keep="first", maintain_order=True)
 
 
 def _sizes(siblings: Fields) -> list[pl.Expr]:

@@ -1,0 +1,139 @@
+"""One run of a miner: its row in the lake, and the changes on their way there."""
+
+import importlib.metadata
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import polars as pl
+
+from miners.batch import TIME
+from schemas.errors import LakeBusy
+from schemas.lake import Lake
+from schemas.transaction import Transaction
+
+Progress = Callable[[int, int | None, str], None]
+
+
+def silent(done: int, total: int | None, what: str) -> None:
+    """Show no progress."""
+
+
+Change = Callable[[Transaction], None]
+
+
+@dataclass
+class Crawl:
+    """What a run found. rows_seen = rows_stored + failures; these three count the records of the listing.
+
+    `cards` and `tensors` count the model cards and the tensors that were stored.
+    """
+
+    crawl_id: str
+    hub: str
+    rows_seen: int = 0
+    rows_stored: int = 0
+    failures: int = 0
+    cards: int = 0
+    tensors: int = 0
+    seconds: float = 0.0
+
+    def as_row(self) -> dict[str, Any]:
+        """Give the fields by name."""
+        return asdict(self)
+
+
+class Run:
+    """A context manager around a crawl: its row says running at first, then finished, or failed if the block raises.
+
+    Changes are committed in the order in which they were added. While another process holds the lake they wait here
+    and the crawl goes on; only at its end LakeBusy is raised. A run that is killed leaves its row at running and
+    its cursor where the listing was committed last.
+    """
+
+    def __init__(
+        self,
+        lake: Lake,
+        hub: str,
+        query: Mapping[str, object],
+        source: str,
+        now: Callable[[], datetime],
+        clock: Callable[[], float],
+    ) -> None:
+        self.now = now
+        self.started = now()
+        self.crawl = Crawl(f"{self.started.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{os.getpid()}", hub)
+        self.cursor: str | None = None
+        self._lake = lake
+        self._query = json.dumps(query, default=str)
+        self._source = source
+        self._pending: list[Change] = []
+        self._clock = clock
+        self._begun = clock()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the run's raw answers."""
+        return self._lake.raw / self.crawl.hub / self.crawl.crawl_id
+
+    def __enter__(self) -> Self:
+        row = {
+            "crawl_id": self.crawl.crawl_id,
+            "hub": self.crawl.hub,
+            "query": self._query,
+            "source": self._source,
+            "state": "running",
+            "software": importlib.metadata.version("weightlake"),
+        }
+        frame = pl.DataFrame([row]).with_columns(pl.lit(self.started, dtype=TIME).alias("started_at"))
+        with self._lake.write() as transaction:
+            transaction.append("crawl", frame)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.crawl.seconds = round(self._clock() - self._begun, 3)
+        if error is None:
+            self._write("finished")
+            return
+        try:
+            self._write("failed")
+        except Exception as second:  # noqa: BLE001 - the first error is the one to report
+            error.add_note(f"the run's end could not be noted either: {second}")
+
+    def add(self, change: Change) -> None:
+        """Queue a change of the tables for the next commit."""
+        self._pending.append(change)
+
+    def commit(self) -> None:
+        """Commit what is queued, or keep it for later if another process holds the lake for too long."""
+        try:
+            self._write("running")
+        except LakeBusy:
+            return
+
+    def _write(self, state: str) -> None:
+        ended = None if state == "running" else self.now()
+        with self._lake.write() as transaction:
+            for change in self._pending:
+                change(transaction)
+            transaction.sql(
+                """
+                UPDATE crawl SET state = $state, cursor = $cursor, ended_at = $ended,
+                    rows_seen = $seen, rows_stored = $stored, failures = $failures WHERE crawl_id = $crawl_id
+                """,
+                state=state,
+                cursor=self.cursor,
+                ended=ended,
+                seen=self.crawl.rows_seen,
+                stored=self.crawl.rows_stored,
+                failures=self.crawl.failures,
+                crawl_id=self.crawl.crawl_id,
+            )
+        self._pending.clear()

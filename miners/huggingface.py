@@ -1,0 +1,161 @@
+"""The miner of the Hugging Face Hub, and of any hub that speaks its API."""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from miners.batch import Batch
+from miners.card_requests import card_batch, fetch_card
+from miners.crawl import Crawl, Progress, Run, silent
+from miners.fetching import Fetched, fetch_all
+from miners.header_requests import fetch_headers, header_batch
+from miners.http import Answer, HubClient
+from miners.listing import PAGE, first_page, pages
+from miners.pages import Page
+from miners.raw import keep
+from miners.records import HUB, rows
+from miners.targets import Target, targets
+from schemas.errors import UsageError
+from schemas.lake import Lake
+from schemas.mined import merge_card_lists, merge_cards, merge_models, merge_tensors
+
+PAGES_TOGETHER = 5  # turned into rows at once: quicker than one by one
+COMMIT_RECORDS = 50_000
+COMMIT_SECONDS = 10.0
+
+
+def mine(
+    lake: Lake,
+    *,
+    limit: int | None = None,
+    search: str | None = None,
+    author: str | None = None,
+    task: str | None = None,
+    library: str | None = None,
+    sort: str | None = None,
+    endpoint: str | None = None,
+    cards: bool = False,
+    tensors: bool = False,
+    client: HubClient | None = None,
+    progress: Progress | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], float] = time.monotonic,
+) -> Crawl:
+    """List a hub's models into the lake, and with `cards` and `tensors` fetch their cards and safetensors headers.
+
+    `limit` stops after that many models; `search` (part of the name), `author`, `task` and `library` choose them,
+    `sort` (downloads, likes, createdAt, lastModified, ...) orders them. Every answer is kept below raw/ before its
+    rows are committed. What cannot be read leaves a row in `failure` and does not stop the run.
+
+    Raises:
+        HubError: the hub does not answer, or stops answering; what was read until then is in the lake.
+        UsageError: the limit or the endpoint cannot work.
+        LakeBusy: another process holds the lake at the start, or for too long at the end.
+    """
+    asked = {"search": search, "author": author, "pipeline_tag": task, "filter": library, "sort": sort}
+    query = {name: value for name, value in asked.items() if value is not None}
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit is {limit}, expected at least 1, or None for all models")
+    hub = client or HubClient(endpoint)
+    try:
+        first = first_page(hub, query, limit)
+        options = {**query, "limit": limit, "cards": cards, "tensors": tensors}
+        with Run(lake, HUB, options, hub.endpoint, now, clock) as run:
+            listed = _Listing(run, limit, progress or silent, clock).read(hub, first)
+            if cards:
+                _mine_cards(run, hub, listed, progress or silent)
+            if tensors:
+                _mine_tensors(run, hub, listed, progress or silent)
+    finally:
+        if client is None:
+            hub.close()
+    return run.crawl
+
+
+class _Listing:
+    """The listing on its way into the lake: pages are gathered, turned into rows, and committed now and then."""
+
+    def __init__(self, run: Run, limit: int | None, progress: Progress, clock: Callable[[], float]) -> None:
+        self._run = run
+        self._limit = limit
+        self._progress = progress
+        self._clock = clock
+        self._group: list[Page] = []
+        self._following: str | None = None
+        self._targets: dict[str, Target] = {}
+        self._uncommitted = 0
+        self._committed_at = clock()
+
+    def read(self, hub: HubClient, first: Answer) -> list[Target]:
+        """Read to the end, or to the limit, and say what there is to fetch of each model."""
+        try:
+            for answer, following in pages(hub, first, self._run.folder):
+                self._following = following
+                self._group.append(Page(answer.url, answer.fetched_at, answer.body))
+                if len(self._group) == PAGES_TOGETHER or self._may_be_enough():
+                    self._store()
+                if self._limit is not None and self._run.crawl.rows_seen >= self._limit:
+                    break
+        finally:
+            self._store()
+        self._run.commit()
+        return list(self._targets.values())
+
+    def _may_be_enough(self) -> bool:
+        return self._limit is not None and self._run.crawl.rows_seen + len(self._group) * PAGE >= self._limit
+
+    def _store(self) -> None:
+        """Turn the gathered pages into changes of the lake, and commit them when it is time."""
+        if not self._group:
+            return
+        run, crawl = self._run, self._run.crawl
+        most = None if self._limit is None else self._limit - crawl.rows_seen
+        batch = rows(self._group, crawl.crawl_id, most)
+        tables = batch.tables(HUB, crawl.crawl_id, self._group[-1].fetched_at)
+        self._group = []
+        crawl.rows_seen += batch.seen
+        crawl.rows_stored += batch.stored
+        crawl.failures += batch.failed
+        run.cursor = self._following
+        run.add(partial(merge_models, tables=tables))
+        self._targets |= {target.model_id: target for target in targets(tables)}
+        self._progress(crawl.rows_seen, self._limit, "models")
+        self._uncommitted += batch.seen
+        if self._uncommitted >= COMMIT_RECORDS or self._clock() - self._committed_at >= COMMIT_SECONDS:
+            run.commit()
+            self._uncommitted, self._committed_at = 0, self._clock()
+
+
+def _mine_cards(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:
+    for done, portion in fetch_all(listed, partial(fetch_card, hub)):
+        tables = _tables(run, f"cards-{done:08d}", portion, card_batch(portion))
+        run.crawl.cards += tables["card"].height if "card" in tables else 0
+        run.add(partial(merge_cards, asked=_answered(portion), tables=tables))
+        run.add(partial(merge_card_lists, tables=tables))
+        run.commit()
+        progress(done, len(listed), "cards")
+
+
+def _mine_tensors(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:
+    for done, portion in fetch_all(listed, partial(fetch_headers, hub)):
+        tables = _tables(run, f"tensors-{done:08d}", portion, header_batch(portion))
+        run.crawl.tensors += tables["tensor"].height if "tensor" in tables else 0
+        run.add(partial(merge_tensors, asked=_answered(portion), tables=tables))
+        run.commit()
+        progress(done, len(listed), "tensors")
+
+
+def _tables(run: Run, name: str, portion: Sequence[Fetched[Any]], batch: Batch) -> dict[str, pl.DataFrame]:
+    """Keep the answers, then give the rows made of them."""
+    if answers := [answer for one in portion for answer in one.answers]:
+        keep(run.folder, name, answers)
+    return batch.tables(HUB, run.crawl.crawl_id, run.now())
+
+
+def _answered(portion: Sequence[Fetched[Any]]) -> list[str]:
+    """Give the models about which the hub has said something, so that it replaces what was known."""
+    return [one.target.model_id for one in portion if one.found is not None or not one.failures]

@@ -1,0 +1,189 @@
+"""The miner of this machine's folders: model repositories, one of them, or the Hugging Face cache."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from miners.batch import Batch
+from miners.card_requests import add_card
+from miners.cards import SIZE_LIMIT, Card, read_card
+from miners.crawl import Crawl, Progress, Run, silent
+from miners.fields import Json
+from miners.folders import Entry, Repository, entries, readable, repositories
+from miners.header_requests import WHOLE_MODEL, Tensors, add_tensors, parameters, shards
+from miners.headers import LENGTH_BYTES, header_length, read_header
+from miners.pages import storable
+from miners.records import add_models, moments, revisions
+from miners.targets import CARD, INDEX, WEIGHTS
+from schemas.errors import DataError
+from schemas.lake import Lake
+from schemas.mined import mark_deleted, merge_cards, merge_models, merge_tensors
+
+HUB = "local"
+CONFIG = "config.json"
+CONFIG_LIMIT = 2**24  # bytes
+TOGETHER = 200  # repositories
+BLOB = re.compile(r"[0-9a-f]{64}")  # the cache names the blob of a large file by its SHA-256
+
+
+def mine(
+    lake: Lake,
+    *,
+    folder: str | Path,
+    progress: Progress | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], float] = time.monotonic,
+) -> Crawl:
+    """Bring the model repositories in `folder` into the lake as `local:owner/name`, cards and tensors included.
+
+    Only headers of safetensors files are read, and no other weights are opened. A second run over the same folder
+    brings the rows up to date and marks the models that are gone as deleted. What cannot be read leaves a row in
+    `failure`.
+
+    Raises:
+        UsageError: the folder does not exist or holds no model.
+        LakeBusy: another process holds the lake at the start, or for too long at the end.
+    """
+    found = repositories(Path(folder))
+    source = readable(str(Path(folder).resolve()))
+    with Run(lake, HUB, {"folder": str(folder)}, source, now, clock) as run:
+        for begin in range(0, len(found), TOGETHER):
+            portion = found[begin : begin + TOGETHER]
+            _mine_portion(run, portion)
+            (progress or silent)(begin + len(portion), len(found), "models")
+        run.add(partial(mark_deleted, hub=HUB, source=source, crawl_id=run.crawl.crawl_id))
+    return run.crawl
+
+
+def _mine_portion(run: Run, portion: list[Repository]) -> None:
+    batch, at, crawl = Batch(), run.now(), run.crawl
+    records = {readable(repository.name): _record(batch, repository, at) for repository in portion}
+    batch.seen = batch.stored = len(portion)
+    add_models(batch, records, HUB, crawl.crawl_id, moments([at] * len(records)))
+    for model in batch.frames["model"]:
+        batch.add("revision", revisions(model, "cache"))
+    tables = batch.tables(HUB, crawl.crawl_id, at)
+    details = {name: frame for name, frame in tables.items() if name != "failure"}
+    asked = tables["model"]["model_id"].to_list()
+    crawl.rows_seen += batch.seen
+    crawl.rows_stored += batch.stored
+    crawl.cards += _height(tables, "card")
+    crawl.tensors += _height(tables, "tensor")
+    run.add(partial(merge_models, tables=tables))
+    run.add(partial(merge_cards, asked=asked, tables=details))
+    run.add(partial(merge_tensors, asked=asked, tables=details))
+    run.commit()
+
+
+def _height(tables: dict[str, pl.DataFrame], table: str) -> int:
+    return tables[table].height if table in tables else 0
+
+
+def _record(batch: Batch, repository: Repository, at: datetime) -> Json:
+    """Describe a repository as the Hub would in its listing; card and tensors go to the batch at once."""
+    model_id = f"{HUB}:{readable(repository.name)}"
+    files: dict[str, Entry] = {}
+    for entry in entries(repository):
+        if entry.problem:
+            batch.fail(f"{model_id}/{entry.path}", "file", entry.problem)
+        else:
+            files[entry.path] = entry
+    card = _card(batch, model_id, files, repository.sha, at)
+    metadata = card.metadata or {} if card else {}
+    return {
+        "sha": repository.sha,
+        "location": readable(str(repository.place)),
+        "lastModified": _time(max((entry.modified for entry in files.values()), default=None)),
+        "pipeline_tag": metadata.get("pipeline_tag"),
+        "library_name": metadata.get("library_name"),
+        "tags": metadata.get("tags") or [],
+        "cardData": metadata,
+        "model-index": metadata.get("model-index"),
+        "config": _config(batch, model_id, files),
+        "safetensors": {"total": _add_tensors(batch, model_id, files)},
+        "siblings": [_sibling(entry) for entry in files.values()],
+        "usedStorage": sum(entry.size for entry in files.values()),
+        "spaces": [],
+    }
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+
+
+def _sibling(entry: Entry) -> Json:
+    blob = entry.place.readlink().name if entry.place.is_symlink() else ""
+    lfs = {"lfs": {"sha256": blob}} if BLOB.fullmatch(blob) else {}
+    return {"rfilename": entry.path, "size": entry.size, **lfs}
+
+
+def _read(entry: Entry, most: int, begin: int = 0) -> bytes:
+    with entry.place.open("rb") as opened:
+        opened.seek(begin)
+        return opened.read(most)
+
+
+def _card(batch: Batch, model_id: str, files: dict[str, Entry], sha: str | None, at: datetime) -> Card | None:
+    if CARD not in files:
+        return None
+    entry = files[CARD]
+    try:
+        card = read_card(_read(entry, SIZE_LIMIT + 1))
+    except OSError as error:
+        batch.fail(model_id, "card", f"{CARD} cannot be read: {error.strerror}")
+        return None
+    add_card(batch, model_id, sha, card, entry.size, at)
+    return card
+
+
+def _config(batch: Batch, model_id: str, files: dict[str, Entry]) -> Any:
+    if CONFIG not in files:
+        return None
+    try:
+        text = _read(files[CONFIG], CONFIG_LIMIT).decode("utf-8-sig")
+        return json.loads(storable(text))
+    except OSError as error:
+        batch.fail(model_id, "config", f"{CONFIG} cannot be read: {error.strerror}")
+    except (ValueError, RecursionError) as error:
+        batch.fail(model_id, "config", f"{CONFIG} is not JSON: {error}")
+    return None
+
+
+def _add_tensors(batch: Batch, model_id: str, files: dict[str, Entry]) -> int | None:
+    """Add the tensors of every safetensors file; give the parameters of those that make up the model together."""
+    headers: Tensors = {}
+    for path in sorted(path for path in files if path.endswith(WEIGHTS)):
+        try:
+            headers[path] = _tensors(files[path])
+        except (DataError, OSError) as error:
+            batch.fail(model_id, "tensors", f"{path}: {error}")
+    add_tensors(batch, model_id, headers)
+    main = _main_files(batch, model_id, files, list(headers))
+    return parameters({path: headers[path] for path in main}) if main and set(main) <= set(headers) else None
+
+
+def _tensors(entry: Entry) -> Any:
+    length = header_length(_read(entry, LENGTH_BYTES))
+    header = _read(entry, length, LENGTH_BYTES)
+    if len(header) < length:
+        raise DataError(f"the file ends after {entry.size} bytes, inside its header of {LENGTH_BYTES + length}")
+    return read_header(header, entry.size)
+
+
+def _main_files(batch: Batch, model_id: str, files: dict[str, Entry], weights: list[str]) -> list[str]:
+    if WHOLE_MODEL in weights:
+        return [WHOLE_MODEL]
+    if INDEX not in files:
+        return weights if len(weights) == 1 else []
+    try:
+        return shards(_read(files[INDEX], CONFIG_LIMIT))
+    except (DataError, OSError) as error:
+        batch.fail(model_id, "tensors", f"{INDEX}: {error}")
+        return []

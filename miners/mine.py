@@ -1,0 +1,31 @@
+"""The door of the miners: one function for every hub."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from miners import huggingface, local
+from miners.crawl import Crawl
+from schemas.errors import UsageError
+from schemas.lake import Lake
+
+MINERS: dict[str, Callable[..., Crawl]] = {"huggingface": huggingface.mine, "local": local.mine}
+
+
+def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
+    """Pull models from a hub into the lake: `mine(lake, "huggingface", limit=500, cards=True)`.
+
+    The options are those of the hub's miner: see `miners.huggingface.mine` and `miners.local.mine`.
+
+    Raises UsageError for a hub or an option that does not exist, and what the miner raises.
+    """
+    if hub not in MINERS:
+        raise UsageError(f"there is no hub {hub!r}; choose one of {', '.join(MINERS)}")
+    parameters = list(inspect.signature(MINERS[hub]).parameters.values())[1:]
+    known = [parameter.name for parameter in parameters]
+    if unknown := sorted(set(options) - set(known)):
+        raise UsageError(f"the hub {hub} has no option {unknown[0]!r}; choose from {', '.join(known)}")
+    needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
+    if missing := [name for name in needed if options.get(name) is None]:
+        raise UsageError(f"the hub {hub} needs the option {missing[0]!r}, e.g. mine(lake, {hub!r}, {missing[0]}=...)")
+    return MINERS[hub](lake, **options)

@@ -1,0 +1,37 @@
+"""Keeps a hub's answers as they came, in Parquet files, before anything is made of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from miners.batch import TIME
+from miners.http import Answer
+from schemas.errors import OutsideError
+
+FAST = 1  # level of zstd: pages shrink to an eighth all the same, in a third of the time
+
+
+def keep(folder: Path, name: str, answers: Sequence[Answer]) -> Path:
+    """Write answers to `folder`/`name`.parquet, whole or not at all: columns url, status, fetched_at (UTC), body.
+
+    Raises OutsideError if the disk is full or the folder cannot be written.
+    """
+    frame = pl.DataFrame(
+        {
+            "url": pl.Series([answer.url for answer in answers], dtype=pl.String()),
+            "status": pl.Series([answer.status for answer in answers], dtype=pl.Int32()),
+            "fetched_at": pl.Series([answer.fetched_at for answer in answers], dtype=TIME),
+            "body": pl.Series([answer.body for answer in answers], dtype=pl.Binary()),
+        }
+    )
+    place = folder / f"{name}.parquet"
+    unfinished = folder / f"{name}.unfinished"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        frame.write_parquet(unfinished, compression="zstd", compression_level=FAST)
+        unfinished.replace(place)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OutsideError(f"{place} cannot be written: {error.strerror or error}") from error
+    return place
