@@ -82,18 +82,17 @@ def training_curves(lake: Lake) -> list[Picture]:
 
 
 def _curves(population: str, rows: pl.DataFrame) -> Picture:
+    legend = altair.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
     base = altair.Chart(rows).encode(
         x=altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, format="d")),
-        color=altair.Color("width:O", scale=altair.Scale(scheme="viridis")),
+        color=altair.Color("width:O", scale=altair.Scale(scheme="viridis"), legend=legend),
     )
     line = base.mark_line().encode(
         y=altair.Y("accuracy:Q", title="validation accuracy", scale=altair.Scale(zero=False)),
         tooltip=["width", "batch_size", "epoch", altair.Tooltip("accuracy", format=".3f")],
     )
-    band = base.mark_area(opacity=0.15).encode(
-        y="lowest:Q", y2="highest:Q", color=altair.Color("width:O", legend=None, scale=altair.Scale(scheme="viridis"))
-    )
-    panels = (band + line).properties(width=220, height=180)
+    band = base.mark_area(opacity=0.15).encode(y="lowest:Q", y2="highest:Q")
+    panels = (band + line).properties(width=230, height=200)
     chart = panels.facet(column=altair.Column("batch_size:O", title="batch size"))
     says = "Mean over seeds, the range over seeds shaded."
     return picture(f"{population}: training curves", says, TRAINING_CURVES, chart)
@@ -102,9 +101,14 @@ def _curves(population: str, rows: pl.DataFrame) -> Picture:
 CANDIDATES = ["logit ensemble", "soup", "best single", "mean member"]
 
 SOUPS = """
-SELECT measurement.model_id AS soup, method, metric, split, value AS accuracy,
-       value - standard_error AS low, value + standard_error AS high, measurement.settings->>'candidate' AS candidate
-FROM measurement JOIN product USING (model_id)
+WITH soup AS (
+    SELECT model_id, replace(method, '_', ' ') || ' of ' || json_array_length(settings, '$.ingredients') ||
+           if(json_array_length(settings, '$.warnings') > 0, ' models, forced', ' models') AS soup
+    FROM product
+)
+SELECT soup || ' (' || model_id || ')' AS soup, measurement.settings->>'candidate' AS candidate,
+       value AS accuracy, value - standard_error AS low, value + standard_error AS high
+FROM measurement JOIN soup USING (model_id)
 WHERE split = 'test' AND candidate IS NOT NULL
 ORDER BY ALL
 """
@@ -122,12 +126,15 @@ def soup_comparison(lake: Lake) -> list[Picture]:
         tooltip=["soup", "candidate", altair.Tooltip("accuracy", format=".3f")],
     )
     errors = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
-    chart = (bars + errors).properties(width=420).facet(row=altair.Row("soup:N", title=None, header=_row_header()))
-    return [picture("Soups", "Accuracy on the test split; the line is one standard error to each side.", SOUPS, chart)]
+    chart = (bars + errors).properties(width=520).facet(row=altair.Row("soup:N", title=None, header=_row_header()))
+    says = (
+        "Accuracy on the test split, one standard error to each side. Forced soups average what should not be averaged."
+    )
+    return [picture("Soups", says, SOUPS, chart)]
 
 
 def _row_header() -> altair.Header:
-    return altair.Header(labelAngle=0, labelAlign="left", labelOrient="top", labelFontSize=13)
+    return altair.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="top", labelFontSize=13)
 
 
 MINED = """
@@ -154,7 +161,7 @@ def mined_models(lake: Lake) -> list[Picture]:
             color=altair.Color("hub:N", scale=altair.Scale(scheme="tableau10")),
             tooltip=["hub", "task", "models"],
         )
-        .properties(width=460)
+        .properties(width=520)
     )
     return [picture("What was mined", "Models by task and hub, the twenty commonest tasks of each hub.", MINED, chart)]
 
@@ -167,7 +174,9 @@ def coverage(lake: Lake) -> list[Picture]:
     rows = lake.sql(COVERAGE)
     if rows.is_empty():
         return []
-    base = altair.Chart(rows).encode(x=altair.X("hub:N", title=None), y=altair.Y("field:N", title=None))
+    base = altair.Chart(rows).encode(
+        x=altair.X("hub:N", title=None, axis=altair.Axis(labelAngle=0, orient="top")), y=altair.Y("field:N", title=None)
+    )
     cells = base.mark_rect(cornerRadius=3).encode(
         color=altair.Color("missing_share:Q", title="missing", scale=altair.Scale(scheme="reds", domain=[0, 1])),
         tooltip=["hub", "field", altair.Tooltip("missing_share", format=".1%"), "models"],
