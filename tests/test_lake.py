@@ -119,6 +119,12 @@ def test_sql_takes_named_parameters_and_returns_polars(lake: Lake) -> None:
     assert frame.rows() == [(8, "cnn")]
 
 
+def test_sums_are_whole_numbers(lake: Lake) -> None:
+    frame = lake.sql("SELECT sum(x) AS small, sum(x::HUGEINT * 2::HUGEINT ** 80) AS large FROM range(4) AS t(x)")
+    assert frame.schema["small"] == pl.Int64
+    assert frame.rows() == [(6, 6 * 2**80)]
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
