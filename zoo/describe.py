@@ -64,9 +64,10 @@ def describe_all(lake: Lake, model_ids: Sequence[str]) -> list[Description]:
     elders = {model_id: model_id for model_id in model_ids if model_id not in known}
     for _ in range(DEEPEST):
         made = _ingredients(lake, [elder for elder in elders.values() if elder not in known])
-        if not made:
+        older = {model_id: made.get(elder, elder) for model_id, elder in elders.items()}
+        if older == elders:
             break
-        elders = {model_id: made.get(elder, elder) for model_id, elder in elders.items()}
+        elders = older
         known |= _trained(lake, list(made.values()))
     known |= _published(lake, [elder for elder in elders.values() if elder not in known])
     for model_id, elder in elders.items():
@@ -109,8 +110,8 @@ def _configured(path: Path) -> Description | None:
     except OSError:
         return None
     except ValidationError as error:
-        if any(mistake["loc"] == ("weightlake",) and mistake["type"] == "missing" for mistake in error.errors()):
-            return None
         mistake = error.errors()[0]
+        if mistake["loc"] in ((), ("weightlake",)):
+            return None
         key = ".".join(map(str, mistake["loc"]))
-        raise DataError(f"{path} is damaged: {key or 'it'}: {mistake['msg']}") from error
+        raise DataError(f"{path} is damaged: {key}: {mistake['msg']}") from error

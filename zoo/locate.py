@@ -23,7 +23,7 @@ SELECT model_id, epoch, final, shard, row FROM checkpoint WHERE model_id IN (SEL
 """
 MODELS = "SELECT model_id, hub, owner, name, sha, location FROM model WHERE model_id IN (SELECT unnest($ids))"
 FILES = "SELECT path FROM file WHERE model_id = $model_id ORDER BY path"
-NEAR = "SELECT model_id FROM model ORDER BY jaro_winkler_similarity(model_id, $model_id) DESC, model_id LIMIT 3"
+NEAR = "SELECT model_id FROM model ORDER BY levenshtein(model_id, $model_id), model_id LIMIT 3"
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,7 @@ def publish_repositories(
             "config.json": json.dumps(_configuration(description), indent=2).encode() + b"\n",
             "README.md": card.encode(),
         }
-        _write_repository(_inside(Path(folder), model["owner"], model["name"]), files)
+        _write_repository(repository_folder(Path(folder), model["owner"], model["name"]), files)
     return len(ids)
 
 
@@ -68,7 +68,7 @@ def _configuration(description: Description) -> dict[str, object]:
     }
 
 
-def _inside(folder: Path, owner: str | None, name: str) -> Path:
+def repository_folder(folder: Path, owner: str | None, name: str) -> Path:
     """Where a repository goes; a name from elsewhere must not lead out of the folder."""
     parts = [part for part in (owner, name) if part]
     if any(part in (".", "..") or "/" in part or "\0" in part for part in parts):

@@ -170,7 +170,7 @@ class _Run:
         """Take over the next weights of the members that are still finite, and mark the others."""
         finite = loss.detach().isfinite() & weights.isfinite().all(dim=1)
         training = self.diverged_epoch == 0
-        self.diverged_epoch[training & ~finite] = epoch
+        self.diverged_epoch = torch.where(training & ~finite, epoch, self.diverged_epoch)
         self.weights = torch.where((training & finite).unsqueeze(1), weights, self.weights)
 
     def measure(self, epoch: int) -> None:
