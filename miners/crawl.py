@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from schemas.errors import LakeBusy
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
+COMMIT_RECORDS = 50_000  # commits are dear and should be rare, but
+COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -74,7 +77,8 @@ class Run:
         self._source = source
         self._pending: list[Change] = []
         self._clock = clock
-        self._begun = clock()
+        self._begun = self._committed_at = clock()
+        self._records = 0
 
     @property
     def folder(self) -> Path:
@@ -107,16 +111,18 @@ class Run:
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             error.add_note(f"the run's end could not be noted either: {second}")
 
-    def add(self, change: Change) -> None:
-        """Queue a change of the tables for the next commit."""
-        self._pending.append(change)
+    def add(self, *changes: Change, records: int = 0) -> None:
+        """Queue changes of the tables, made of so many records, and commit the queue when that is due."""
+        self._pending += changes
+        self._records += records
+        if self._records >= COMMIT_RECORDS or self._clock() - self._committed_at >= COMMIT_SECONDS:
+            self._commit()
 
-    def commit(self) -> None:
+    def _commit(self) -> None:
         """Commit what is queued, or keep it for later if another process holds the lake for too long."""
-        try:
+        with suppress(LakeBusy):
             self._write("running")
-        except LakeBusy:
-            return
+        self._records, self._committed_at = 0, self._clock()
 
     def _write(self, state: str) -> None:
         ended = None if state == "running" else self.now()

@@ -97,7 +97,7 @@ class Fields:
         return fields
 
     def _flat(self, name: str, kind: type, expected: str) -> tuple[Positions, list[Any]]:
-        """Chain the lists of all records, without the items that are null or not of `kind`, and say whose each item is."""
+        """Chain the lists of all records, without items that are null or not of `kind`; say whose each item is."""
         lists = self._checked(name, {list}, expected, lambda value: [value] if type(value) is kind else None)
         owners = np.repeat(np.arange(len(lists)), [len(values) if values else 0 for values in lists])
         flat = list(chain.from_iterable(values for values in lists if values))

@@ -13,19 +13,14 @@ from miners.card_requests import card_batch, fetch_card
 from miners.crawl import Crawl, Progress, Run, silent
 from miners.fetching import Fetched, fetch_all
 from miners.header_requests import fetch_headers, header_batch
-from miners.http import Answer, HubClient
-from miners.listing import PAGE, first_page, pages
-from miners.pages import Page
+from miners.http import HubClient
+from miners.listing import Listing, first_page, pages
 from miners.raw import keep
-from miners.records import HUB, rows
-from miners.targets import Target, targets
+from miners.records import HUB
+from miners.targets import Target
 from schemas.errors import UsageError
 from schemas.lake import Lake
-from schemas.mined import merge_card_lists, merge_cards, merge_models, merge_tensors
-
-PAGES_TOGETHER = 5  # turned into rows at once: quicker than one by one
-COMMIT_RECORDS = 50_000
-COMMIT_SECONDS = 10.0
+from schemas.mined import merge_card_lists, merge_cards, merge_tensors
 
 
 def mine(
@@ -65,7 +60,7 @@ def mine(
         first = first_page(hub, query, limit)
         options = {**query, "limit": limit, "cards": cards, "tensors": tensors}
         with Run(lake, HUB, options, hub.endpoint, now, clock) as run:
-            listed = _Listing(run, limit, progress or silent, clock).read(hub, first)
+            listed = Listing(run, limit, progress or silent, cards or tensors).read(pages(hub, first, run.folder))
             if cards:
                 _mine_cards(run, hub, listed, progress or silent)
             if tensors:
@@ -76,67 +71,11 @@ def mine(
     return run.crawl
 
 
-class _Listing:
-    """The listing on its way into the lake: pages are gathered, turned into rows, and committed now and then."""
-
-    def __init__(self, run: Run, limit: int | None, progress: Progress, clock: Callable[[], float]) -> None:
-        self._run = run
-        self._limit = limit
-        self._progress = progress
-        self._clock = clock
-        self._group: list[Page] = []
-        self._following: str | None = None
-        self._targets: dict[str, Target] = {}
-        self._uncommitted = 0
-        self._committed_at = clock()
-
-    def read(self, hub: HubClient, first: Answer) -> list[Target]:
-        """Read to the end, or to the limit, and say what there is to fetch of each model."""
-        try:
-            for answer, following in pages(hub, first, self._run.folder):
-                self._following = following
-                self._group.append(Page(answer.url, answer.fetched_at, answer.body))
-                if len(self._group) == PAGES_TOGETHER or self._may_be_enough():
-                    self._store()
-                if self._limit is not None and self._run.crawl.rows_seen >= self._limit:
-                    break
-        finally:
-            self._store()
-        self._run.commit()
-        return list(self._targets.values())
-
-    def _may_be_enough(self) -> bool:
-        return self._limit is not None and self._run.crawl.rows_seen + len(self._group) * PAGE >= self._limit
-
-    def _store(self) -> None:
-        """Turn the gathered pages into changes of the lake, and commit them when it is time."""
-        if not self._group:
-            return
-        run, crawl = self._run, self._run.crawl
-        most = None if self._limit is None else self._limit - crawl.rows_seen
-        batch = rows(self._group, crawl.crawl_id, most)
-        tables = batch.tables(HUB, crawl.crawl_id, self._group[-1].fetched_at)
-        self._group = []
-        crawl.rows_seen += batch.seen
-        crawl.rows_stored += batch.stored
-        crawl.failures += batch.failed
-        run.cursor = self._following
-        run.add(partial(merge_models, tables=tables))
-        self._targets |= {target.model_id: target for target in targets(tables)}
-        self._progress(crawl.rows_seen, self._limit, "models")
-        self._uncommitted += batch.seen
-        if self._uncommitted >= COMMIT_RECORDS or self._clock() - self._committed_at >= COMMIT_SECONDS:
-            run.commit()
-            self._uncommitted, self._committed_at = 0, self._clock()
-
-
 def _mine_cards(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:
     for done, portion in fetch_all(listed, partial(fetch_card, hub)):
         tables = _tables(run, f"cards-{done:08d}", portion, card_batch(portion))
         run.crawl.cards += tables["card"].height if "card" in tables else 0
-        run.add(partial(merge_cards, asked=_answered(portion), tables=tables))
-        run.add(partial(merge_card_lists, tables=tables))
-        run.commit()
+        run.add(partial(merge_cards, asked=_answered(portion), tables=tables), partial(merge_card_lists, tables=tables))
         progress(done, len(listed), "cards")
 
 
@@ -145,7 +84,6 @@ def _mine_tensors(run: Run, hub: HubClient, listed: Sequence[Target], progress: 
         tables = _tables(run, f"tensors-{done:08d}", portion, header_batch(portion))
         run.crawl.tensors += tables["tensor"].height if "tensor" in tables else 0
         run.add(partial(merge_tensors, asked=_answered(portion), tables=tables))
-        run.commit()
         progress(done, len(listed), "tensors")
 
 

@@ -1,11 +1,17 @@
-"""Reads a hub's listing of models page by page, every answer kept before anything is made of it."""
+"""Reads a hub's listing of models page by page into the lake, every answer kept before anything is made of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from miners.crawl import Progress, Run
 from miners.http import Answer, HubClient, next_page
+from miners.pages import Page
 from miners.raw import keep
+from miners.records import HUB, rows
+from miners.targets import Target, targets
 from schemas.errors import HubError
+from schemas.mined import merge_models
 
 PAGE = 1000  # records, the most that the Hub gives
 EXPAND = [
@@ -15,6 +21,7 @@ EXPAND = [
     *("siblings", "spaces", "tags", "transformersInfo", "trendingScore", "usedStorage"),
 ]
 BROKEN_PAGE_ATTEMPTS = 3
+PAGES_TOGETHER = 10  # turned into rows at once: quicker than one by one
 
 Parameters = Mapping[str, str | int | Sequence[str]]
 
@@ -53,3 +60,52 @@ def _page(hub: HubClient, url: str, parameters: Parameters | None = None) -> Ans
             break
         answer = hub.get(url, parameters=parameters)
     return answer
+
+
+class Listing:
+    """The listing of one run on its way into the lake, at most `limit` records of it."""
+
+    def __init__(self, run: Run, limit: int | None, progress: Progress, wants_targets: bool = False) -> None:
+        self._run = run
+        self._limit = limit
+        self._progress = progress
+        self._group: list[Page] = []
+        self._wants_targets = wants_targets
+        self._targets: dict[str, Target] = {}
+
+    def read(self, found: Iterable[tuple[Answer, str | None]]) -> list[Target]:
+        """Read pages, each with the address of the next one, and say, where that is wanted, what there is to fetch of each model.
+
+        What has come is stored even if `found` raises.
+        """
+        following = None
+        try:
+            for answer, following in found:
+                self._group.append(Page(answer.url, answer.fetched_at, answer.body))
+                if len(self._group) == PAGES_TOGETHER or self._may_be_enough():
+                    self._store(following)
+                if self._limit is not None and self._run.crawl.rows_seen >= self._limit:
+                    break
+        finally:
+            self._store(following)
+        return list(self._targets.values())
+
+    def _may_be_enough(self) -> bool:
+        return self._limit is not None and self._run.crawl.rows_seen + len(self._group) * PAGE >= self._limit
+
+    def _store(self, following: str | None) -> None:
+        """Turn the gathered pages into changes of the lake."""
+        if not self._group:
+            return
+        run, crawl = self._run, self._run.crawl
+        batch = rows(self._group, crawl.crawl_id, None if self._limit is None else self._limit - crawl.rows_seen)
+        tables = batch.tables(HUB, crawl.crawl_id, self._group[-1].fetched_at)
+        self._group = []
+        crawl.rows_seen += batch.seen
+        crawl.rows_stored += batch.stored
+        crawl.failures += batch.failed
+        run.cursor = following
+        run.add(partial(merge_models, tables=tables), records=batch.seen)
+        if self._wants_targets:
+            self._targets |= {target.model_id: target for target in targets(tables)}
+        self._progress(crawl.rows_seen, self._limit, "models")

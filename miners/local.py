@@ -76,10 +76,12 @@ def _mine_portion(run: Run, portion: list[Repository]) -> None:
     crawl.rows_stored += batch.stored
     crawl.cards += _height(tables, "card")
     crawl.tensors += _height(tables, "tensor")
-    run.add(partial(merge_models, tables=tables))
-    run.add(partial(merge_cards, asked=asked, tables=details))
-    run.add(partial(merge_tensors, asked=asked, tables=details))
-    run.commit()
+    run.add(
+        partial(merge_models, tables=tables),
+        partial(merge_cards, asked=asked, tables=details),
+        partial(merge_tensors, asked=asked, tables=details),
+        records=batch.seen,
+    )
 
 
 def _height(tables: dict[str, pl.DataFrame], table: str) -> int:

@@ -261,7 +261,7 @@ def _file_rows(fields: Fields) -> pl.DataFrame:
         {
             "row": pl.Series(siblings.rows, dtype=pl.UInt32()),
             "path": paths,
-            "format": pl.Series([formats[path] for path in paths], dtype=pl.String()),
+            "format": pl.Series(map(formats.__getitem__, paths.to_list()), dtype=pl.String()),
         }
     )
     files = files.with_columns(_sizes(siblings)).filter(pl.col("path").is_not_null())

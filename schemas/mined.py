@@ -44,7 +44,9 @@ def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -
     that was marked as deleted is alive again. Changed licences, tasks and rights leave rows in `event`. Cards and
     tensors are not touched.
     """
-    transaction.sql("SET disabled_compression_methods = 'fsst'")  # trying it costs a fifth of a commit and gains nothing
+    transaction.sql(
+        "SET disabled_compression_methods = 'fsst'"
+    )  # trying it costs a fifth of a commit and gains nothing
     if "model" in tables:
         transaction.register("staged_model", tables["model"])
         transaction.sql(
