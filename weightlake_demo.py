@@ -18,7 +18,7 @@ from schemas import HubError, Lake, UsageError, open_lake
 HUB_MODELS = 200
 HUB_SECONDS = 5.0
 GRID_RECIPE = "digits-demo"
-SOUP_RECIPE = "digits-shared"
+SHARED_RECIPE = "digits-shared"
 QUERIES = (
     "SELECT width, batch_size, avg(test_accuracy) AS accuracy FROM models WHERE origin = 'trained'"
     " GROUP BY ALL ORDER BY accuracy DESC LIMIT 5",
@@ -57,6 +57,8 @@ def run(
     *,
     endpoint: str | None = None,
     offline: bool = False,
+    grid: str = GRID_RECIPE,
+    shared: str = SHARED_RECIPE,
     progress: Progress,
     say: Callable[[str], None],
 ) -> Demo:
@@ -66,6 +68,8 @@ def run(
         folder: Gets lake/, repositories/ and report.html.
         endpoint: URL of the hub to mine; the Hugging Face Hub without it.
         offline: Do not ask the hub at all.
+        grid: Recipe of a width x batch size population whose members start apart.
+        shared: Recipe of members that share an initialisation.
         progress: Called with what is done, how much there is, and what it is.
         say: Called with a line for the person before each step.
     """
@@ -73,9 +77,9 @@ def run(
     with open_lake(demo.lake) as lake:
         if not offline:
             _mine_hub(demo, lake, endpoint, progress, say)
-        grid, shared = _train(demo, lake, progress, say)
+        apart, together = (_train(demo, lake, recipe, progress, say) for recipe in (grid, shared))
         _publish_and_mine(demo, lake, folder / "repositories", progress, say)
-        _soup(demo, lake, grid, shared, say)
+        _soup(demo, lake, apart, together, say)
         with demo.step("report") as result:
             result.append(str(learners.report(lake, demo.report)))
     return demo
@@ -88,8 +92,8 @@ def _mine_hub(demo: Demo, lake: Lake, endpoint: str | None, progress: Progress, 
             result.append(f"{already} models are there already")
             return
         say(f"Mining {HUB_MODELS} models of the hub, if it answers within {HUB_SECONDS:g} seconds ...")
-        if trouble := _trouble(endpoint):
-            say(f"  it does not: {trouble}")
+        if why := trouble(endpoint):
+            say(f"  it does not: {why}")
             result.append("no answer; went on without")
             return
         try:
@@ -109,7 +113,7 @@ def _mine_hub(demo: Demo, lake: Lake, endpoint: str | None, progress: Progress, 
             result.append("stopped half-way; went on with what came")
 
 
-def _trouble(endpoint: str | None) -> str | None:
+def trouble(endpoint: str | None) -> str | None:
     """Why the hub cannot be used now, or None. Asked in a thread, since looking up a name has no time limit."""
     answer: list[str | None] = []
 
@@ -127,17 +131,13 @@ def _trouble(endpoint: str | None) -> str | None:
     return answer[0] if answer else f"no answer within {HUB_SECONDS:g} seconds"
 
 
-def _train(demo: Demo, lake: Lake, progress: Progress, say: Callable[[str], None]) -> tuple[str, str]:
-    populations = []
-    for recipe in (GRID_RECIPE, SOUP_RECIPE):
-        with demo.step(f"train {recipe}") as result:
-            say(f"Training the population {recipe} ...")
-            populations.append(zoo.build(lake, recipe, progress=progress))
-            row = zoo.populations(lake, populations[-1]).row(0, named=True)
-            result.append(
-                f"{row['trained']} of {row['members']} members, best test accuracy {row['best_accuracy']:.3f}"
-            )
-    return populations[0], populations[1]
+def _train(demo: Demo, lake: Lake, recipe: str, progress: Progress, say: Callable[[str], None]) -> str:
+    with demo.step(f"train {recipe}") as result:
+        say(f"Training the population {recipe} ...")
+        population_id = zoo.build(lake, recipe, progress=progress)
+        row = zoo.populations(lake, population_id).row(0, named=True)
+        result.append(f"{row['trained']} of {row['members']} members, best test accuracy {row['best_accuracy']:.3f}")
+        return population_id
 
 
 def _publish_and_mine(

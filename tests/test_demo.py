@@ -1,0 +1,71 @@
+"""The demo, with a small grid: on a hub, without one, twice, and beside a hub that never answers."""
+
+import socket
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+import weightlake_demo
+from schemas import open_lake
+from tests.hub import TestHub
+
+MODELS = 210
+
+
+def repositories(folder: Path) -> Path:
+    """A hub's worth of small model repositories with cards and weights."""
+    for number in range(MODELS):
+        repository = folder / "owner" / f"model-{number:03d}"
+        repository.mkdir(parents=True)
+        (repository / "README.md").write_text(f"---\nlicense: mit\nlanguage: no\n---\n# Model {number}\n\nText.\n")
+        save_file({"weight": torch.zeros(3, number + 1)}, repository / "model.safetensors")
+    return folder
+
+
+def run(folder: Path, lines: list[str], **options: object) -> weightlake_demo.Demo:
+    return weightlake_demo.run(
+        folder,
+        grid="digits-tiny",
+        progress=lambda done, total, what: None,
+        say=lines.append,
+        **options,  # type: ignore[arg-type] # the tests' own choice of options
+    )
+
+
+def test_the_demo_goes_through_every_room(tmp_path: Path) -> None:
+    lines: list[str] = []
+    with TestHub(repositories=repositories(tmp_path / "hub")) as hub:
+        demo = run(tmp_path / "demo", lines, endpoint=hub.url)
+    results = dict(demo.summary.select("step", "result").rows())
+    assert results["mine the hub"] == "200 models, 200 cards, 200 tensors"
+    assert results["train digits-tiny"].startswith("8 of 8 members")
+    assert results["publish and mine a local hub"].startswith("16 written, 16 models, 16 cards")
+    assert results["uniform soup, apart"].endswith("forced")
+    assert any("refused" in line and "initialisation" in line for line in lines)
+    assert demo.report.stat().st_size > 100_000
+    lake = open_lake(demo.lake, read_only=True)
+    assert all(lake.sql(query).height for query in demo.queries)
+    origins = dict(lake.sql("SELECT origin, count(*) FROM models GROUP BY origin").rows())
+    assert origins == {"mined": 216, "trained": 16, "made": 3}
+    begin = time.monotonic()
+    again = run(tmp_path / "demo", lines, endpoint="http://127.0.0.1:1")
+    assert time.monotonic() - begin < 30
+    assert dict(again.summary.select("step", "result").rows())["mine the hub"] == "200 models are there already"
+    assert dict(lake.sql("SELECT origin, count(*) FROM models GROUP BY origin").rows()) == origins
+
+
+def test_a_hub_that_never_answers_is_given_five_seconds(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begin = time.monotonic()
+        trouble = weightlake_demo.trouble(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        assert 4 < time.monotonic() - begin < 7
+    assert trouble
+    assert "\n" not in trouble
+
+
+def test_a_hub_that_is_down_is_said_at_once() -> None:
+    trouble = weightlake_demo.trouble("http://127.0.0.1:1")
+    assert trouble
+    assert "127.0.0.1:1" in trouble
