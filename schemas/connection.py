@@ -107,7 +107,7 @@ def _whole_numbers(frame: pl.DataFrame) -> list[pl.Series]:
     """Columns of 128-bit integers, which every sum() is, as 64-bit ones where they fit; decimals puzzle everybody."""
     huge = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Decimal) and kind.scale == 0]
     narrow = [frame[name].cast(pl.Int64, strict=False) for name in huge]
-    return [column for name, column in zip(huge, narrow, strict=True) if column.null_count() == frame[name].null_count()]
+    return [column for column in narrow if column.null_count() == frame[column.name].null_count()]
 
 
 def _holder(error: duckdb.Error) -> str:

@@ -8,7 +8,8 @@ from schemas import Lake
 from zoo.recipe import load_recipe
 
 POPULATIONS = """
-SELECT population.population_id, population.name, population.architecture, population.dataset, population.state, population.members,
+SELECT population.population_id, population.name, population.architecture, population.dataset,
+       population.state, population.members,
        count(*) FILTER (member.state = 'trained') AS trained, count(*) FILTER (member.state = 'diverged') AS diverged,
        max(models.test_accuracy) AS best_accuracy, population.device, population.created_at
 FROM population LEFT JOIN member USING (population_id) LEFT JOIN models USING (model_id)
