@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from schemas.errors import DataError, UsageError
+from tests.mined_models import Bomb
 from tests.tiny_population import write_images
 from zoo.datasets import Dataset, load_dataset
 
@@ -136,22 +137,12 @@ def test_what_is_no_dataset_is_refused(
     assert "\n" not in str(refused.value)
 
 
-class _Bomb:
-    """Would run code if anybody unpickled it."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
-        return Path.touch, (self.place,)
-
-
 def _pickled_array(path: Path) -> None:
-    np.savez(path, x=np.array([_Bomb(path.with_name("ran"))] * 60, dtype=object), y=LABELS)
+    np.savez(path, x=np.array([Bomb(path.with_name("ran"))] * 60, dtype=object), y=LABELS)
 
 
 def _pickle(path: Path) -> None:
-    path.write_bytes(pickle.dumps(_Bomb(path.with_name("ran"))))
+    path.write_bytes(pickle.dumps(Bomb(path.with_name("ran"))))
 
 
 def _cut_short(path: Path) -> None:

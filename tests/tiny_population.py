@@ -1,10 +1,16 @@
 """A dataset of sixty small images and a recipe on it, which several test files build for real."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
+from schemas import Lake
+from zoo.build import build
 from zoo.recipe import Recipe, parse_recipe
+
+START = datetime(2024, 2, 29, 12, tzinfo=UTC)
+CLOCKS = ("created_at", "first_seen", "last_seen")
 
 RECIPE = """
 name = "tiny"
@@ -46,3 +52,21 @@ def tiny_recipe(
         write_images(dataset)
     values = {"architecture": architecture, "epochs": epochs, "width": width, "learning_rate": learning_rate}
     return parse_recipe(RECIPE.format(dataset=dataset, settings=settings, **values).encode(), "tiny.toml")
+
+
+def built(lake: Lake, recipe: Recipe, workers: int = 2) -> str:
+    """Build at a fixed time; gives the population_id."""
+    return build(lake, recipe, device="cpu", workers=workers, clock=lambda: START)
+
+
+def rows(lake: Lake) -> dict[str, list[tuple[object, ...]]]:
+    """Every row that a build writes, but for the times of day."""
+    tables = ("population", "model", "member", "training", "checkpoint", "lineage")
+    frames = {table: lake.sql(f"FROM {table} ORDER BY ALL") for table in tables}
+    return {table: frame.drop(CLOCKS, strict=False).rows() for table, frame in frames.items()}
+
+
+def files(lake: Lake) -> dict[str, tuple[int, int]]:
+    """Inode and time of every file below weights/: what is written anew has others."""
+    found = [path for path in lake.weights.folder.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
