@@ -71,7 +71,7 @@ def _decoded(body: bytes, cut: bool) -> tuple[str, bool]:
 def _split(lines: list[str]) -> tuple[list[str], list[str], str | None]:
     """Split lines into front matter and the rest, or say what keeps the front matter from being found."""
     begin = next(position for position, line in enumerate(lines) if line.strip())
-    if not FENCE_LINE.fullmatch(lines[begin]):
+    if lines[begin].strip() != "---":  # the Hub, too, lets blanks stand before the first one
         return [], lines, NO_FRONT_MATTER
     for end in range(begin + 1, len(lines)):
         if lines[end].startswith("---") and FENCE_LINE.fullmatch(lines[end]):

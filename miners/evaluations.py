@@ -49,6 +49,8 @@ def number(value: object) -> float | None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
+    if isinstance(value, str) and "_" in value:  # a number to Python only
+        return None
     try:
         found = float(value)
     except (ValueError, OverflowError):

@@ -255,7 +255,8 @@ def _file_rows(fields: Fields) -> pl.DataFrame:
     siblings = fields.objects("siblings")
     paths = siblings.text("rfilename")
     for position in paths.is_null().arg_true():
-        siblings.refuse(position, "rfilename", "a path", siblings.records[position].get("rfilename"))
+        if not siblings.records[position].get("rfilename"):  # any other value has been refused as no text
+            siblings.refuse(position, "rfilename", "a path", None)
     formats = FormatByPath()
     files = pl.DataFrame(
         {

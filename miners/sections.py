@@ -72,7 +72,7 @@ def _paragraph(body: list[str]) -> int:
     while count < len(body) and not NO_PARAGRAPH.match(body[-count - 1]):
         count += 1
     is_code = count and body[-count].startswith(("    ", "\t"))
-    begins = count == len(body) or not body[-count - 1].strip()
+    begins = count == len(body) or not body[-count - 1].strip() or FENCE.fullmatch(body[-count - 1])
     return count if begins and not is_code else 0
 
 
