@@ -6,8 +6,8 @@ from schemas.doors import lazily
 
 if TYPE_CHECKING:
     from miners.crawl import Crawl
-    from miners.mine import mine
+    from miners.mining import mine
 
 __all__ = ["Crawl", "mine"]
 
-__getattr__ = lazily(__name__, {"Crawl": "miners.crawl", "mine": "miners.mine"})
+__getattr__ = lazily(__name__, {"Crawl": "miners.crawl", "mine": "miners.mining"})

@@ -7,7 +7,7 @@ import torch
 
 from schemas import DataError, Lake, UsageError, open_lake
 from tests.tiny_population import START, built, files, rows, tiny_recipe, write_images
-from zoo.build import build
+from zoo.building import build
 from zoo.datasets import load_dataset
 from zoo.load import load_weights
 from zoo.population import member

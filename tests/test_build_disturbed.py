@@ -13,7 +13,7 @@ import pytest
 
 from schemas import Lake, LakeBusy, OutsideError, open_lake
 from tests.tiny_population import built, files, rows, tiny_recipe
-from zoo.build import build
+from zoo.building import build
 from zoo.recipe import Recipe
 
 
@@ -47,7 +47,7 @@ import sys
 from pathlib import Path
 from schemas import open_lake
 from tests.tiny_population import tiny_recipe
-from zoo.build import build
+from zoo.building import build
 build(open_lake(sys.argv[1]), tiny_recipe(Path(sys.argv[2])), workers=2)
 """
 

@@ -10,7 +10,7 @@ import torch
 from schemas import DataError, Lake, UsageError, open_lake
 from tests.mined_models import add_model, repository
 from tests.tiny_population import tiny_recipe
-from zoo.build import build
+from zoo.building import build
 from zoo.datasets import load_dataset
 from zoo.load import describe, describe_all, load_module
 

@@ -15,7 +15,7 @@ import pytest
 from safetensors.numpy import save, save_file
 
 from miners.http import HubClient
-from miners.mine import mine
+from miners.mining import mine
 from schemas import HubError, Lake, LakeBusy, UsageError, open_lake
 from tests.hub import Reply, TestHub
 
@@ -321,7 +321,7 @@ def test_a_killed_run_leaves_its_answers_and_a_sound_lake(tmp_path: Path) -> Non
     with TestHub([record("m")], patience=60) as hub:
         hub.misbehave("/api/models", page)
         hub.misbehave("/api/models/slow", "timeout")
-        program = "from miners.mine import mine; from schemas import open_lake; import sys; "
+        program = "from miners.mining import mine; from schemas import open_lake; import sys; "
         program += "mine(open_lake(sys.argv[1]), 'huggingface', endpoint=sys.argv[2])"
         process = subprocess.Popen([sys.executable, "-c", program, str(lake.path), hub.url])
         deadline = time.monotonic() + 60

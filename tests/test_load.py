@@ -8,7 +8,7 @@ import torch
 from schemas import Lake, UsageError, open_lake
 from tests.mined_models import add_model, equal, repository
 from tests.tiny_population import tiny_recipe
-from zoo.build import build
+from zoo.building import build
 from zoo.load import Population, load_population, load_weights
 from zoo.population import Weights
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from miners.mine import mine
+from miners.mining import mine
 from schemas import Lake, UsageError
 from schemas.doctor import examine
 

@@ -9,10 +9,10 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from learners.soups.soup import uniform_soup
-from miners.mine import mine
+from miners.mining import mine
 from schemas import Lake, OutsideError, UsageError, open_lake
 from tests.tiny_population import tiny_recipe
-from zoo.build import build
+from zoo.building import build
 from zoo.load import describe, load_module, load_population, load_weights
 from zoo.publish import publish_repositories, repository_folder
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from miners.crawl import Crawl
-from miners.mine import mine
+from miners.mining import mine
 from schemas import Lake, open_lake
 from schemas.doctor import examine
 from tests.hub import TestHub

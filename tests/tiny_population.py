@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from schemas import Lake
-from zoo.build import build
+from zoo.building import build
 from zoo.recipe import Recipe, parse_recipe
 
 START = datetime(2024, 2, 29, 12, tzinfo=UTC)

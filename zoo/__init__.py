@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from schemas.doors import lazily
 
 if TYPE_CHECKING:
-    from zoo.build import build
+    from zoo.building import build
     from zoo.catalogue import populations, recipes
     from zoo.load import Population, load_population, load_weights
     from zoo.publish import publish_repositories
@@ -23,7 +23,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "build": "zoo.build",
+        "build": "zoo.building",
         **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
         **dict.fromkeys(["Population", "load_population", "load_weights"], "zoo.load"),
         "publish_repositories": "zoo.publish",

@@ -1,11 +1,9 @@
 """Lists what there is: the recipes that come with the zoo, and the populations of a lake."""
 
-from importlib.resources import files
-
 import polars as pl
 
 from schemas import Lake
-from zoo.recipe import load_recipe
+from zoo.recipe import load_recipe, recipe_names
 
 POPULATIONS = """
 SELECT population.population_id, population.name, population.architecture, population.dataset,
@@ -25,9 +23,7 @@ def populations(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
 
 def recipes() -> pl.DataFrame:
     """A row per recipe that comes with the zoo: what it trains on what, its axes, members and epochs."""
-    folder = files("zoo").joinpath("recipes")
-    names = sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
-    found = [load_recipe(name) for name in names]
+    found = [load_recipe(name) for name in recipe_names()]
     return pl.DataFrame(
         {
             "recipe": recipe.name,

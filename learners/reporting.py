@@ -34,7 +34,7 @@ def report(lake: Lake, path: str | Path) -> Path:
         OutsideError: the file cannot be written.
     """
     pictures = [picture for section in SECTIONS for picture in section(lake)]
-    page = Template(files("learners").joinpath("report.html").read_text(encoding="utf-8")).substitute(
+    page = Template(files("learners").joinpath("page.html").read_text(encoding="utf-8")).substitute(
         lake=escape(lake.path.resolve().name),
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         version=version("weightlake"),
