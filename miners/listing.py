@@ -74,7 +74,7 @@ class Listing:
         self._targets: dict[str, Target] = {}
 
     def read(self, found: Iterable[tuple[Answer, str | None]]) -> list[Target]:
-        """Read pages, each with the address of the next one, and say, where that is wanted, what there is to fetch of each model.
+        """Read pages, each with the address of the next one, and say what there is to fetch of each model, if wanted.
 
         What has come is stored even if `found` raises.
         """
