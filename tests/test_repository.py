@@ -88,7 +88,8 @@ def test_a_rooms_door_lists_what_it_exports_and_nothing_else(room: str) -> None:
     for_readers = next(node for node in ast.walk(ast.parse(source(module))) if isinstance(node, ast.If))
     declared = {alias.name for node in for_readers.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert declared == set(module.__all__)
-    modules_beside = {path.stem for path in (ROOT / room).iterdir()}
+    beside = (ROOT / room).iterdir()
+    modules_beside = {path.stem for path in beside if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert not modules_beside & set(module.__all__), "a module of the same name would hide what the room offers"
     with pytest.raises(AttributeError, match="nothing_of_that_name"):
         module.nothing_of_that_name  # noqa: B018 - the look-up is what is tested
