@@ -7,7 +7,7 @@ import polars as pl
 
 from miners.batch import TIME
 from miners.http import Answer
-from schemas.errors import OutsideError
+from schemas.files import written_whole
 
 FAST = 1  # level of zstd: pages shrink to an eighth all the same, in a third of the time
 
@@ -26,12 +26,6 @@ def keep(folder: Path, name: str, answers: Sequence[Answer]) -> Path:
         }
     )
     place = folder / f"{name}.parquet"
-    unfinished = folder / f"{name}.unfinished"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        frame.write_parquet(unfinished, compression="zstd", compression_level=FAST)
-        unfinished.replace(place)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise OutsideError(f"{place} cannot be written: {error.strerror or error}") from error
+    with written_whole(place) as beside:
+        frame.write_parquet(beside, compression="zstd", compression_level=FAST)
     return place

@@ -29,3 +29,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file of this content, whole or not at all; errors as in `written_whole`."""
+    with written_whole(path) as beside:
+        beside.write_bytes(content)

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from schemas import Lake, LakeBusy, OutsideError, UsageError
+from schemas.files import write_whole
 from zoo.architectures import skeleton
 from zoo.crew import Crew, Epoch, Failed
 from zoo.datasets import Dataset, load_dataset
@@ -18,7 +19,7 @@ from zoo.group import Group
 from zoo.mistakes import expected_one_of
 from zoo.recipe import Recipe, load_recipe
 from zoo.register import register_group
-from zoo.results import GroupResult, PopulationFile, population_file, read_population, read_result, write_whole
+from zoo.results import GroupResult, PopulationFile, population_file, read_population, read_result
 from zoo.task import Task
 
 Progress = Callable[[int, int, str], None]

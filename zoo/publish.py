@@ -8,12 +8,12 @@ from pathlib import Path
 from safetensors.torch import save
 
 from schemas import Lake, OutsideError, UsageError
+from schemas.files import write_whole
 from zoo.architectures import ARCHITECTURES
 from zoo.card import model_card
 from zoo.describe import Description, describe_all
 from zoo.load import read_weights
 from zoo.locate import locate, selection
-from zoo.results import write_whole
 
 MODELS = "SELECT * FROM models WHERE model_id IN (SELECT unnest($ids))"
 INGREDIENTS = """

@@ -7,14 +7,12 @@ They are written before any row of the lake, and are what says how far a build h
     weights/<population>/<group>.json                   curves, states and shards: the group is done
 """
 
-import os
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from schemas.errors import OutsideError
 from zoo.group import Group
 
 Curves = dict[str, dict[str, list[list[float | None]]]]
@@ -93,23 +91,3 @@ def read_result(weights: Path, population_id: str, group: Group, dataset_sha256:
         return None
     whole = all(sizes[shard.path] == shard.stored_bytes for shard in result.checkpoints.values())
     return result if whole and result.group == group and result.dataset_sha256 == dataset_sha256 else None
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place and rename it into it, so that it is whole or not there.
-
-    Raises:
-        OutsideError: The disk is full or cannot be written.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except OSError as error:
-        raise OutsideError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)

@@ -11,11 +11,12 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from schemas.errors import DataError
+from schemas.files import write_whole
 from schemas.weights import WeightStore
 from zoo.datasets import Dataset, load_dataset
 from zoo.group import Group
 from zoo.population import Weights, member
-from zoo.results import Curves, GroupResult, Shard, result_file, write_whole
+from zoo.results import Curves, GroupResult, Shard, result_file
 from zoo.train import Trained, initial_weights, train
 
 
