@@ -111,11 +111,15 @@ class Run:
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             error.add_note(f"the run's end could not be noted either: {second}")
 
+    def is_due(self, records: int = 0) -> bool:
+        """Say whether it is time for a commit, with so many records that are not queued yet."""
+        return records >= COMMIT_RECORDS or self._clock() - self._committed_at >= COMMIT_SECONDS
+
     def add(self, *changes: Change, records: int = 0) -> None:
         """Queue changes of the tables, made of so many records, and commit the queue when that is due."""
         self._pending += changes
         self._records += records
-        if self._records >= COMMIT_RECORDS or self._clock() - self._committed_at >= COMMIT_SECONDS:
+        if self.is_due(self._records):
             self._commit()
 
     def _commit(self) -> None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import chain
+from operator import itemgetter
 from types import NoneType
 from typing import Any
 
@@ -41,7 +42,12 @@ class Fields:
 
     def raw(self, name: str) -> list[Any]:
         """Give the values as they are, None where a record has none."""
-        return [record.get(name) for record in self.records] if name in self.names else [None] * len(self.records)
+        if name not in self.names:
+            return [None] * len(self.records)
+        try:
+            return list(map(itemgetter(name), self.records))
+        except KeyError:  # some have it and some have not
+            return [record.get(name) for record in self.records]
 
     def refuse(self, position: int, name: str, expected: str, value: object) -> None:
         """Remember that the field `name` of the record at `position` is of no use."""

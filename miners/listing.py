@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from miners.batch import Batch
 from miners.crawl import Progress, Run
 from miners.http import Answer, HubClient, next_page
 from miners.pages import Page
@@ -69,7 +70,10 @@ class Listing:
         self._run = run
         self._limit = limit
         self._progress = progress
-        self._group: list[Page] = []
+        self._pages: list[Page] = []
+        self._rows = Batch()
+        self._names: set[str] = set()
+        self._answered_at = run.started
         self._wants_targets = wants_targets
         self._targets: dict[str, Target] = {}
 
@@ -81,31 +85,44 @@ class Listing:
         following = None
         try:
             for answer, following in found:
-                self._group.append(Page(answer.url, answer.fetched_at, answer.body))
-                if len(self._group) == PAGES_TOGETHER or self._may_be_enough():
+                self._pages.append(Page(answer.url, answer.fetched_at, answer.body))
+                if len(self._pages) == PAGES_TOGETHER or self._may_be_enough():
                     self._store(following)
                 if self._limit is not None and self._run.crawl.rows_seen >= self._limit:
                     break
         finally:
             self._store(following)
+            self._hand_over()
         return list(self._targets.values())
 
     def _may_be_enough(self) -> bool:
-        return self._limit is not None and self._run.crawl.rows_seen + len(self._group) * PAGE >= self._limit
+        return self._limit is not None and self._run.crawl.rows_seen + len(self._pages) * PAGE >= self._limit
 
     def _store(self, following: str | None) -> None:
-        """Turn the gathered pages into changes of the lake."""
-        if not self._group:
+        """Turn the gathered pages into rows, and hand them over to the run when it is time for a commit."""
+        if not self._pages:
             return
         run, crawl = self._run, self._run.crawl
-        batch = rows(self._group, crawl.crawl_id, None if self._limit is None else self._limit - crawl.rows_seen)
-        tables = batch.tables(HUB, crawl.crawl_id, self._group[-1].fetched_at)
-        self._group = []
+        batch = rows(self._pages, crawl.crawl_id, None if self._limit is None else self._limit - crawl.rows_seen)
+        names = {name for model in batch.frames.get("model", []) for name in model["model_id"]}
+        if not self._names.isdisjoint(names):  # listed again: the older rows go first, for the newer to replace them
+            self._hand_over()
+        self._rows.extend([batch])
+        self._names |= names
+        self._answered_at = self._pages[-1].fetched_at
+        self._pages = []
         crawl.rows_seen += batch.seen
         crawl.rows_stored += batch.stored
         crawl.failures += batch.failed
         run.cursor = following
-        run.add(partial(merge_models, tables=tables), records=batch.seen)
+        if run.is_due(self._rows.seen):
+            self._hand_over()
+        self._progress(crawl.rows_seen, self._limit, "models")
+
+    def _hand_over(self) -> None:
+        """Queue one change for all rows so far: merging them at once is quicker than page by page."""
+        found, self._rows, self._names = self._rows, Batch(), set()
+        tables = found.tables(HUB, self._run.crawl.crawl_id, self._answered_at)
         if self._wants_targets:
             self._targets |= {target.model_id: target for target in targets(tables)}
-        self._progress(crawl.rows_seen, self._limit, "models")
+        self._run.add(partial(merge_models, tables=tables), records=found.seen)

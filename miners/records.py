@@ -41,7 +41,8 @@ def rows(pages: Sequence[Page], crawl_id: str, most: int | None = None) -> Batch
     one after the other.
     """
     batch = Batch()
-    named: dict[str, tuple[Json, datetime]] = {}
+    named: dict[str, Json] = {}
+    seen: dict[str, datetime] = {}
     with nothing_to_collect():
         listed = ((page, place, record) for page in pages for place, record in enumerate(records(page.body)))
         for page, place, record in islice(listed, most):
@@ -51,9 +52,9 @@ def rows(pages: Sequence[Page], crawl_id: str, most: int | None = None) -> Batch
                 batch.fail(f"{page.url}#{place}", "listing", _complaint(record))
             else:
                 batch.stored += 1
-                named[name] = (record, page.fetched_at)  # type: ignore[assignment]  # only an object has an id
-        models = {name: record for name, (record, _) in named.items()}
-        add_models(batch, models, HUB, crawl_id, moments([at for _, at in named.values()]))
+                named[name] = record  # type: ignore[assignment]  # only an object has an id
+                seen[name] = page.fetched_at
+        add_models(batch, named, HUB, crawl_id, moments(list(seen.values())))
     for model in batch.frames.get("model", []):
         batch.add("observation", model.select(*OBSERVED, observed_at="last_seen"))
         batch.add("revision", revisions(model, "listing"))
@@ -188,6 +189,8 @@ def _owners(names: Iterable[str]) -> list[pl.Series]:
 
 
 def _says(fields: Fields, name: str) -> pl.Series:
+    if name not in fields.names:
+        return pl.repeat(False, len(fields.records), dtype=pl.Boolean(), eager=True)
     return pl.Series([value is not None for value in fields.raw(name)], dtype=pl.Boolean())
 
 
@@ -208,14 +211,15 @@ def _licenses(count: int, tags: pl.DataFrame, card: Fields) -> list[list[str]]:
 
 def _architecture(config: Fields) -> pl.Series:
     """Give the class that each configuration names: its first architecture, or its diffusers pipeline."""
-    named: list[str | None] = [None] * len(config.records)
-    for row, architecture in config.texts("architectures").unique("row", keep="first").iter_rows():
-        named[row] = architecture
-    return pl.Series(named, dtype=pl.String()).fill_null(config.inside("diffusers").text("_class_name"))
+    named = config.texts("architectures").unique("row", keep="first", maintain_order=True)
+    first = pl.repeat(None, len(config.records), dtype=pl.String(), eager=True).scatter(named["row"], named["text"])
+    return first.fill_null(config.inside("diffusers").text("_class_name"))
 
 
 def _summed(safetensors: Fields) -> pl.Series:
     counts = safetensors.inside("parameters")
+    if not counts.names:
+        return counts.whole("sum")
     sums = [sum(c for c in record.values() if type(c) is int) or None for record in counts.records]
     return Fields([{"sum": value} for value in sums], counts.wrong, counts.place).whole("sum")
 
