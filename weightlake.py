@@ -68,18 +68,8 @@ def mine(
     """Pull models from a hub, or from a folder, into the lake."""
     import miners
 
-    options = {
-        "folder": folder,
-        "limit": limit,
-        "search": search,
-        "author": author,
-        "task": task,
-        "library": library,
-        "sort": sort,
-        "endpoint": endpoint,
-        "cards": cards or None,
-        "tensors": tensors or None,
-    }
+    texts = {"search": search, "author": author, "task": task, "library": library, "sort": sort, "endpoint": endpoint}
+    options = texts | {"folder": folder, "limit": limit, "cards": cards or None, "tensors": tensors or None}
     given = {name: value for name, value in options.items() if value is not None}
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         crawl = miners.mine(opened, hub, progress=progress, **given)
