@@ -27,5 +27,5 @@ def keep(folder: Path, name: str, answers: Sequence[Answer]) -> Path:
     )
     place = folder / f"{name}.parquet"
     with written_whole(place) as beside:
-        frame.write_parquet(beside, compression="zstd", compression_level=FAST)
+        frame.write_parquet(beside, compression="zstd", compression_level=FAST, statistics=False)
     return place

@@ -25,6 +25,11 @@ FORMATS = {
     **dict.fromkeys(["pb", "tflite"], "tensorflow"),
     "msgpack": "flax",
 }
+READ = [  # of a record; what else it has is kept in raw/
+    *("sha", "location", "pipeline_tag", "library_name", "usedStorage", "downloads", "downloadsAllTime", "likes"),
+    *("trendingScore", "gated", "private", "disabled", "createdAt", "lastModified", "tags", "spaces", "siblings"),
+    *("cardData", "config", "gguf", "safetensors", "model-index"),
+]
 OBSERVED = [
     *("model_id", "crawl_id", "sha", "downloads", "downloads_all_time", "likes", "trending_score"),
     *("gated", "private", "disabled", "stored_bytes", "modified_at"),
@@ -41,24 +46,28 @@ def rows(pages: Sequence[Page], crawl_id: str, most: int | None = None) -> Batch
     one after the other.
     """
     batch = Batch()
-    named: dict[str, Json] = {}
-    seen: dict[str, datetime] = {}
     with nothing_to_collect():
-        listed = ((page, place, record) for page in pages for place, record in enumerate(records(page.body)))
-        for page, place, record in islice(listed, most):
-            batch.seen += 1
-            name = record_id(record)
-            if name is None:
-                batch.fail(f"{page.url}#{place}", "listing", _complaint(record))
-            else:
-                batch.stored += 1
-                named[name] = record  # type: ignore[assignment]  # only an object has an id
-                seen[name] = page.fetched_at
-        add_models(batch, named, HUB, crawl_id, moments(list(seen.values())))
+        _add_pages(batch, pages, crawl_id, most)
     for model in batch.frames.get("model", []):
         batch.add("observation", model.select(*OBSERVED, observed_at="last_seen"))
         batch.add("revision", revisions(model, "listing"))
     return batch
+
+
+def _add_pages(batch: Batch, pages: Sequence[Page], crawl_id: str, most: int | None) -> None:
+    named: dict[str, Json] = {}
+    seen: dict[str, datetime] = {}
+    listed = ((page, place, record) for page in pages for place, record in enumerate(records(page.body)))
+    for page, place, record in islice(listed, most):
+        batch.seen += 1
+        name = record_id(record)
+        if name is None:
+            batch.fail(f"{page.url}#{place}", "listing", _complaint(record))
+        else:
+            batch.stored += 1
+            named[name] = record  # type: ignore[assignment]  # only an object has an id
+            seen[name] = page.fetched_at
+    add_models(batch, named, HUB, crawl_id, moments(list(seen.values())))
 
 
 def revisions(model: pl.DataFrame, source: str) -> pl.DataFrame:
@@ -69,7 +78,10 @@ def revisions(model: pl.DataFrame, source: str) -> pl.DataFrame:
 
 @contextmanager
 def nothing_to_collect() -> Iterator[None]:
-    """Parse without the garbage collector, which would visit every new object of the page to find that all live."""
+    """Parse without the garbage collector, which would visit every object of the pages to find that all live.
+
+    What the block has made should be gone when it ends, or the collector visits it then.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -109,7 +121,7 @@ def add_models(batch: Batch, named: Mapping[str, Json], hub: str, crawl_id: str,
     """
     if not named:
         return
-    fields = Fields(list(named.values()))
+    fields = Fields(list(named.values())).take(*READ)
     card = fields.inside("cardData")
     ids = pl.Series("model_id", [f"{hub}:{name}" for name in named])
     tags = tag_parts(fields.texts("tags"))
