@@ -4,15 +4,17 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
+from miners.crawl import Progress
 from miners.http import Answer, NotFound, Refused, TooLarge
 from miners.targets import Target
 from schemas.errors import HubError
 
 TOTAL = re.compile(r"/(\d{1,18})\Z", re.ASCII)
 THREADS = 4
-HARDLY_CHANCE = 20  # repositories in a row without an answer
+HARDLY_CHANCE = 12  # repositories in a row without an answer
 TOGETHER = 200  # repositories whose answers are in memory at once
 Found = TypeVar("Found")
 
@@ -29,22 +31,32 @@ class Fetched(Generic[Found]):
 
 
 def fetch_all(
-    targets: Sequence[Target], fetch: Callable[[Target], Fetched[Found]]
+    targets: Sequence[Target], fetch: Callable[[Target], Fetched[Found]], progress: Progress, what: str
 ) -> Iterator[tuple[int, list[Fetched[Found]]]]:
     """Call `fetch` for each target in a few threads; give the results in portions, and how many are done by then.
 
-    Raises HubError if the hub did not answer for a single one of many: then it has gone.
+    `progress` hears of each result, which is one of `what`.
+
+    Raises HubError if the hub did not answer for one target after the other: then it has gone.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
     try:
         for begin in range(0, len(targets), TOGETHER):
-            portion = targets[begin : begin + TOGETHER]
-            done = list(pool.map(lambda target: _guarded(fetch, target), portion))
-            yield begin + len(portion), done
-            if len(done) >= HARDLY_CHANCE and all(one.unreachable for one in done):
+            done: list[Fetched[Found]] = []
+            for one in pool.map(partial(_guarded, fetch), targets[begin : begin + TOGETHER]):
+                done.append(one)
+                progress(begin + len(done), len(targets), what)
+                if _has_gone(done):
+                    break
+            yield begin + len(done), done
+            if _has_gone(done):
                 raise HubError(f"the hub has stopped answering: {done[-1].failures[-1]}")
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _has_gone(done: Sequence[Fetched[Found]]) -> bool:
+    return len(done) >= HARDLY_CHANCE and all(one.unreachable for one in done[-HARDLY_CHANCE:])
 
 
 def _guarded(fetch: Callable[[Target], Fetched[Found]], target: Target) -> Fetched[Found]:

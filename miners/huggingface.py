@@ -72,19 +72,17 @@ def mine(
 
 
 def _mine_cards(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:
-    for done, portion in fetch_all(listed, partial(fetch_card, hub)):
+    for done, portion in fetch_all(listed, partial(fetch_card, hub), progress, "cards"):
         tables = _tables(run, f"cards-{done:08d}", portion, card_batch(portion))
         run.crawl.cards += tables["card"].height if "card" in tables else 0
         run.add(partial(merge_cards, asked=_answered(portion), tables=tables), partial(merge_card_lists, tables=tables))
-        progress(done, len(listed), "cards")
 
 
 def _mine_tensors(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:
-    for done, portion in fetch_all(listed, partial(fetch_headers, hub)):
+    for done, portion in fetch_all(listed, partial(fetch_headers, hub), progress, "tensors"):
         tables = _tables(run, f"tensors-{done:08d}", portion, header_batch(portion))
         run.crawl.tensors += tables["tensor"].height if "tensor" in tables else 0
         run.add(partial(merge_tensors, asked=_answered(portion), tables=tables))
-        progress(done, len(listed), "tensors")
 
 
 def _tables(run: Run, name: str, portion: Sequence[Fetched[Any]], batch: Batch) -> dict[str, pl.DataFrame]:

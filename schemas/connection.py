@@ -25,6 +25,8 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,  # a query never reaches for the internet
     "python_enable_replacements": False,  # a query sees tables, not the caller's variables
 }
+if hasattr(os, "sched_getaffinity"):  # DuckDB itself would take every core of the machine, allowed or not
+    CONFIG["threads"] = len(os.sched_getaffinity(0))
 
 _in_this_process: dict[Path, threading.Lock] = {}
 _registry = threading.Lock()

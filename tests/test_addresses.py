@@ -1,6 +1,5 @@
 """Where a client goes: redirects by hand, http(s) only, and the token to the endpoint's own origin alone."""
 
-import doctest
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miners import addresses
 from miners.addresses import checked_endpoint
 from miners.http import HubClient
 from schemas.errors import HubError, UsageError
@@ -167,7 +165,3 @@ def test_an_endpoint_may_lie_below_a_path(hub: TestHub) -> None:
     with HubClient(hub.url + "/mirror/", token=False) as client:
         assert client.endpoint == hub.url + "/mirror"
         assert client.get("/api/models").body == b"[]"
-
-
-def test_the_examples_are_true() -> None:
-    assert doctest.testmod(addresses).failed == 0

@@ -184,7 +184,7 @@ COMMENT ON TABLE failure IS 'Something that could not be read. Nothing is droppe
 COMMENT ON COLUMN failure.crawl_id IS 'The run.';
 COMMENT ON COLUMN failure.hub IS 'The miner.';
 COMMENT ON COLUMN failure.subject IS 'A model_id, a path or a URL.';
-COMMENT ON COLUMN failure.stage IS 'listing, card or tensors.';
+COMMENT ON COLUMN failure.stage IS 'listing (the record is lost), field (a value of it, stored as NULL), card, tensors, config or file.';
 COMMENT ON COLUMN failure.reason IS 'What was wrong.';
 COMMENT ON COLUMN failure.happened_at IS 'When (UTC).';
 

@@ -1,0 +1,25 @@
+"""Every example in a docstring gives what it says."""
+
+import doctest
+import importlib
+import pkgutil
+from collections.abc import Iterator
+
+import pytest
+
+from tests.test_repository import ROOMS
+
+
+def names() -> Iterator[str]:
+    for room in ROOMS:
+        package = importlib.import_module(room)
+        yield from (module.name for module in pkgutil.walk_packages(package.__path__, f"{room}."))
+
+
+@pytest.mark.parametrize("name", list(names()))
+def test_examples_are_true(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_there_are_examples() -> None:
+    assert sum(doctest.testmod(importlib.import_module(name)).attempted for name in names()) >= 5
