@@ -44,6 +44,8 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     given = parser.parse_args()
+    if not given.data.is_dir():
+        parser.error(f"the records are not at {given.data}; name their folder with --data")
     pages = repeated(given.data / "hubs" / "huggingface", given.records)
     print(f"{given.records:,} records, {sum(map(len, pages)) / 1e6:.0f} MB of JSON in {len(pages)} pages, one core")
     before = peak()
