@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import duckdb
 import polars as pl
 
 from miners.batch import TIME
@@ -20,6 +21,7 @@ from schemas.transaction import Transaction
 
 COMMIT_RECORDS = 50_000  # commits are dear and should be rare, but
 COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while
+PATIENCE = 1.0  # seconds that a commit in the middle of a crawl waits for the lake, and at the end between messages
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -55,8 +57,8 @@ class Run:
     """A context manager around a crawl: its row says running at first, then finished, or failed if the block raises.
 
     Changes are committed in the order in which they were added. While another process holds the lake they wait here
-    and the crawl goes on; only at its end LakeBusy is raised. A run that is killed leaves its row at running and
-    its cursor where the listing was committed last.
+    and the crawl goes on; at its end it waits as long as it takes, and tells `progress` who holds the lake. A run that
+    is killed leaves its row at running and its cursor where the listing was committed last.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Run:
         source: str,
         now: Callable[[], datetime],
         clock: Callable[[], float],
+        progress: Progress = silent,
     ) -> None:
         self.now = now
         self.started = now()
@@ -77,6 +80,7 @@ class Run:
         self._source = source
         self._pending: list[Change] = []
         self._clock = clock
+        self._progress = progress
         self._begun = self._committed_at = clock()
         self._records = 0
 
@@ -104,10 +108,13 @@ class Run:
     ) -> None:
         self.crawl.seconds = round(self._clock() - self._begun, 3)
         if error is None:
-            self._write("finished")
+            self._write_in_the_end("finished")
             return
         try:
-            self._write("failed")
+            if isinstance(error, Exception):
+                self._write_in_the_end("failed")
+            else:  # somebody wants the program to end
+                self._write("failed", self._lake.wait)
         except Exception as second:  # noqa: BLE001 - the first error is the one to report
             error.add_note(f"the run's end could not be noted either: {second}")
 
@@ -125,12 +132,22 @@ class Run:
     def _commit(self) -> None:
         """Commit what is queued, or keep it for later if another process holds the lake for too long."""
         with suppress(LakeBusy):
-            self._write("running")
+            self._write("running", min(PATIENCE, self._lake.wait))
         self._records, self._committed_at = 0, self._clock()
 
-    def _write(self, state: str) -> None:
+    def _write_in_the_end(self, state: str) -> None:
+        """Commit what is queued as soon as nobody else holds the lake; a hold of this very process would never end."""
+        while True:
+            try:
+                return self._write(state, max(PATIENCE, self._lake.wait))
+            except LakeBusy as busy:
+                if isinstance(busy.__cause__, duckdb.ConnectionException):
+                    raise
+                self._progress(self.crawl.rows_seen, None, f"waiting: {busy}")
+
+    def _write(self, state: str, wait: float) -> None:
         ended = None if state == "running" else self.now()
-        with self._lake.write() as transaction:
+        with self._lake.write(wait) as transaction:
             for change in self._pending:
                 change(transaction)
             transaction.sql(

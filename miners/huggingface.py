@@ -44,12 +44,13 @@ def mine(
 
     `limit` stops after that many models; `search` (part of the name), `author`, `task` and `library` choose them,
     `sort` (downloads, likes, createdAt, lastModified, ...) orders them. Every answer is kept below raw/ before its
-    rows are committed. What cannot be read leaves a row in `failure` and does not stop the run.
+    rows are committed. What cannot be read leaves a row in `failure` and does not stop the run. While another process
+    holds the lake the run goes on, and before it ends it waits for its turn.
 
     Raises:
         HubError: the hub does not answer, or stops answering; what was read until then is in the lake.
         UsageError: the limit or the endpoint cannot work.
-        LakeBusy: another process holds the lake at the start, or for too long at the end.
+        LakeBusy: another process holds the lake at the start, or this one does at the end.
     """
     asked = {"search": search, "author": author, "pipeline_tag": task, "filter": library, "sort": sort}
     query = {name: value for name, value in asked.items() if value is not None}
@@ -59,7 +60,7 @@ def mine(
     try:
         first = first_page(hub, query, limit)
         options = {**query, "limit": limit, "cards": cards, "tensors": tensors}
-        with Run(lake, HUB, options, hub.endpoint, now, clock) as run:
+        with Run(lake, HUB, options, hub.endpoint, now, clock, progress or silent) as run:
             listed = Listing(run, limit, progress or silent, cards or tensors).read(pages(hub, first, run.folder))
             if cards:
                 _mine_cards(run, hub, listed, progress or silent)

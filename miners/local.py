@@ -49,11 +49,11 @@ def mine(
 
     Raises:
         UsageError: the folder does not exist or holds no model.
-        LakeBusy: another process holds the lake at the start, or for too long at the end.
+        LakeBusy: another process holds the lake at the start, or this one does at the end.
     """
     found = repositories(Path(folder))
     source = readable(str(Path(folder).resolve()))
-    with Run(lake, HUB, {"folder": str(folder)}, source, now, clock) as run:
+    with Run(lake, HUB, {"folder": str(folder)}, source, now, clock, progress or silent) as run:
         for begin in range(0, len(found), TOGETHER):
             portion = found[begin : begin + TOGETHER]
             _mine_portion(run, portion)

@@ -1,3 +1,4 @@
+import itertools
 import json
 import struct
 import subprocess
@@ -346,7 +347,50 @@ def test_a_hub_that_leads_in_a_circle_is_left(lake: Lake) -> None:
     assert names(lake) == ["m"]
 
 
-def test_a_notebook_left_open_delays_a_run_and_loses_nothing(tmp_path: Path) -> None:
+NOTEBOOK = """
+import sys, time, duckdb
+with duckdb.connect(sys.argv[1], read_only=True):
+    print("open", flush=True)
+    time.sleep(7)
+"""
+
+
+def test_a_notebook_left_open_delays_a_run_and_loses_nothing(tmp_path: Path, repositories: Path) -> None:
+    lake = open_lake(tmp_path / "lake", wait=1)
+    notebooks: list[subprocess.Popen[str]] = []
+    told: list[str] = []
+
+    def progress(done: int, total: int | None, what: str) -> None:
+        told.append(what)
+        if not notebooks:
+            command = [sys.executable, "-c", NOTEBOOK, str(lake.database)]
+            notebooks.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+            assert notebooks[0].stdout is not None
+            assert notebooks[0].stdout.readline() == "open\n"
+
+    ticking = itertools.count(step=10.0)  # every change is due for a commit, so that some are refused
+    with TestHub(repositories=repositories) as hub:
+        crawl = mine(
+            lake,
+            "huggingface",
+            endpoint=hub.url,
+            cards=True,
+            tensors=True,
+            progress=progress,
+            clock=lambda: next(ticking),
+        )
+    with notebooks[0] as notebook:
+        assert notebook.wait(timeout=30) == 0
+    waits = [what for what in told if what.startswith("waiting: ")]
+    assert waits
+    assert all(f"held by process {notebook.pid}" in what for what in waits)
+    assert (crawl.rows_stored, crawl.cards, crawl.tensors) == (2, 1, 4)
+    counts = [lake.sql(f"SELECT count(*) AS rows FROM {table}")["rows"][0] for table in ("model", "card", "tensor")]
+    assert counts == [2, 1, 4]
+    assert lake.sql("SELECT state, rows_stored FROM crawl").rows() == [("finished", 2)]
+
+
+def test_a_connection_left_open_in_the_same_process_is_no_reason_to_wait_for_ever(tmp_path: Path) -> None:
     lake = open_lake(tmp_path / "lake", wait=0.2)
     held: list[duckdb.DuckDBPyConnection] = []
     with TestHub([record(f"m{place}") for place in range(30)]) as hub:
