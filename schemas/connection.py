@@ -9,8 +9,10 @@ import os
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -28,8 +30,16 @@ CONFIG: dict[str, str | bool | int | float | list[str]] = {
 if hasattr(os, "sched_getaffinity"):  # DuckDB itself would take every core of the machine, allowed or not
     CONFIG["threads"] = len(os.sched_getaffinity(0))
 
-_in_this_process: dict[Path, threading.Lock] = {}
-_registry = threading.Lock()
+
+@dataclass
+class _Turn:
+    """Whose turn it is within this process: DuckDB shares one instance a file inside a process."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    holder: int | None = None
+
+
+_in_this_process: defaultdict[Path, _Turn] = defaultdict(_Turn)
 
 
 @contextmanager
@@ -38,28 +48,34 @@ def connection(file: Path, *, read_only: bool, wait: float) -> Iterator[duckdb.D
 
     Raises:
         LakeBusy: another process held it for longer than `wait` seconds; the text names the process.
-        DataError: the file is not a DuckDB database.
+        UsageError: this very thread holds it, inside `Lake.write`.
+        DataError: the file is not a DuckDB database, or damaged.
         OutsideError: the operating system refuses (rights, full disk).
     """
     deadline = time.monotonic() + wait
-    own = _own_lock(file)
-    if not own.acquire(timeout=wait):
-        raise LakeBusy(f"{file} is held by another thread of this process; waited {wait:g} s")
-    try:
+    with _own_turn(file, wait):
         opened = _open(file, read_only=read_only, wait=wait, deadline=deadline)
         try:
             opened.execute("SET TimeZone = 'UTC'")
             yield opened
         finally:
             opened.close()
+
+
+@contextmanager
+def _own_turn(file: Path, wait: float) -> Iterator[None]:
+    """Readers and writers of one process take turns too."""
+    turn = _in_this_process[file.resolve()]
+    if turn.holder == threading.get_ident():
+        raise UsageError("inside `with lake.write() as transaction` ask the transaction: transaction.sql(...)")
+    if not turn.lock.acquire(timeout=wait):
+        raise LakeBusy(f"{file} is held by another thread of this process; waited {wait:g} s")
+    turn.holder = threading.get_ident()
+    try:
+        yield
     finally:
-        own.release()
-
-
-def _own_lock(file: Path) -> threading.Lock:
-    """DuckDB shares one instance a file inside a process, so readers and writers of one process take turns too."""
-    with _registry:
-        return _in_this_process.setdefault(file.resolve(), threading.Lock())
+        turn.holder = None
+        turn.lock.release()
 
 
 def _open(file: Path, *, read_only: bool, wait: float, deadline: float) -> duckdb.DuckDBPyConnection:
@@ -71,12 +87,22 @@ def _open(file: Path, *, read_only: bool, wait: float, deadline: float) -> duckd
                 raise LakeBusy(
                     f"this process itself holds {file} open with duckdb.connect; close that connection first"
                 ) from error
-            except duckdb.IOException as error:
+            except duckdb.Error as error:
                 if not LOCK_HELD.search(str(error)):
-                    raise explained(error, file) from error
+                    raise _unopened(error, file) from error
                 if time.monotonic() > deadline:
                     raise LakeBusy(f"{file} is held by {_holder(error)}; waited {wait:g} s") from error
                 time.sleep(POLL_SECONDS)
+
+
+def _unopened(error: duckdb.Error, file: Path) -> DataError | OutsideError | UsageError:
+    """Why a file that nobody holds cannot be opened: the system refuses, or it is no database of ours."""
+    refused = isinstance(error, duckdb.IOException) and "database file" not in str(error)
+    if refused or "o space left" in str(error):
+        return explained(error, file)
+    return DataError(
+        f"{file} is not a DuckDB database or damaged, so {file.parent} is no lake: {one_line(error)[:200]}"
+    )
 
 
 @contextmanager
@@ -101,7 +127,10 @@ def _turn(file: Path, *, wait: float, deadline: float) -> Iterator[None]:
 def rows(opened: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object]) -> pl.DataFrame:
     """Run a query, `$name` standing for a parameter, and return its rows."""
     relation = opened.sql(query, params=parameters or None)
-    frame: pl.DataFrame = relation.pl() if relation is not None else pl.DataFrame()
+    try:
+        frame: pl.DataFrame = relation.pl() if relation is not None else pl.DataFrame()
+    except pl.exceptions.PolarsError as error:
+        raise UsageError(f"a column's type has no place in a DataFrame, cast it (column::VARCHAR): {error}") from error
     return frame.with_columns(_whole_numbers(frame))
 
 
@@ -129,8 +158,6 @@ def explained(error: duckdb.Error, file: Path) -> DataError | OutsideError | Usa
     text = one_line(error)
     if "No space left" in text or "no space left" in text:
         return OutsideError(f"the disk of {file.parent} is full; nothing of the last write was kept")
-    if "not a valid DuckDB database" in text:
-        return DataError(f"{file} is not a DuckDB database, so {file.parent} is no lake")
     if isinstance(error, duckdb.FatalException | duckdb.SerializationException | duckdb.InternalException):
         return DataError(f"{file} is damaged: {text}")
     if isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException):

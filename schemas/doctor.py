@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from schemas.errors import DataError
+from schemas.errors import DataError, UsageError
+from schemas.files import UNFINISHED
 from schemas.lake import Lake
 
 UNIQUE = {
@@ -18,10 +19,13 @@ UNIQUE = {
     "file": "model_id, path",
     "tensor": "model_id, path, name",
     "training": "model_id, epoch, split, metric",
+    "tag": "model_id, tag, kind",
+    "link": "model_id, kind, target",
+    "lineage": "child_id, parent_id, relation",
 }
 OF_A_MODEL = (
     *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),
-    *("member", "training", "checkpoint", "measurement", "product"),
+    *("member", "training", "checkpoint", "measurement", "product", "lineage"),
 )
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
 
@@ -49,7 +53,11 @@ def _duplicates(lake: Lake) -> Iterator[tuple[str, str, str]]:
 
 def _orphans(lake: Lake) -> Iterator[tuple[str, str, str]]:
     for table in OF_A_MODEL:
-        rows = lake.sql(f"SELECT DISTINCT model_id FROM {table} ANTI JOIN model USING (model_id) ORDER BY model_id")  # noqa: S608 - our names
+        key = "child_id AS model_id" if table == "lineage" else "model_id"
+        query = (
+            f"SELECT DISTINCT model_id FROM (SELECT {key} FROM {table}) ANTI JOIN model USING (model_id) ORDER BY ALL"  # noqa: S608 - our names
+        )
+        rows = lake.sql(query)
         if not rows.is_empty():
             yield "orphans", f"{rows.height} models of {table} have no row in model", _example(rows)
 
@@ -66,10 +74,12 @@ def _shards(lake: Lake) -> Iterator[tuple[str, str, str]]:
     for shard, digest in known:
         try:
             lake.weights.verify(shard, digest)
-        except DataError as error:
+        except (DataError, UsageError) as error:
             yield "weights", str(error), shard
     folder = lake.weights.folder
     lying = {path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")}
+    for left in sorted(path for folder in (folder, lake.raw) for path in folder.rglob(f".*{UNFINISHED}")):
+        yield "files", "left by a writer that was killed or is still at it; if nothing runs, delete it", str(left)
     for shard in sorted(lying - {shard for shard, _ in known}):
         yield "weights", "a shard that no checkpoint names; the build that wrote it may not have been finished", shard
 

@@ -1,11 +1,15 @@
 """Files that are there whole or not at all: written beside their place and renamed into it."""
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from schemas.errors import OutsideError
+
+UNFINISHED = ".unfinished"
+"""Ending of files that are still being written, or whose writer was killed."""
 
 
 @contextmanager
@@ -17,7 +21,7 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         OutsideError: the disk is full, or the place cannot be written.
     """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside

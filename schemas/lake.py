@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DATABASE = "lake.duckdb"
 WAIT_SECONDS = 30.0
+OWN_NAMES = {DATABASE, f"{DATABASE}.wal", "lake.turn", "weights", "raw"}  # what a lake that is being made may hold
 
 
 def open_lake(path: str | Path, read_only: bool = False, wait: float = WAIT_SECONDS) -> "Lake":
@@ -43,15 +44,18 @@ def open_lake(path: str | Path, read_only: bool = False, wait: float = WAIT_SECO
 
 
 def _check_place(folder: Path, read_only: bool) -> None:
-    if folder.is_file():
-        raise UsageError(f"{folder} is a file; a lake is a folder")
-    if (folder / DATABASE).exists():
-        return
-    if read_only or (folder.is_dir() and any(folder.iterdir())):
-        state = "has other things in it" if folder.is_dir() and any(folder.iterdir()) else "does not exist"
-        raise UsageError(f"{folder} is no lake: it {state} and holds no {DATABASE}; name a lake or a new folder")
     try:
+        if folder.is_file():
+            raise UsageError(f"{folder} is a file; a lake is a folder")
+        if (folder / DATABASE).exists():
+            return
+        foreign = folder.is_dir() and any(path.name not in OWN_NAMES for path in folder.iterdir())
+        if read_only or foreign:
+            state = "has other things in it" if foreign else "does not exist" if not folder.exists() else "is empty"
+            raise UsageError(f"{folder} is no lake: it {state} and holds no {DATABASE}; name a lake or a new folder")
         folder.mkdir(parents=True, exist_ok=True)
+    except ValueError as error:
+        raise UsageError(f"{str(folder)!r} is no name of a folder: {error}") from error
     except OSError as error:
         raise OutsideError(f"cannot make the folder {folder}: {error.strerror}") from error
 
@@ -101,15 +105,13 @@ class Lake:
             UsageError: DuckDB refuses the query, or it would change the lake (that is what `write` is for).
             LakeBusy: another process held the lake for longer than its waiting time.
         """
-        with connection(self.database, read_only=True, wait=self.wait) as opened:
+        with self._explaining(), connection(self.database, read_only=True, wait=self.wait) as opened:
             try:
                 return rows(opened, query, parameters)
             except duckdb.InvalidInputException as error:
                 if "read-only" in str(error):
                     raise UsageError("lake.sql only reads; change a lake inside `with lake.write()`") from error
-                raise explained(error, self.database) from error
-            except duckdb.Error as error:
-                raise explained(error, self.database) from error
+                raise
 
     @contextmanager
     def write(self, wait: float | None = None) -> Iterator[Transaction]:
@@ -122,27 +124,34 @@ class Lake:
         """
         if self.read_only:
             raise UsageError(f"{self.path} was opened with read_only=True; open it without to write")
-        with connection(self.database, read_only=False, wait=self.wait if wait is None else wait) as opened:
-            try:
-                opened.begin()
-                yield Transaction(opened)
-                opened.commit()
-            except duckdb.Error as error:
-                raise explained(error, self.database) from error
+        patience = self.wait if wait is None else wait
+        with self._explaining(), connection(self.database, read_only=False, wait=patience) as opened:
+            opened.begin()
+            yield Transaction(opened)
+            opened.commit()
 
     def upgrade(self) -> None:
         """Bring the tables up to this version; a lake that is up to date is only looked at."""
         newest = max(migrate.migrations())
         if self.database.exists():
-            with connection(self.database, read_only=True, wait=self.wait) as opened:
-                found = migrate.version(opened)
-            migrate.check_not_newer(found)
+            found = self._version()
             if found == newest:
                 return
             if self.read_only:
                 raise UsageError(f"{self.path} has schema {found} of {newest}: open it once without read_only=True")
-        with connection(self.database, read_only=False, wait=self.wait) as opened:
-            try:
-                migrate.migrate(opened)
-            except duckdb.Error as error:
-                raise explained(error, self.database) from error
+        with self._explaining(), connection(self.database, read_only=False, wait=self.wait) as opened:
+            migrate.migrate(opened)
+
+    def _version(self) -> int:
+        with self._explaining(), connection(self.database, read_only=True, wait=self.wait) as opened:
+            found = migrate.version(opened)
+        migrate.check_not_newer(found)
+        return found
+
+    @contextmanager
+    def _explaining(self) -> Iterator[None]:
+        """DuckDB's errors as ours."""
+        try:
+            yield
+        except duckdb.Error as error:
+            raise explained(error, self.database) from error

@@ -14,6 +14,8 @@ COMMENT ON COLUMN migration.number IS 'Number of the file.';
 COMMENT ON COLUMN migration.name IS 'Its name without number and ending.';
 COMMENT ON COLUMN migration.applied_at IS 'When it was run on this lake (UTC).';
 """
+RELATIONS = "SELECT table_name FROM duckdb_tables() UNION SELECT view_name FROM duckdb_views() WHERE NOT internal"
+COLUMNS_OF_RECORD = "SELECT column_name FROM duckdb_columns() WHERE table_name = 'migration'"
 
 
 def migrations() -> dict[int, tuple[str, str]]:
@@ -31,13 +33,14 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
     Raises:
         DataError: the database has tables of something else.
     """
-    tables = {name for (name,) in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if "migration" in tables:
-        row = connection.execute("SELECT coalesce(max(number), 0) FROM migration").fetchone()
-        return int(row[0]) if row else 0
-    if tables:
+    tables = {name for (name,) in connection.execute(RELATIONS).fetchall()}
+    if not tables:
+        return 0
+    columns = {name for (name,) in connection.execute(COLUMNS_OF_RECORD).fetchall()}
+    if columns != {"number", "name", "applied_at"}:
         raise DataError(f"lake.duckdb is a database of something else: it has {', '.join(sorted(tables)[:3])}")
-    return 0
+    row = connection.execute("SELECT coalesce(max(number), 0) FROM migration").fetchone()
+    return int(row[0]) if row else 0
 
 
 def check_not_newer(number: int) -> None:

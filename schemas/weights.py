@@ -58,7 +58,7 @@ class WeightStore:
             read = {}
             for name in _names(file, names, self.path(shard)):
                 stacked = file.get_slice(name)
-                _check_rows(rows, stacked.get_shape()[0], self.path(shard))
+                _check_rows(rows, stacked.get_shape(), self.path(shard))
                 # safetensors cannot slice packed four-bit floats; a whole tensor is mapped, not copied
                 source = file.get_tensor(name) if stacked.get_dtype() == "F4" else stacked
                 parts = [source[begin:end] for begin, end in runs]
@@ -78,13 +78,27 @@ class WeightStore:
 
 def write_safetensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> str:
     """Write a safetensors file beside its place, rename it into it, and return its SHA-256 in hexadecimal."""
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with written_whole(path) as beside:
         try:
-            save_file(plain, beside, metadata=metadata or {"format": "pt"})
+            save_file(_plain(tensors), beside, metadata=metadata or {"format": "pt"})
         except SafetensorError as error:
             raise OutsideError(f"cannot write {path}: {error}") from error
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UsageError(f"cannot write {path}: safetensors cannot hold such a tensor: {error}") from error
         return _sha256(beside)
+
+
+def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Dense tensors in memory of their own, lazy conjugates and negatives worked out, tied ones apart."""
+    if "__metadata__" in tensors:
+        raise UsageError("a tensor cannot be called __metadata__: safetensors keeps its own notes under that name")
+    plain: dict[str, Tensor] = {}
+    places: set[int] = set()
+    for name, tensor in tensors.items():
+        dense = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
+        plain[name] = dense.clone() if dense.untyped_storage().data_ptr() in places else dense
+        places.add(plain[name].untyped_storage().data_ptr())
+    return plain
 
 
 def read_safetensors(path: Path, names: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -126,10 +140,12 @@ def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
     return [(rows[begin], rows[end - 1] + 1) for begin, end in pairwise(cuts)]
 
 
-def _check_rows(rows: Sequence[int], members: int, path: Path) -> None:
+def _check_rows(rows: Sequence[int], shape: Sequence[int], path: Path) -> None:
+    if not shape:
+        raise UsageError(f"{path} holds one model, not a stack of several: it has a tensor without axes")
     for row in rows:
-        if not 0 <= row < members:
-            raise UsageError(f"{path} has rows 0 to {members - 1}, not {row}")
+        if not 0 <= row < shape[0]:
+            raise UsageError(f"{path} has rows 0 to {shape[0] - 1}, not {row}")
 
 
 def _concatenate(parts: list[Tensor]) -> Tensor:
@@ -146,3 +162,5 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise DataError(f"{path} is missing") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error

@@ -49,3 +49,11 @@ def test_a_missing_shard_is_found(lake: Lake) -> None:
     healthy(lake)
     lake.weights.path("p/a.safetensors").unlink()
     assert examine(lake)["problem"][0].endswith("is missing")
+
+
+def test_one_bad_row_does_not_hide_the_others(lake: Lake) -> None:
+    healthy(lake)
+    with lake.write() as transaction:
+        transaction.sql("UPDATE checkpoint SET shard = '../outside.safetensors'")
+    (lake.weights.folder / "p" / ".a.safetensors.1-1.unfinished").touch()
+    assert examine(lake)["check"].to_list() == ["weights", "files", "weights"]

@@ -1,13 +1,16 @@
 """Opening, creating, upgrading and refusing lakes; reading and writing tables."""
 
 import subprocess
+import sys
 from pathlib import Path
+from random import Random
 
 import duckdb
 import polars as pl
 import pytest
 
 from schemas import DataError, Lake, OutsideError, UsageError, migrate, open_lake
+from tests.conftest import ROOT
 
 
 def write(lake: Lake, *frames: pl.DataFrame) -> None:
@@ -56,11 +59,83 @@ def test_a_lake_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with duckdb.connect(str(tmp_path / "lake.duckdb")) as connection:
-        connection.execute("CREATE VIEW models AS SELECT 1")
-    with pytest.raises(UsageError, match="models"):
+        name, sql = migrate.migrations()[1]
+        connection.execute(migrate.RECORD)
+        connection.execute(sql)
+        connection.execute("INSERT INTO migration VALUES (1, ?, now())", [name])
+        connection.execute("CREATE VIEW coverage AS SELECT 1")
+    with pytest.raises(UsageError, match="coverage"):
         open_lake(tmp_path)
     with duckdb.connect(str(tmp_path / "lake.duckdb")) as connection:
         assert migrate.version(connection) == 1
+        views = connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
+    assert views == [("coverage",)], "the view models of the same file must not stay"
+
+
+def test_several_processes_may_create_one_lake(tmp_path: Path) -> None:
+    program = "import sys; from schemas import open_lake; open_lake(sys.argv[1]).sql('FROM models')"
+    for number in range(4):
+        command = [sys.executable, "-c", program, str(tmp_path / str(number))]
+        started = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        assert [process.communicate()[1] for process in started] == [""] * 3
+
+
+def test_a_lake_whose_maker_was_killed_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "lake.turn").touch()
+    assert open_lake(tmp_path).sql("SELECT count(*) AS n FROM models")["n"].to_list() == [0]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE VIEW invoices AS SELECT 1 AS x",
+        "CREATE TABLE migration (x INTEGER)",
+        "CREATE TABLE migration (name TEXT)",
+    ],
+)
+def test_a_foreign_database_is_never_taken_over(tmp_path: Path, statement: str) -> None:
+    with duckdb.connect(str(tmp_path / "lake.duckdb")) as other:
+        other.execute(statement)
+    with pytest.raises(DataError, match="something else"):
+        open_lake(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "x" * 300])
+def test_an_impossible_folder_is_said(tmp_path: Path, folder: str) -> None:
+    with pytest.raises((UsageError, OutsideError)) as raised:
+        open_lake(tmp_path / folder)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_damaged_database_is_one_of_our_errors(tmp_path: Path) -> None:
+    with open_lake(tmp_path) as lake, lake.write() as transaction:
+        transaction.append("tag", tag(*(f"m{number}" for number in range(5000))))
+    sound = lake.database.read_bytes()
+    random = Random(0)
+    program = (
+        "import sys; from schemas import open_lake, WeightlakeError\n"
+        "try: open_lake(sys.argv[1], wait=1).sql('SELECT max(model_id) FROM tag')\n"
+        "except WeightlakeError: pass\n"
+    )
+    for number in range(8):
+        damaged = bytearray(sound[: random.randrange(len(sound))] if number % 2 else sound)
+        for _ in range(40):
+            damaged[random.randrange(min(12288, len(damaged)))] ^= 1 << random.randrange(8)
+        lake.database.write_bytes(damaged)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_query_inside_a_write_is_refused_at_once(lake: Lake) -> None:
+    with pytest.raises(UsageError, match=r"transaction\.sql"), lake.write():
+        lake.sql("SELECT 1")
+
+
+def test_a_type_without_a_place_in_a_frame_is_said(lake: Lake) -> None:
+    with pytest.raises(UsageError, match="cast it"):
+        lake.sql("SELECT INTERVAL 1 DAY AS step")
 
 
 def test_what_is_no_lake_is_refused(tmp_path: Path) -> None:

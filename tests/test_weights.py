@@ -1,5 +1,6 @@
 """The weight store: bit for bit in every type, whole or not at all, damage found and named."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from safetensors.torch import _TYPES, load_file
 from torch import Tensor
 
 from schemas import DataError, OutsideError, UsageError
-from schemas.weights import WeightStore, read_safetensors
+from schemas.weights import WeightStore, read_safetensors, write_safetensors
 
 DTYPES = sorted({*_TYPES.values(), torch.float8_e8m0fnu, torch.float4_e2m1fn_x2}, key=str)
 
@@ -133,3 +134,48 @@ def test_a_full_disk_leaves_no_half_shard(small_disk: Path) -> None:
         store.write("s.safetensors", {"a": torch.ones(1, 10_000_000)})
     assert [path.name for path in small_disk.iterdir()] == ["s.safetensors"]
     assert store.read("s.safetensors")["a"].sum() == 1000
+
+
+def test_lazy_views_and_tied_tensors_are_stored_by_value(store: WeightStore) -> None:
+    complex_ = torch.randn(2, 3, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    tied = torch.ones(2, 3)
+    tensors = {
+        "conjugate": complex_.conj(),
+        "negative": complex_.conj().imag,
+        "a": tied,
+        "b": tied,
+        "part": tied[:, :2],
+    }
+    store.write("s.safetensors", tensors)
+    read = store.read("s.safetensors")
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"__metadata__": torch.ones(1, 2)},
+        {"a": torch.ones(1, 2, dtype=torch.complex128)},
+        {"a": torch.eye(2).to_sparse()},
+    ],
+    ids=["reserved name", "complex128", "sparse"],
+)
+def test_what_safetensors_cannot_hold_is_refused(store: WeightStore, tensors: dict[str, Tensor]) -> None:
+    with pytest.raises(UsageError, match="safetensors"):
+        store.write("s.safetensors", tensors)
+    assert not list(store.folder.rglob("*safetensors*"))
+
+
+def test_a_file_of_one_model_is_no_stack(store: WeightStore) -> None:
+    store.folder.mkdir()
+    write_safetensors(store.path("one.safetensors"), {"scale": torch.tensor(2.0)})
+    with pytest.raises(UsageError, match="not a stack"):
+        store.read_member("one.safetensors", 0)
+
+
+def test_threads_may_write_one_shard(store: WeightStore) -> None:
+    tensors = {"a": torch.ones(1, 100_000)}
+    with ThreadPoolExecutor(8) as pool:
+        digests = list(pool.map(lambda _: store.write("s.safetensors", tensors), range(16)))
+    assert len(set(digests)) == 1
+    store.verify("s.safetensors", digests[0])
