@@ -1,6 +1,7 @@
 """Datasets: shapes and scales, the fixed split, and what is no dataset."""
 
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +118,16 @@ def test_a_changed_file_has_another_hash(tmp_path: Path) -> None:
         ({"x": images(60, 8, 8), "y": LABELS[:59]}, r"\[60, 8, 8\] samples and \[59\] classes; expected one for each"),
         ({"x": images(60, 8, 8), "y": LABELS / 2}, "the classes are float64; expected whole numbers from 0"),
         ({"x": images(60, 8, 8), "y": LABELS - 1}, "the classes are int64; expected whole numbers from 0"),
+        (
+            {"x": images(60, 8, 8), "y": np.where(LABELS == 0, 2**64 - 1, LABELS).astype("u8")},
+            f"{2**64 - 1} is no class",
+        ),
+        ({"x": images(60, 8, 8), "y": np.where(LABELS == 2, 10**7, LABELS)}, "10000000 and no training .* of class 2;"),
+        ({"x": images(60, 8, 8), "y": LABELS + 1}, "the largest class is 3 and no training sample is of class 0;"),
+        (
+            {"x_train": images(60, 8, 8), "y_train": LABELS, "x_test": images(6, 8, 8), "y_test": LABELS[:6] + 3},
+            "the largest class is 5 and no training sample is of class 3; number the classes 0, 1, 2",
+        ),
         ({"x": images(60, 8, 8, dtype=np.int64), "y": LABELS}, "the samples are int64; expected uint8 or floating"),
         ({"x": np.full((60, 8), np.nan), "y": LABELS}, "some samples are not finite"),
         ({"x": images(60, 2, 2, 2, 2), "y": LABELS}, "expected 2 to 4 axes, samples first"),
@@ -135,6 +146,18 @@ def test_what_is_no_dataset_is_refused(
     with pytest.raises(DataError, match=message) as refused:
         load_dataset(f"npz:{tmp_path / 'd.npz'}")
     assert "\n" not in str(refused.value)
+
+
+def test_a_hundred_thousand_classes_are_split_in_seconds(tmp_path: Path) -> None:
+    y = np.random.default_rng(0).permutation(np.arange(400_000) % 100_000)
+    np.savez(tmp_path / "d.npz", x=y[:, None].astype(np.float32), y=y)
+    begun = time.process_time()
+    dataset = load_dataset(f"npz:{tmp_path / 'd.npz'}")
+    assert time.process_time() - begun < 20  # it takes two; class by class over all samples it took minutes
+    for part, each in (("train", 2), ("validation", 1), ("test", 1)):
+        samples = dataset.part(part)
+        assert (torch.bincount(samples.y) == each).all()
+        assert torch.equal(samples.x.flatten().long(), samples.y)
 
 
 def _pickled_array(path: Path) -> None:
@@ -161,13 +184,27 @@ def _single_array(path: Path) -> None:
     path.with_suffix(".npy").rename(path)
 
 
+NO_NPZ = r"is damaged or no \.npz file; expected one that numpy\.savez wrote"
+
+
 @pytest.mark.parametrize(
-    "spoil", [_pickled_array, _pickle, _cut_short, _damaged, _single_array, Path.touch, Path.mkdir]
+    ("spoil", "message"),
+    [
+        (_pickled_array, "holds an array of Python objects, which runs code when it is read"),
+        (_pickle, NO_NPZ),
+        (_cut_short, NO_NPZ),
+        (_damaged, NO_NPZ),
+        (_single_array, "is a single array"),
+        (Path.touch, NO_NPZ),
+        (Path.mkdir, "cannot be read: Is a directory"),
+    ],
 )
-def test_a_spoiled_file_is_refused_and_never_unpickled(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_spoiled_file_is_refused_and_never_unpickled(
+    tmp_path: Path, spoil: Callable[[Path], None], message: str
+) -> None:
     path = tmp_path / "d.npz"
     spoil(path)
-    with pytest.raises(DataError, match=r"dataset .*d\.npz"):
+    with pytest.raises(DataError, match=rf"dataset .*d\.npz {message}"):
         load_dataset(f"npz:{path}")
     assert not (tmp_path / "ran").exists()
 

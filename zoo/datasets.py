@@ -22,6 +22,7 @@ Array = NDArray[np.generic]
 VALIDATION_SHARE = 0.15
 TEST_SHARE = 0.15
 COLOURS = (1, 3, 4)
+OBJECT_ARRAY = "Object arrays cannot be loaded"  # how numpy refuses one
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def load_dataset(name: str, split_seed: int = 0) -> Dataset:
     `digits` are scikit-learn's 1,797 grey images of 8 x 8. `npz:PATH` is a file that numpy wrote,
     with arrays `x_train, y_train` and if it has them `x_test, y_test`, or `x, y`; `x` is uint8
     (scaled to 0 ... 1) or floating point, `[n, height, width]` or with channels first or last, or
-    `[n, features]`; `y` holds whole numbers from 0. PATH counts from the current folder.
+    `[n, features]`; `y` holds whole numbers from 0, and each of them up to the largest is the class of
+    a training sample. PATH counts from the current folder.
 
     15 % are for validation and 15 % for test; test arrays of the file stay the test.
 
@@ -112,15 +114,24 @@ def _arrays(path: Path) -> list[tuple[Array, Array]]:
     except FileNotFoundError as error:
         raise UsageError(f"dataset {path} does not exist; npz:PATH counts from the current folder") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"dataset {path} cannot be read without running code from it: {error}") from error
+        raise DataError(f"dataset {path} {_damage(error)}") from error
     raise DataError(f"dataset {path} holds {found}; expected x_train and y_train, or x and y")
+
+
+def _damage(error: Exception) -> str:
+    """What is wrong with a file that numpy refuses; it says so in words alone."""
+    if OBJECT_ARRAY in str(error):
+        return "holds an array of Python objects, which runs code when it is read; expected arrays of numbers"
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return "is damaged or no .npz file; expected one that numpy.savez wrote"
 
 
 def _dataset(name: str, split_seed: int, pairs: list[tuple[Array, Array]]) -> Dataset:
     checked = [Samples(_images(name, x), _classes(name, x, y)) for x, y in pairs]
     if len({samples.x.shape[1:] for samples in checked}) > 1:
         raise DataError(f"dataset {name}: the images for training and those for test have different shapes")
-    classes = 1 + max(int(samples.y.max()) for samples in checked)
+    classes = _number_of_classes(name, checked)
     if len(checked) == 2:
         train, validation = _split(checked[0], [VALIDATION_SHARE], classes, split_seed)
         test = checked[1]
@@ -159,21 +170,40 @@ def _classes(name: str, x: Array, y: Array) -> torch.Tensor:
         raise DataError(f"dataset {name}: {list(x.shape)} samples and {list(y.shape)} classes; expected one for each")
     if not np.issubdtype(y.dtype, np.integer) or int(y.min()) < 0:
         raise DataError(f"dataset {name}: the classes are {y.dtype}; expected whole numbers from 0")
+    if int(y.max()) > np.iinfo(np.int64).max:
+        raise DataError(f"dataset {name}: {y.max()} is no class; expected the numbers 0, 1, 2 ... without a gap")
     return torch.from_numpy(y.astype(np.int64))
+
+
+def _number_of_classes(name: str, pairs: list[Samples]) -> int:
+    """One more than the largest class; training has samples of every class below it, or a label is a mistake."""
+    present = np.unique(pairs[0].y.numpy())
+    largest = max(int(samples.y.max()) for samples in pairs)
+    if len(present) <= largest:
+        gaps = np.flatnonzero(present != np.arange(len(present)))
+        absent = gaps[0] if len(gaps) else len(present)
+        raise DataError(
+            f"dataset {name}: the largest class is {largest} and no training sample is of class {absent}; "
+            "number the classes 0, 1, 2 ... without a gap"
+        )
+    return largest + 1
 
 
 def _split(samples: Samples, shares: list[float], classes: int, split_seed: int) -> list[Samples]:
     """Draw parts of these shares, class by class; what is left comes first."""
-    chosen: list[list[torch.Tensor]] = [[] for _ in range(len(shares) + 1)]
-    for label in range(classes):
-        members = torch.nonzero(samples.y == label).squeeze(1)
-        shuffled = members[torch.randperm(len(members), generator=generator("split", split_seed, label))]
-        sizes = [round(share * len(members)) for share in shares]
-        pieces = torch.split(shuffled, [len(members) - sum(sizes), *sizes])
-        for part, piece in zip(chosen, pieces, strict=True):
-            part.append(piece)
-    indices = [torch.cat(part).sort().values for part in chosen]
-    return [Samples(samples.x[part], samples.y[part]) for part in indices]
+    y = samples.y.numpy()
+    counts = np.bincount(y, minlength=classes)
+    begins = np.cumsum(counts) - counts
+    sizes = np.rint(np.outer(shares, counts)).astype(np.int64)
+    order = np.argsort(y, kind="stable")
+    for label in np.flatnonzero(sizes.any(axis=0)).tolist():
+        members = order[begins[label] : begins[label] + counts[label]]
+        members[:] = members[torch.randperm(len(members), generator=generator("split", split_seed, label)).numpy()]
+    rank = np.arange(len(y)) - np.repeat(begins, counts)
+    starts = counts - np.cumsum(sizes[::-1], axis=0)[::-1]  # of each part in the shuffled members of each class
+    part = (rank >= np.repeat(starts, counts, axis=1)).sum(axis=0)
+    indices = [torch.from_numpy(np.sort(order[part == number])) for number in range(len(shares) + 1)]
+    return [Samples(samples.x[chosen], samples.y[chosen]) for chosen in indices]
 
 
 def _sha256(pairs: list[Samples]) -> str:
