@@ -13,7 +13,7 @@ ESCAPE = re.compile(
     r"|.)",
     re.DOTALL,
 )
-MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)|[\[\]{},]', re.DOTALL)
+MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 LONGEST_NUMBER = 30
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*")
+ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|\Z)")
 SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
 NO_PARAGRAPH = re.compile(r"[ \t]*(?:[>|<#]|```|~~~|(?:-+|=+)[ \t]*\Z|[-*+](?:[ \t]|\Z)|\d{1,9}[.)][ \t]|\Z)")
@@ -59,11 +59,17 @@ def _cut(lines: list[str]) -> Iterator[tuple[int, str | None, list[str]]]:
 def _heading(line: str, body: list[str]) -> tuple[int, str, int] | None:
     """Give level and text if the line makes a heading, and how many lines of the body before it belong to that."""
     mark = line.lstrip(" ")[:1]
-    if mark == "#" and (atx := ATX.fullmatch(line)):
-        return len(atx[1]), (atx[2] or "").strip(), 0
+    if mark == "#" and (atx := ATX.match(line)):
+        return len(atx[1]), _without_closing(line[atx.end() :].strip()), 0
     if mark in ("=", "-") and SETEXT.fullmatch(line) and (count := _paragraph(body)):
         return 1 if mark == "=" else 2, " ".join(part.strip() for part in body[-count:]), count
     return None
+
+
+def _without_closing(heading: str) -> str:
+    """Remove the `##` that may close a heading, if a blank stands before it."""
+    rest = heading.rstrip("#")
+    return rest.rstrip() if rest != rest.rstrip() or not rest else heading
 
 
 def _paragraph(body: list[str]) -> int:

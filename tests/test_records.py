@@ -1,5 +1,6 @@
 import gc
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -402,6 +403,12 @@ def test_a_damaged_page_loses_no_more_than_what_is_damaged(body: bytes, stored: 
     batch = mined(body)
     assert (batch.stored, batch.failed) == (stored, failed)
     assert len(table(batch, "model")) == stored
+
+
+def test_a_page_cut_off_behind_many_quotes_takes_no_time() -> None:
+    began = time.process_time()
+    assert len(records(b'[{"id": "' + b'\\"' * 200_000 + b"\\")) == 1
+    assert time.process_time() - began < 1
 
 
 def test_half_surrogates_and_nul_become_replacement_characters() -> None:
