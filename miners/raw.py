@@ -7,6 +7,7 @@ import polars as pl
 
 from miners.batch import TIME
 from miners.http import Answer
+from schemas.errors import OutsideError
 from schemas.files import written_whole
 
 FAST = 1  # level of zstd: pages shrink to an eighth all the same, in a third of the time
@@ -27,5 +28,8 @@ def keep(folder: Path, name: str, answers: Sequence[Answer]) -> Path:
     )
     place = folder / f"{name}.parquet"
     with written_whole(place) as beside:
-        frame.write_parquet(beside, compression="zstd", compression_level=FAST, statistics=False)
+        try:
+            frame.write_parquet(beside, compression="zstd", compression_level=FAST, statistics=False)
+        except pl.exceptions.PolarsError as error:  # polars reports what the disk refuses as an error of its own
+            raise OutsideError(f"cannot write {place}: {' '.join(str(error).split())}") from error
     return place
