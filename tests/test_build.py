@@ -155,6 +155,13 @@ def test_images_that_the_architecture_cannot_take_are_refused_before_anything_is
     assert not lake.weights.folder.exists()
 
 
+def test_a_batch_of_more_samples_than_there_are_is_refused_before_anything_is_written(lake: Lake, images: Path) -> None:
+    with pytest.raises(UsageError, match=r"batch_size = 43: dataset npz:.* has 42 training samples; expected at most"):
+        built(lake, tiny_recipe(images, width="3", batch_size="[4, 43]"))
+    assert not lake.weights.folder.exists()
+    built(lake, tiny_recipe(images, width="3", batch_size="42"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -116,6 +116,7 @@ def test_the_identity_does_not_change_between_versions() -> None:
         ({"width": "[]"}, "grid.width is empty: expected at least one value"),
         ({"width": "[8, 8]"}, "grid.width = [8, 8]: expected each value once"),
         ({"width": "[8, 0]"}, "grid.width = 0: expected greater than or equal to 1"),
+        ({"width": "65537"}, "grid.width = 65537: expected less than or equal to 65536"),
         ({"width": "8.0"}, "grid.width = 8.0: expected a valid integer"),
         ({"batch_size": "-1"}, "grid.batch_size = -1: expected greater than or equal to 1"),
         ({"seeds": "0"}, "grid.seeds = 0: expected a number of seeds from 1 to 100,000 or a list of seeds"),

@@ -22,7 +22,7 @@ checkpoint_epochs = [0, 1]
 
 [grid]
 width = {width}
-batch_size = [4, 8]
+batch_size = {batch_size}
 seeds = 2
 learning_rate = {learning_rate}
 """
@@ -43,6 +43,7 @@ def tiny_recipe(
     architecture: str = "mlp",
     epochs: int = 3,
     width: str = "[3, 4]",
+    batch_size: str = "[4, 8]",
     learning_rate: str = "0.05",
     settings: str = "",
 ) -> Recipe:
@@ -50,8 +51,9 @@ def tiny_recipe(
     dataset = folder / "images.npz"
     if not dataset.exists():
         write_images(dataset)
-    values = {"architecture": architecture, "epochs": epochs, "width": width, "learning_rate": learning_rate}
-    return parse_recipe(RECIPE.format(dataset=dataset, settings=settings, **values).encode(), "tiny.toml")
+    grid = {"width": width, "batch_size": batch_size, "learning_rate": learning_rate}
+    text = RECIPE.format(architecture=architecture, dataset=dataset, epochs=epochs, settings=settings, **grid)
+    return parse_recipe(text.encode(), "tiny.toml")
 
 
 def built(lake: Lake, recipe: Recipe, workers: int = 2) -> str:

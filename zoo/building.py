@@ -61,8 +61,8 @@ def build(
         clock: Says when the build begins.
 
     Raises:
-        UsageError: The recipe, the device or the number of workers cannot be, or the dataset is
-            another one than at an earlier build.
+        UsageError: The recipe, the device or the number of workers cannot be, or the dataset is too
+            small for a batch, or another one than at an earlier build.
         DataError: The dataset cannot be read.
         OutsideError: The disk is full, or a worker died; all other groups were finished.
         LakeBusy: All is trained, but another process kept the lake; a later build only registers.
@@ -122,10 +122,16 @@ class _Construction:
         return population
 
     def _dataset(self) -> Dataset:
-        """Load the dataset and try the architecture on it, before anything is written."""
+        """Load the dataset and see that the grid can be trained on it, before anything is written."""
         dataset = load_dataset(self.recipe.dataset, self.recipe.split_seed)
         for width in self.recipe.grid.width:
             skeleton(self.recipe.architecture, dataset.input_shape, dataset.classes, width)
+        largest, samples = max(self.recipe.grid.batch_size), len(dataset.train)
+        if largest > samples:
+            raise UsageError(
+                f"batch_size = {largest}: dataset {self.recipe.dataset} has {samples} training samples; "
+                f"expected at most {samples}"
+            )
         return dataset
 
     def complete(self) -> bool:

@@ -24,6 +24,7 @@ from zoo.schedule import SCHEDULES
 
 SEEDS = 2**32  # torch's generator on the CPU tells no more seeds apart
 MOST_SEEDS = 100_000
+WIDEST = 65_536  # an mlp of this width has layers of 17 GB
 NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -64,6 +65,7 @@ def _plain_name(name: str) -> str:
 
 Axis = (BeforeValidator(_axis), AfterValidator(_each_once), Field(min_length=1))
 Whole = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
 Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
 Finite = Field(allow_inf_nan=False)
 
@@ -73,7 +75,7 @@ class Grid(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    width: Annotated[tuple[Whole, ...], *Axis]
+    width: Annotated[tuple[Width, ...], *Axis]
     batch_size: Annotated[tuple[Whole, ...], *Axis]
     seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds), AfterValidator(_each_once), Field(min_length=1)]
     learning_rate: Annotated[tuple[Annotated[float, Field(gt=0), Finite], ...], *Axis]
