@@ -37,6 +37,7 @@ Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id 
 
 DEFAULT_LAKE = Path("lake")
 ROWS_SHOWN = 50
+INTERRUPTED = 130
 
 
 class SoupMethod(StrEnum):
@@ -269,6 +270,8 @@ def main() -> None:
     """Run the command line: 0 for success, 2 for the user's mistake, 1 for the outside world, never a traceback."""
     try:
         code = app(standalone_mode=False)
+        if code == INTERRUPTED:
+            fail("interrupted; what was done is kept, and the same command goes on from there", INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.TyperException as error:
         fail(error.format_message(), error.exit_code)
