@@ -102,6 +102,21 @@ def test_a_killed_build_goes_on_to_the_same_rows_and_weights(
     assert all(after[path] == state for path, state in before.items()), "a group that was done was trained again"
 
 
+def test_a_second_build_at_once_is_refused_and_trains_nothing(lake: Lake, recipe: Recipe, images: Path) -> None:
+    process = start_build(lake, images)
+    await_file(lake.path, "population.json", 1, process)
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        before = files(lake)
+        with pytest.raises(OutsideError, match=f"^{recipe.population_id} is being built by another process; .*$"):
+            built(lake, recipe)
+        assert files(lake) == before
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
+    assert process.wait() == 0
+    assert lake.sql("SELECT state FROM population").item() == "complete"
+
+
 def test_workers_end_when_their_build_is_killed(lake: Lake, images: Path) -> None:
     process = start_build(lake, images)
     await_file(lake.path, "population.json", 1, process)

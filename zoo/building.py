@@ -16,6 +16,7 @@ from zoo.architectures import skeleton
 from zoo.crew import Crew, Epoch, Failed
 from zoo.datasets import Dataset, load_dataset
 from zoo.group import Group
+from zoo.lock import sole_builder
 from zoo.mistakes import expected_one_of
 from zoo.recipe import Recipe, load_recipe
 from zoo.register import register_group
@@ -64,7 +65,8 @@ def build(
         UsageError: The recipe, the device or the number of workers cannot be, or the dataset is too
             small for a batch, or another one than at an earlier build.
         DataError: The dataset cannot be read.
-        OutsideError: The disk is full, or a worker died; all other groups were finished.
+        OutsideError: The disk is full, or a worker died; all other groups were finished. Or another
+            process is building this very population.
         LakeBusy: All is trained, but another process kept the lake; a later build only registers.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
@@ -74,8 +76,10 @@ def build(
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
     construction = _Construction(lake, recipe, place, clock)
     if not construction.complete():
-        failures = construction.train(crew_size, progress)
-        construction.register(None)
+        with sole_builder(lake.weights.folder, recipe.population_id):
+            construction.begin()
+            failures = construction.train(crew_size, progress)
+            construction.register(None)
         if failures:
             raise OutsideError(_explained(failures, len(construction.groups)))
     return recipe.population_id
@@ -87,9 +91,25 @@ class _Construction:
     def __init__(self, lake: Lake, recipe: Recipe, device: str, clock: Callable[[], datetime]) -> None:
         self.lake, self.recipe, self.device = lake, recipe, device
         self.weights = lake.weights.folder
-        known = read_population(self.weights, recipe.population_id)
-        self.population = known or self._begin(clock())
         self.groups = {group.name: group for group in recipe.groups()}
+        self.population = self._known() or self._planned(clock())
+        self._look()
+
+    def begin(self) -> None:
+        """Fix what is built, unless that is done, and look again: another process may just have built on."""
+        known = self._known()
+        if known is None:
+            path = population_file(self.weights, self.recipe.population_id)
+            write_whole(path, self.population.model_dump_json(indent=1).encode())
+        else:
+            self.population = known
+        self._look()
+
+    def _known(self) -> PopulationFile | None:
+        return read_population(self.weights, self.recipe.population_id)
+
+    def _look(self) -> None:
+        """See which groups are done and which are missing."""
         results = {name: self._result(group) for name, group in self.groups.items()}
         self.waiting: list[GroupResult] = [result for result in results.values() if result]
         missing = [self.groups[name] for name, result in results.items() if not result]
@@ -99,9 +119,9 @@ class _Construction:
     def _result(self, group: Group) -> GroupResult | None:
         return read_result(self.weights, self.recipe.population_id, group, self.population.dataset_sha256)
 
-    def _begin(self, now: datetime) -> PopulationFile:
+    def _planned(self, now: datetime) -> PopulationFile:
         recipe, dataset = self.recipe, self._dataset()
-        population = PopulationFile(
+        return PopulationFile(
             population_id=recipe.population_id,
             name=recipe.name,
             recipe=recipe.model_dump(mode="json"),
@@ -117,9 +137,6 @@ class _Construction:
             software=_software(),
             created_at=now,
         )
-        path = population_file(self.weights, recipe.population_id)
-        write_whole(path, population.model_dump_json(indent=1).encode())
-        return population
 
     def _dataset(self) -> Dataset:
         """Load the dataset and see that the grid can be trained on it, before anything is written."""

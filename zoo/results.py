@@ -5,6 +5,7 @@ They are written before any row of the lake, and are what says how far a build h
     weights/<population>/population.json                what is built from what
     weights/<population>/<group>-e<epoch>.safetensors   the members' weights, stacked
     weights/<population>/<group>.json                   curves, states and shards: the group is done
+    weights/<population>/build.lock                     held by the process that builds; empty
 """
 
 from datetime import datetime

@@ -1,0 +1,33 @@
+"""Lets one process at a time build a population: the others would train the very same groups."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from schemas.errors import OutsideError
+
+
+@contextmanager
+def sole_builder(weights: Path, population_id: str) -> Iterator[None]:
+    """Hold a population's lock file for a block; the operating system frees it however the process ends.
+
+    Raises:
+        OutsideError: Another build of the population holds it, or the folder cannot be written.
+    """
+    lock = FileLock(str(weights / population_id / "build.lock"))
+    try:
+        (weights / population_id).mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise OutsideError(
+            f"{population_id} is being built by another process; its groups come into this lake as they are done, "
+            "and the same build run again after it finds them there"
+        ) from error
+    except OSError as error:
+        raise OutsideError(f"cannot write {lock.lock_file}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
