@@ -89,6 +89,7 @@ def test_shares_that_do_not_add_up_are_refused(trained: Lake, shares: tuple[floa
         ("SELECT 1 AS x", r"the query returns x; it has to return model_id, and may return epoch"),
         ("SELECT model_id FROM member WHERE false", r"the query selects no model"),
         ("SELECT NULL AS model_id", r"rows without model_id; add WHERE model_id IS NOT NULL"),
+        ("SELECT ['a'] AS model_id", r"a model_id of type List\(String\); expected text, a model a row"),
         ("SELECT model_id, 1.5 AS epoch FROM member", r"an epoch of type Decimal.*; cast it to INTEGER"),
         ("SELECT model_id, 7 AS epoch FROM member", r"has no checkpoint of epoch 7: expected one of 0, 1, 3, or none"),
         ("SELECT 'zoo:tin/w3-b4-s0' AS model_id", r"zoo:tin/w3-b4-s0 is not in this lake; near it: zoo:tiny-\w+/w3"),

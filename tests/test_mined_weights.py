@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,6 +84,10 @@ def _cut(folder: Path) -> None:
         (_twice, r"has tensor a in several files"),
         (_cut, r"model\.safetensors is damaged"),
         (lambda folder: _index(folder, "no JSON"), r"is no index of safetensors files"),
+        (
+            lambda folder: _index(folder, '{"weight_map":' + "[" * 10**5 + "]" * 10**5 + "}"),
+            r"is no index of safetensors",
+        ),
         (lambda folder: _index(folder, "[]"), r"is no index of safetensors files"),
         (lambda folder: _index(folder, '{"weight_map": {"a": 3}}'), r"is no index of safetensors files"),
         (lambda folder: _index(folder, '{"weight_map": {"a": "../b.safetensors"}}'), r"names files outside its folder"),
@@ -139,6 +144,36 @@ def test_a_hubs_model_is_read_from_the_hugging_face_cache(lake: Lake, tmp_path: 
     assert subprocess.check_output(command, env=environment, text=True) == "[3.0]\n"
 
 
+@pytest.mark.parametrize("file", ["model.safetensors", "deep/adapter.safetensors", "model.safetensors.index.json"])
+def test_a_link_that_leads_out_of_the_repository_is_not_followed(lake: Lake, tmp_path: Path, file: str) -> None:
+    secret = repository(tmp_path / "secret", {"a": torch.ones(2)}) / "model.safetensors"
+    link = tmp_path / "m" / file
+    link.parent.mkdir(parents=True)
+    link.symlink_to(secret)
+    add_model(lake, "local:x/m", tmp_path / "m")
+    with pytest.raises(DataError, match=rf"{file} is a link that leads out of .*/m; it is not followed"):
+        load_weights(lake, "local:x/m")
+
+
+def test_a_link_may_lead_to_the_blobs_of_its_cached_repository_and_no_further(lake: Lake, tmp_path: Path) -> None:
+    for name in ("own", "other"):
+        repository(tmp_path / f"models--x--{name}" / "blobs", {"a": torch.ones(2)})
+        snapshot = tmp_path / f"models--x--{name}" / "snapshots" / ("a" * 40)
+        snapshot.mkdir(parents=True)
+        (snapshot / "model.safetensors").symlink_to(tmp_path / "models--x--own" / "blobs" / "model.safetensors")
+        add_model(lake, f"local:x/{name}", snapshot)
+    assert equal(load_weights(lake, "local:x/own"), {"a": torch.ones(2)})
+    with pytest.raises(DataError, match=r"leads out of .*models--x--other;"):
+        load_weights(lake, "local:x/other")
+
+
+@pytest.mark.parametrize("name", ["a--b/c..d", "-a/b.git"])
+def test_a_name_that_the_cache_cannot_hold_says_what_to_do(lake: Lake, name: str) -> None:
+    add_model(lake, f"huggingface:{name}", None)
+    with pytest.raises(UsageError, match=rf"no place for .* of huggingface:{name} .*mine that as a local one"):
+        load_weights(lake, f"huggingface:{name}")
+
+
 def test_a_hubs_model_that_is_not_here_says_how_to_fetch_it(lake: Lake) -> None:
     add_model(lake, "huggingface:nobody-here/name", None, sha="b" * 40)
     command = rf'hf download nobody-here/name --revision {"b" * 40} --include "\*\.safetensors" "\*\.json"'
@@ -160,7 +195,7 @@ def test_models_that_somebody_else_trained_stack_by_their_shapes(lake: Lake, dat
     files = sorted((data_folder / "weights" / "silverman_deformation").glob("models__forward__*.safetensors"))
     for file in files:
         (tmp_path / file.stem).mkdir()
-        (tmp_path / file.stem / "model.safetensors").symlink_to(file)
+        shutil.copyfile(file, tmp_path / file.stem / "model.safetensors")
         add_model(lake, f"local:silverman/{file.stem}", tmp_path / file.stem)
     population = load_population(lake, "SELECT model_id FROM model ORDER BY model_id")
     assert len(population) == len(files) == 10

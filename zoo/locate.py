@@ -13,6 +13,7 @@ import polars as pl
 from huggingface_hub import try_to_load_from_cache
 
 from schemas import DataError, Lake, UsageError
+from zoo.mistakes import check_model_ids
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -52,6 +53,7 @@ def locate(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | None]) -
             machine or in no format that is safe to open; the message says what to do.
         DataError: A mined repository is incomplete or damaged.
     """
+    check_model_ids(model_ids)
     ids = list(dict.fromkeys(model_ids))
     rows = lake.sql(CHECKPOINTS, ids=ids)
     places: dict[tuple[str, int | None], Place] = {}
@@ -99,7 +101,13 @@ def _cached(model_id: str, model: dict[str, str | None], paths: list[str]) -> tu
         _refuse_other_formats(model_id, paths)
     repository = "/".join(part for part in (model["owner"], model["name"]) if part)
     for path in (INDEX, SINGLE, *(path for path in paths if path.endswith(".safetensors"))):
-        found = try_to_load_from_cache(repository, path, revision=model["sha"])
+        try:
+            found = try_to_load_from_cache(repository, path, revision=model["sha"])
+        except ValueError as error:
+            raise UsageError(
+                f"the Hugging Face cache has no place for {path} of {model_id} ({error}); "
+                "put its files into a folder and mine that as a local one"
+            ) from error
         if isinstance(found, str):
             return _safetensors(model_id, Path(found.removesuffix(path)))
     revision = f" --revision {model['sha']}" if model["sha"] else ""
@@ -112,21 +120,30 @@ def _safetensors(model_id: str, folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise DataError(f"{model_id} should lie in {folder}, which is gone; mine it again where it lies now")
     if (folder / INDEX).is_file():
-        return tuple(folder / name for name in _indexed(folder))
+        return tuple(_inside(folder, name) for name in _indexed(folder))
     if (folder / SINGLE).is_file():
-        return (folder / SINGLE,)
+        return (_inside(folder, SINGLE),)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    chosen = tuple(folder / path for path in files if path.endswith(".safetensors"))
+    chosen = tuple(_inside(folder, path) for path in files if path.endswith(".safetensors"))
     if not chosen:
         _refuse_other_formats(model_id, files)
     return chosen
 
 
+def _inside(folder: Path, name: str) -> Path:
+    """The path of a repository's file; it may be a link inside the repository, as in the Hugging Face cache."""
+    cached = folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--")
+    root = folder.parents[1] if cached else folder
+    if not (folder / name).resolve().is_relative_to(root.resolve()):
+        raise DataError(f"{folder / name} is a link that leads out of {root}; it is not followed, put a copy there")
+    return folder / name
+
+
 def _indexed(folder: Path) -> list[str]:
     try:
-        names = sorted(set(json.loads((folder / INDEX).read_bytes())["weight_map"].values()))
+        names = sorted(set(json.loads(_inside(folder, INDEX).read_bytes())["weight_map"].values()))
         inside = all(".." not in PurePosixPath(name).parts and not name.startswith("/") for name in names)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{folder / INDEX} is no index of safetensors files: {error!r}") from error
     if not inside:
         raise DataError(f"{folder / INDEX} names files outside its folder")
@@ -150,7 +167,7 @@ def selection(lake: Lake, sql: str, parameters: dict[str, object]) -> pl.DataFra
     """Run a query that selects models; gives its rows.
 
     Raises:
-        UsageError: DuckDB refuses it, it has no column `model_id`, a NULL in it, or no rows.
+        UsageError: DuckDB refuses it, it has no column `model_id`, no text or a NULL in it, or no rows.
     """
     rows = lake.sql(sql, **parameters)
     if "model_id" not in rows.columns:
@@ -160,6 +177,10 @@ def selection(lake: Lake, sql: str, parameters: dict[str, object]) -> pl.DataFra
         raise UsageError("the query selects no model; try it with lake.sql, or a wider condition")
     if rows.get_column("model_id").null_count():
         raise UsageError("the query returns rows without model_id; add WHERE model_id IS NOT NULL")
+    if not isinstance(rows.schema["model_id"], pl.String | pl.Categorical | pl.Enum):
+        raise UsageError(
+            f"the query returns a model_id of type {rows.schema['model_id']}; expected text, a model a row"
+        )
     if "epoch" in rows.columns and not rows.schema["epoch"].is_integer():
         raise UsageError(f"the query returns an epoch of type {rows.schema['epoch']}; cast it to INTEGER")
     return rows

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from schemas.errors import UsageError
+
 LONGEST = 60
 
 
@@ -18,6 +20,13 @@ def expected_one_of(value: str, choices: Iterable[str]) -> str:
     ordered = sorted(choices)
     near = difflib.get_close_matches(value, ordered, n=1)
     return f"expected one of: {', '.join(ordered)}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+def check_model_ids(model_ids: Iterable[object]) -> None:
+    """Raise UsageError, naming the first of these that is no text and so cannot name a model."""
+    for model_id in model_ids:
+        if not isinstance(model_id, str):
+            raise UsageError(f"model_id {_shortened(model_id)}: expected a text such as 'huggingface:owner/name'")
 
 
 def explained(error: ValidationError, model: type[BaseModel]) -> str:
