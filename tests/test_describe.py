@@ -1,6 +1,7 @@
 """Descriptions: how a model is built and what it was trained on, and running it from that."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +13,7 @@ from tests.mined_models import add_model, repository
 from tests.tiny_population import tiny_recipe
 from zoo.building import build
 from zoo.datasets import load_dataset
-from zoo.load import describe, describe_all, load_module
+from zoo.load import describe, describe_all, load_module, load_weights
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,21 @@ def test_a_trained_model_is_described_from_its_population(trained: Lake, populat
     assert description.dataset == trained.sql("SELECT dataset FROM population").item()
     assert description.init == describe(trained, f"zoo:{population_id}/w3-b8-s1").init
     assert description.init != describe(trained, f"zoo:{population_id}/w3-b8-s0").init
+
+
+def test_a_description_needs_nothing_but_the_tables(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+    population_id = build(lake, tiny_recipe(tmp_path, width="3", settings="split_seed = 4"))
+    shutil.rmtree(lake.weights.folder)
+    found = describe(lake, f"zoo:{population_id}/w3-b4-s1")
+    assert (found.classes, found.input_shape, found.split_seed) == (3, (1, 8, 8), 4)
+
+
+@pytest.mark.parametrize("model_id", [5, None, ["zoo:a/b"]])
+def test_what_is_no_text_names_no_model(trained: Lake, model_id: object) -> None:
+    for ask in (describe, load_weights):
+        with pytest.raises(UsageError, match=r"model_id .*: expected a text such as 'huggingface:owner/name'"):
+            ask(trained, model_id)  # type: ignore[arg-type] # wrong on purpose
 
 
 def test_descriptions_come_in_order(trained: Lake, population_id: str) -> None:

@@ -1,20 +1,19 @@
 """Says what a model is built like and was trained on, so that it can be run and measured."""
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas import DataError, Lake, UsageError
-from zoo.results import read_population
+from zoo.mistakes import check_model_ids
 
 DEEPEST = 32  # generations of products that are followed
 
 TRAINED = """
-SELECT member.model_id, population_id, width, population.architecture, dataset,
-    CAST(json_extract(recipe, '$.split_seed') AS BIGINT) AS split_seed, lineage.parent_id AS init
+SELECT member.model_id, width, population.architecture, classes, input_shape, dataset, split_seed,
+    lineage.parent_id AS init
 FROM member JOIN population USING (population_id)
 LEFT JOIN lineage ON child_id = member.model_id AND relation = 'initialised-from'
 WHERE member.model_id IN (SELECT unnest($ids))
@@ -60,6 +59,7 @@ def describe_all(lake: Lake, model_ids: Sequence[str]) -> list[Description]:
             how to run it.
         DataError: A published model's config.json is damaged.
     """
+    check_model_ids(model_ids)
     known = _trained(lake, model_ids)
     elders = {model_id: model_id for model_id in model_ids if model_id not in known}
     for _ in range(DEEPEST):
@@ -81,15 +81,7 @@ def describe_all(lake: Lake, model_ids: Sequence[str]) -> list[Description]:
 
 def _trained(lake: Lake, ids: Sequence[str]) -> dict[str, Description]:
     rows = lake.sql(TRAINED, ids=list(ids)) if ids else pl.DataFrame()
-    populations = cache(lambda population_id: read_population(lake.weights.folder, population_id))
-    descriptions = {}
-    for row in rows.iter_rows(named=True):
-        population = populations(row["population_id"])
-        if population is None:
-            raise DataError(f"{lake.weights.folder / row['population_id']} lacks its population.json; build it again")
-        row |= {"classes": population.classes, "input_shape": population.input_shape}
-        descriptions[row["model_id"]] = Description.model_validate(row)
-    return descriptions
+    return {row["model_id"]: Description.model_validate(row) for row in rows.iter_rows(named=True)}
 
 
 def _ingredients(lake: Lake, ids: Sequence[str]) -> dict[str, str]:

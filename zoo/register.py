@@ -16,7 +16,7 @@ def register_population(transaction: Transaction, population: PopulationFile) ->
     """Add the population's row if it is not there."""
     known = "SELECT 1 FROM population WHERE population_id = $population_id"
     if transaction.sql(known, population_id=population.population_id).is_empty():
-        fields = population.model_dump(exclude={"split_seed", "classes", "input_shape", "recipe"})
+        fields = population.model_dump(exclude={"recipe"})
         recipe = population.model_dump_json(include={"recipe"}).removeprefix('{"recipe":').removesuffix("}")
         transaction.append("population", pl.DataFrame([{**fields, "recipe": recipe, "state": "building"}]))
 

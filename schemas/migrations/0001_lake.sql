@@ -190,7 +190,8 @@ COMMENT ON COLUMN failure.happened_at IS 'When (UTC).';
 
 CREATE TABLE population (
     population_id VARCHAR, name VARCHAR, recipe JSON, recipe_sha256 VARCHAR, architecture VARCHAR, dataset VARCHAR,
-    dataset_sha256 VARCHAR, members BIGINT, state VARCHAR, device VARCHAR, software VARCHAR, created_at TIMESTAMPTZ
+    dataset_sha256 VARCHAR, classes INTEGER, input_shape INTEGER[], split_seed BIGINT, members BIGINT, state VARCHAR,
+    device VARCHAR, software VARCHAR, created_at TIMESTAMPTZ
 );
 COMMENT ON TABLE population IS 'A recipe that was trained into a population of models.';
 COMMENT ON COLUMN population.population_id IS 'name-hash: the recipe''s name and the first eight digits of its hash.';
@@ -200,6 +201,9 @@ COMMENT ON COLUMN population.recipe_sha256 IS 'SHA-256 of the recipe: the popula
 COMMENT ON COLUMN population.architecture IS 'Architecture of every member.';
 COMMENT ON COLUMN population.dataset IS 'Dataset that it was trained on.';
 COMMENT ON COLUMN population.dataset_sha256 IS 'SHA-256 of the dataset''s arrays.';
+COMMENT ON COLUMN population.classes IS 'Number of classes of the dataset, and of outputs of every member.';
+COMMENT ON COLUMN population.input_shape IS 'Shape of one sample: channels, height, width.';
+COMMENT ON COLUMN population.split_seed IS 'Seed of the dataset''s split into train, validation and test.';
 COMMENT ON COLUMN population.members IS 'Number of members that the recipe asks for.';
 COMMENT ON COLUMN population.state IS 'building or complete.';
 COMMENT ON COLUMN population.device IS 'Device that it was trained on: cpu or cuda.';
