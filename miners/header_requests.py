@@ -6,10 +6,10 @@ from pathlib import PurePosixPath
 
 from miners.batch import Batch
 from miners.fetching import Fetched, file_bytes
-from miners.headers import LENGTH_BYTES, Tensor, header_length, read_header
+from miners.headers import LARGEST, LENGTH_BYTES, Tensor, header_length, read_header
 from miners.http import Answer, HubClient
 from miners.targets import INDEX, WEIGHTS, Target
-from schemas.errors import DataError, HubError
+from schemas.errors import DataError, HubError, UsageError
 
 FIRST_BYTES = 2**16  # most headers fit, and one more request is dearer than a few kilobytes too many
 WHOLE_MODEL = "model.safetensors"
@@ -34,7 +34,7 @@ def fetch_headers(client: HubClient, target: Target) -> Fetched[Tensors]:
             if len(header) < end:
                 raise DataError(f"the file ends after {len(header)} bytes, inside its header of {end}")
             fetched.found[path] = read_header(header[LENGTH_BYTES:end], file_bytes(answers[0]))  # type: ignore[index]  # set above
-        except (DataError, HubError) as error:
+        except (DataError, HubError, UsageError) as error:
             fetched.failures.append(f"{path}: {error}")
     return fetched
 
@@ -109,6 +109,7 @@ def add_tensors(batch: Batch, model_id: str, files: Tensors) -> None:
     batch.add_rows("tensor", [(model_id, path, *tensor) for path, tensors in files.items() for tensor in tensors])
 
 
-def parameters(files: Tensors) -> int:
-    """Count the elements of all tensors."""
-    return sum(tensor.elements for tensors in files.values() for tensor in tensors)
+def parameters(files: Tensors) -> int | None:
+    """Count the elements of all tensors; None if there would be more than 64 bits can count."""
+    count = sum(tensor.elements for tensors in files.values() for tensor in tensors)
+    return count if count <= LARGEST else None

@@ -55,7 +55,7 @@ def read_header(header: bytes, file_bytes: int | None = None) -> list[Tensor]:
 
     Raises:
         DataError: no JSON object, a name given twice, an unknown dtype, a shape that is none, offsets that do not
-            fit shape and dtype, data that overlaps, leaves a hole or ends elsewhere than the file.
+            fit shape and dtype or 64 bits, data that overlaps, leaves a hole or ends elsewhere than the file.
     """
     entries = _object(header)
     entries.pop("__metadata__", None)
@@ -101,6 +101,8 @@ def _tensor(name: str, entry: object, start: int) -> Tensor:
     if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise DataError(f"tensor {name!r} has data_offsets {str(offsets)[:80]}, expected [begin, end]")
     tensor = Tensor(name, dtype, shape, start + offsets[0], start + offsets[1])
+    if tensor.end > LARGEST:
+        raise DataError(f"tensor {name!r} would end at byte {tensor.end}, more than 64 bits can count")
     if tensor.elements * BITS[dtype] != 8 * (tensor.end - tensor.begin):
         raise DataError(
             f"tensor {name!r} takes {tensor.end - tensor.begin} bytes, expected those of {dtype} x {str(shape)[:80]}"

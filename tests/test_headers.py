@@ -74,6 +74,7 @@ def test_a_length_that_cannot_be_is_refused(first: bytes, complaint: str) -> Non
         (header({"a": entry("F32", [1], 4, 0)}), "expected \\[begin, end\\]"),
         (header({"a": entry("F32", [1], 0, 8)}), "takes 8 bytes"),
         (header({"a": entry("F32", [2**62, 2**62], 0, 4)}), "takes 4 bytes"),
+        (header({"a": entry("F4", [2, 2**63 - 1], 0, 2**63 - 1)}), "more than 64 bits can count"),
         (header({"a": entry("F32", [1], 4, 8)}), "leaves a hole"),
         (header({"a": entry("F32", [2], 0, 8), "b": entry("F32", [1], 4, 8)}), "overlaps"),
     ],

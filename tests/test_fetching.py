@@ -1,0 +1,107 @@
+import json
+import struct
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from miners.crawl import silent
+from miners.fetching import LARGEST_PORTION, TOGETHER, Fetched, fetch_all
+from miners.http import Answer, HubClient
+from miners.mining import mine
+from miners.targets import Target
+from schemas import HubError, Lake
+from tests.hub import Reply, TestHub
+
+SHA = "a" * 40
+
+
+def record(name: str, *paths: str) -> dict[str, Any]:
+    return {"id": name, "sha": SHA, "tags": [], "siblings": [{"rfilename": path} for path in paths]}
+
+
+def failures(lake: Lake) -> list[tuple[str, str]]:
+    return lake.sql("SELECT subject, reason FROM failure WHERE stage = 'tensors' ORDER BY ALL").rows()
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A repository with weights that can be read."""
+    place = tmp_path / "repositories" / "owner" / "sound"
+    place.mkdir(parents=True)
+    save_file({"weight": np.zeros(3, np.float32)}, place / "model.safetensors")
+    return tmp_path / "repositories"
+
+
+@pytest.mark.parametrize("path", ["a" * 70_000 + ".safetensors", "a\x85\u2028b/../c.safetensors"])
+def test_a_path_that_no_address_can_have_is_a_failure_and_the_others_are_read(
+    lake: Lake, sound: Path, path: str
+) -> None:
+    listed = [record("owner/odd", path), record("owner/sound", "model.safetensors")]
+    with TestHub(listed, sound) as hub:
+        crawl = mine(lake, "huggingface", endpoint=hub.url, tensors=True)
+    assert crawl.tensors == 1
+    [(subject, reason)] = failures(lake)
+    assert subject == "huggingface:owner/odd"
+    assert reason
+
+
+def test_an_unusable_path_beside_a_sound_one_takes_nothing_with_it(lake: Lake, sound: Path) -> None:
+    (sound / "owner/sound/model.safetensors").rename(sound / "owner/sound/sound.safetensors")
+    listed = [record("owner/sound", "a" * 70_000 + ".safetensors", "sound.safetensors")]
+    with TestHub(listed, sound) as hub:
+        assert mine(lake, "huggingface", endpoint=hub.url, tensors=True).tensors == 1
+    assert len(failures(lake)) == 1
+
+
+def test_a_tensor_beyond_64_bits_is_refused_where_the_size_of_the_file_is_unknown(lake: Lake) -> None:
+    entry = {"dtype": "F4", "shape": [2, 2**63 - 1], "data_offsets": [0, 2**63 - 1]}
+    header = json.dumps({"a": entry}).encode()
+    body = struct.pack("<Q", len(header)) + header
+    with TestHub([record("owner/huge", "model.safetensors")]) as hub:
+        hub.misbehave("/owner/huge/resolve/*", Reply(200, {"Content-Encoding": "identity"}, body), 10)
+        mine(lake, "huggingface", client=HubClient(hub.url, token=False), tensors=True)
+    [(_, reason)] = failures(lake)
+    assert "more than 64 bits can count" in reason
+
+
+def targets(count: int) -> list[Target]:
+    return [Target(f"huggingface:owner/m{place}", SHA, None) for place in range(count)]
+
+
+def giving(body: bytes) -> Callable[[Target], Fetched[int]]:
+    answer = Answer("https://hub.example", 200, {}, body, datetime(2025, 6, 1, tzinfo=UTC))
+    return lambda target: Fetched(target, [answer], len(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "count", "portions"),
+    [
+        (b"small", 2 * TOGETHER + 1, [TOGETHER, TOGETHER, 1]),
+        (bytes(LARGEST_PORTION // 4), 10, [4, 4, 2]),
+        (bytes(LARGEST_PORTION + 1), 2, [1, 1]),
+        (b"small", 0, []),
+    ],
+    ids=["small", "large", "larger than a portion", "none"],
+)
+def test_a_portion_ends_when_its_answers_have_grown_large(body: bytes, count: int, portions: list[int]) -> None:
+    asked = targets(count)
+    found = list(fetch_all(asked, giving(body), silent, "cards"))
+    assert [len(portion) for _, portion in found] == portions
+    assert [one.target for _, portion in found for one in portion] == asked
+    assert [done for done, _ in found] == [sum(portions[: place + 1]) for place in range(len(portions))]
+
+
+def test_a_hub_that_has_gone_is_noticed_after_what_came_was_given() -> None:
+    def gone(target: Target) -> Fetched[int]:
+        raise HubError("no answer")
+
+    portions = fetch_all(targets(500), gone, silent, "cards")
+    done, given = next(portions)
+    assert done == len(given) == 12
+    with pytest.raises(HubError, match="stopped answering: no answer"):
+        next(portions)
