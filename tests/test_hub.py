@@ -10,10 +10,12 @@ from urllib.parse import unquote
 import httpx2
 import pytest
 import torch
-from huggingface_hub import HfApi, RepoFile
+from huggingface_hub import HfApi, RepoFile, snapshot_download
 from huggingface_hub import errors as hub_errors
 from safetensors.torch import load_file, save_file
 
+from miners.mining import mine
+from schemas import Lake
 from tests.hub import Record, TestHub
 from tests.hub.routes import signature
 
@@ -115,6 +117,17 @@ def test_the_real_client_downloads(folder: Path, tmp_path: Path, large_files: Li
         card = api.hf_hub_download("alone", "README.md", cache_dir=tmp_path / "cache")
     assert load_file(weights)["weight"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert Path(card).read_text() == "# alone"
+
+
+def test_a_snapshot_of_the_real_client_is_mined_from_its_cache(lake: Lake, folder: Path, tmp_path: Path) -> None:
+    with TestHub(repositories=folder) as hub:
+        for name in ("ada/single", "ada/sharded"):
+            snapshot_download(name, endpoint=hub.url, cache_dir=tmp_path / "cache", token=False)
+        commits = {name: client_of(hub).model_info(name).sha for name in ("ada/single", "ada/sharded")}
+    mine(lake, "local", folder=tmp_path / "cache")
+    stored = lake.sql("SELECT model_id, sha, parameters FROM model ORDER BY model_id").rows()
+    assert stored == [("local:ada/sharded", commits["ada/sharded"], 8), ("local:ada/single", commits["ada/single"], 6)]
+    assert lake.sql("SELECT name FROM tensor ORDER BY name")["name"].to_list() == ["first", "second", "weight"]
 
 
 def test_the_real_client_reads_headers_of_weights(

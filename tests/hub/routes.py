@@ -152,8 +152,8 @@ def marker(segments: Sequence[str], *words: str) -> int | None:
 
 
 def signature(name: str, path: str) -> str:
-    """What lets a client without a token read a large file."""
-    return hashlib.sha256(f"signed {name}/{path}".encode()).hexdigest()[:16]
+    """What lets a client without a token read a large file; it tells where the name ends and the path begins."""
+    return hashlib.sha256(f"signed {name}: {path}".encode()).hexdigest()[:16]
 
 
 def tree(files: Sequence[StoredFile], folder: str, recursive: bool) -> list[dict[str, Any]]:
