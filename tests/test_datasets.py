@@ -130,6 +130,8 @@ def test_a_changed_file_has_another_hash(tmp_path: Path) -> None:
         ),
         ({"x": images(60, 8, 8, dtype=np.int64), "y": LABELS}, "the samples are int64; expected uint8 or floating"),
         ({"x": np.full((60, 8), np.nan), "y": LABELS}, "some samples are not finite"),
+        ({"x": np.full((60, 8), 1e300), "y": LABELS}, "some samples are not finite"),
+        ({"x": images(60, 0), "y": LABELS}, r"the samples have shape \[60, 0\]; expected at least one value in each"),
         ({"x": images(60, 2, 2, 2, 2), "y": LABELS}, "expected 2 to 4 axes, samples first"),
         ({"x": images(3, 8, 8), "y": LABELS[:3]}, "too few samples"),
         ({"x": images(0, 8, 8), "y": LABELS[:0]}, "expected one for each"),

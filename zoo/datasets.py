@@ -146,7 +146,10 @@ def _images(name: str, x: Array) -> torch.Tensor:
     """Samples as float32 `[n, channels, height, width]`."""
     if x.dtype != np.uint8 and not np.issubdtype(x.dtype, np.floating):
         raise DataError(f"dataset {name}: the samples are {x.dtype}; expected uint8 or floating point")
-    images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    if 0 in x.shape[1:]:
+        raise DataError(f"dataset {name}: the samples have shape {list(x.shape)}; expected at least one value in each")
+    with np.errstate(over="ignore"):  # what float32 cannot hold is not finite below
+        images = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
     if x.dtype == np.uint8:
         images = images / 255
     if not images.isfinite().all():
