@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import polars as pl
 
 from miners.batch import Batch
+from miners.card_statements import add_card_statements
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.fetching import Fetched, file_bytes
 from miners.http import HubClient, NotFound, TooLarge
-from miners.records import add_card_lists
 from miners.targets import CARD, Target
 
 
@@ -28,7 +28,7 @@ def fetch_card(client: HubClient, target: Target) -> Fetched[Card]:
 
 
 def card_batch(portion: Sequence[Fetched[Card]]) -> Batch:
-    """Give the rows of fetched cards: `card`, `card_section`, what their metadata lists, and failures."""
+    """Give the rows of fetched cards: `card`, `card_section`, what their metadata says, and failures."""
     batch = Batch()
     for fetched in portion:
         for failure in fetched.failures:
@@ -39,7 +39,7 @@ def card_batch(portion: Sequence[Fetched[Card]]) -> Batch:
             add_card(batch, fetched.target.model_id, fetched.target.sha, fetched.found, size, answer.fetched_at)
     described = [(one.target.model_id, one.found.metadata) for one in portion if one.found and one.found.metadata]
     if described:
-        add_card_lists(batch, pl.Series([name for name, _ in described]), [metadata for _, metadata in described])
+        add_card_statements(batch, pl.Series([name for name, _ in described]), [metadata for _, metadata in described])
     return batch
 
 

@@ -20,7 +20,7 @@ from miners.records import HUB
 from miners.targets import Target
 from schemas.errors import UsageError
 from schemas.lake import Lake
-from schemas.mined import merge_card_lists, merge_cards, merge_tensors
+from schemas.mined import merge_card_statements, merge_cards, merge_tensors
 
 
 def mine(
@@ -76,7 +76,9 @@ def _mine_cards(run: Run, hub: HubClient, listed: Sequence[Target], progress: Pr
     for done, portion in fetch_all(listed, partial(fetch_card, hub), progress, "cards"):
         tables = _tables(run, f"cards-{done:08d}", portion, card_batch(portion))
         run.crawl.cards += tables["card"].height if "card" in tables else 0
-        run.add(partial(merge_cards, asked=_answered(portion), tables=tables), partial(merge_card_lists, tables=tables))
+        run.add(
+            partial(merge_cards, asked=_answered(portion), tables=tables), partial(merge_card_statements, tables=tables)
+        )
 
 
 def _mine_tensors(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:

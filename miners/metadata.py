@@ -57,16 +57,21 @@ def _without_false(value: object) -> object:
 
 
 def tag_rows(tags: pl.DataFrame, spoken: pl.DataFrame) -> pl.DataFrame:
-    """Give (row, tag, kind) of all tags, and of the cards' languages that no tag names; those have kind language."""
-    if spoken.is_empty():
+    """Give (row, tag, kind) of all tags, each once, and of the cards' languages; those have kind language.
+
+    A tag that is a language by the card, or by another tag with the prefix, is one without a prefix, too.
+    """
+    prefixed = tags.filter(kind="language").select("row", "tag")
+    stated = pl.concat([spoken.select("row", tag="text"), prefixed]).unique(maintain_order=True)
+    if stated.is_empty():
         return tags
-    language = spoken.select("row", pl.col("text").alias("tag"), language=pl.lit(True))
+    language = stated.with_columns(language=pl.lit(True))
     joined = tags.join(language, on=["row", "tag"], how="left", maintain_order="left")
     is_language = (pl.col("kind") == "plain") & pl.col("language").is_not_null()
     named = joined.select("row", "tag", kind=pl.when(is_language).then(pl.lit("language")).otherwise("kind"))
     known = named.filter(kind="language")
     added = language.join(known, on=["row", "tag"], how="anti").select("row", "tag", kind=pl.lit("language"))
-    return pl.concat([named, added])
+    return pl.concat([named, added]).unique(maintain_order=True)
 
 
 def link_rows(tags: pl.DataFrame, card: Fields, spaces: pl.DataFrame) -> pl.DataFrame:
@@ -84,10 +89,10 @@ def _links(texts: pl.DataFrame, kind: str, source: str) -> pl.DataFrame:
 
 
 def lineage_rows(tags: pl.DataFrame, card: Fields, children: pl.Series) -> pl.DataFrame:
-    """Give (child_id, parent_id, relation, source, confidence) of each parent once.
+    """Give (child_id, parent_id, relation, source, confidence), each relation to a parent once.
 
-    The relation is the one that is stated, or `base`. `children` are the records' model_id; a model that names itself
-    as its parent, or something that is no repository, is refused in `card.wrong`.
+    The relation is what is stated, or `base` where nothing is. `children` are the records' model_id; a model that
+    names itself as its parent, or something that is no repository, is refused in `card.wrong`.
     """
     stated = f"^(?:({'|'.join(RELATIONS)}):)?(.*)$"
     tagged = tags.filter(kind="base_model").select(
@@ -108,11 +113,11 @@ def lineage_rows(tags: pl.DataFrame, card: Fields, children: pl.Series) -> pl.Da
 
 
 def _each_once(parents: pl.DataFrame) -> pl.DataFrame:
-    """Keep the first row of each parent, one that states the relation before one that does not."""
+    """Keep the first row of each relation to a parent; one that states no relation only where no other does."""
     parents = parents.with_columns(pl.col("parent").str.strip_chars().str.replace(ADDRESS, "").str.strip_chars_end("/"))
     known = parents.filter(pl.col("relation") != UNKNOWN_RELATION)
-    unknown = parents.filter(relation=UNKNOWN_RELATION)
-    return pl.concat([known, unknown]).unique(["row", "parent"], keep="first", maintain_order=True)
+    unknown = parents.filter(relation=UNKNOWN_RELATION).join(known, on=["row", "parent"], how="anti")
+    return pl.concat([known, unknown]).unique(["row", "parent", "relation"], keep="first", maintain_order=True)
 
 
 def _card_relation(card: Fields) -> pl.Series:

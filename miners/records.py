@@ -130,25 +130,13 @@ def add_models(batch: Batch, named: Mapping[str, Json], hub: str, crawl_id: str,
         ids, *_owners(named), seen.alias("last_seen"), hub=pl.lit(hub), crawl_id=pl.lit(crawl_id)
     )
     batch.add("model", models)
-    _add_owned(batch, "tag", ids, tag_rows(tags, languages(card)))
-    _add_owned(batch, "link", ids, link_rows(tags, card, fields.texts("spaces")))
-    _add_owned(batch, "file", ids, _file_rows(fields))
-    _add_owned(batch, "evaluation", ids, evaluation_rows(fields))
+    add_owned(batch, "tag", ids, tag_rows(tags, languages(card)))
+    add_owned(batch, "link", ids, link_rows(tags, card, fields.texts("spaces")))
+    add_owned(batch, "file", ids, _file_rows(fields))
+    add_owned(batch, "evaluation", ids, evaluation_rows(fields))
     batch.add("lineage", parents)
     for row, complaints in fields.wrong.items():
         batch.fail(ids[row], "field", "; ".join(complaints))
-
-
-def add_card_lists(batch: Batch, ids: pl.Series, metadata: Sequence[Json]) -> None:
-    """Add the links, parents and published results that the metadata of cards name, `ids` being their models."""
-    card = Fields(metadata)
-    no_tags = tag_parts(pl.DataFrame(schema={"row": pl.UInt32(), "text": pl.String()}))
-    no_spaces = pl.DataFrame(schema={"row": pl.UInt32(), "text": pl.String()})
-    _add_owned(batch, "link", ids, link_rows(no_tags, card, no_spaces))
-    _add_owned(batch, "evaluation", ids, evaluation_rows(card))
-    batch.add("lineage", lineage_rows(no_tags, card, ids))
-    for row, complaints in card.wrong.items():
-        batch.fail(ids[row], "card", "; ".join(complaints))
 
 
 def moments(times: Sequence[datetime]) -> pl.Series:
@@ -157,21 +145,22 @@ def moments(times: Sequence[datetime]) -> pl.Series:
     return pl.Series(list(places), dtype=TIME).gather([places[time] for time in times])
 
 
-def _add_owned(batch: Batch, table: str, ids: pl.Series, owned: pl.DataFrame) -> None:
+def add_owned(batch: Batch, table: str, ids: pl.Series, owned: pl.DataFrame) -> None:
+    """Add rows of a table that say by their column `row` which of the `ids` they belong to."""
     batch.add(table, owned.with_columns(model_id=pl.lit(ids).gather("row")).select(list(COLUMNS[table])))
 
 
 def _models(fields: Fields, card: Fields, tags: pl.DataFrame) -> pl.DataFrame:
     config, gguf, safetensors = fields.inside("config"), fields.inside("gguf"), fields.inside("safetensors")
-    licenses = _licenses(len(fields.records), tags, card)
+    license, license_spdx = licenses(len(fields.records), tags, card)
     return pl.DataFrame(
         {
             "sha": _sha(fields),
             "location": fields.text("location"),
             "task": fields.text("pipeline_tag"),
             "library": fields.text("library_name"),
-            "license": pl.Series([", ".join(stated) or None for stated in licenses], dtype=pl.String()),
-            "license_spdx": pl.Series([spdx(stated) for stated in licenses], dtype=pl.String()),
+            "license": license,
+            "license_spdx": license_spdx,
             "architecture": _architecture(config),
             "model_type": config.text("model_type").fill_null(gguf.text("architecture")),
             "parameters": safetensors.whole("total").fill_null(_summed(safetensors)).fill_null(gguf.whole("total")),
@@ -210,15 +199,20 @@ def _length(value: object) -> int | None:
     return len(value) if isinstance(value, list) else None
 
 
-def _licenses(count: int, tags: pl.DataFrame, card: Fields) -> list[list[str]]:
-    """Give each record's licences: those among its tags, which the Hub has checked, else those of its card."""
-    found: list[list[str]] = [[] for _ in range(count)]
+def licenses(count: int, tags: pl.DataFrame, card: Fields) -> tuple[pl.Series, pl.Series]:
+    """Give each record's licences, as stated and in SPDX: those of its tags, which the Hub has checked, or of its card.
+
+    Both columns are NULL where none is stated, the second also where one of them has no identifier.
+    """
+    tagged: list[list[str]] = [[] for _ in range(count)]
     carded: list[list[str]] = [[] for _ in range(count)]
     for row, license in tags.filter(kind="license").select("row", "tag").iter_rows():
-        found[row].append(license)
+        tagged[row].append(license)
     for row, license in card.texts("license").iter_rows():
         carded[row].append(license)
-    return [tagged or stated for tagged, stated in zip(found, carded, strict=True)]
+    stated = [first or second for first, second in zip(tagged, carded, strict=True)]
+    texts = pl.Series("license", [", ".join(names) or None for names in stated], pl.String())
+    return texts, pl.Series("license_spdx", [spdx(names) for names in stated], pl.String())
 
 
 def _architecture(config: Fields) -> pl.Series:

@@ -21,17 +21,38 @@ LISTS = (  # table, its column that names the model, which answers replace its r
     ("file", "model_id", "says_files", None),
     ("evaluation", "model_id", "says_card", "model-index"),
 )
-MAY_BE_WITHDRAWN = ("task", "library", "license", "license_spdx")
+MAY_BE_WITHDRAWN = {  # column, and the one that tells whether an answer speaks of it
+    "task": "task",
+    "library": "library",
+    "license": "license",
+    "license_spdx": "license",
+}
 NEVER_WITHDRAWN = (
     *("sha", "location", "architecture", "model_type", "parameters", "stored_bytes", "files"),
     *("downloads", "downloads_all_time", "likes", "trending_score", "gated", "private", "disabled"),
     *("created_at", "modified_at"),
 )
 WATCHED = ("license", "gated", "private", "disabled", "task")  # changes of these are events
-CARD_LISTS = {  # the column that names the model, the source of the rows, and what makes two of them say the same
-    "link": ("model_id", "card", "model_id, kind, target"),
-    "lineage": ("child_id", "card", "child_id, parent_id"),
-    "evaluation": ("model_id", "model-index", "model_id"),
+CARD_LISTS = {  # the column that names the model, and the source of the rows that a card's are
+    "link": ("model_id", "card"),
+    "lineage": ("child_id", "card"),
+    "evaluation": ("model_id", "model-index"),
+}
+SAID_ALREADY = {  # when a row needs no place because of one that is there
+    "tag": "new.model_id = old.model_id AND new.tag = old.tag"
+    " AND (new.kind = old.kind OR (new.kind = 'plain' AND old.kind = 'language'))",
+    "link": "new.model_id = old.model_id AND new.kind = old.kind AND new.target = old.target",
+    "lineage": "new.child_id = old.child_id AND new.parent_id = old.parent_id"
+    " AND (new.relation = old.relation OR new.relation = 'base')",
+    "evaluation": "new.model_id = old.model_id",
+}
+SAID_BETTER = {  # when a row loses its place to a new one
+    "tag": "new.model_id = old.model_id AND new.tag = old.tag AND new.kind = 'language' AND old.kind = 'plain'",
+    "link": "new.model_id = old.model_id AND new.kind = old.kind AND new.target = old.target"
+    " AND new.source = 'tags' AND old.source = 'card'",
+    "lineage": "new.child_id = old.child_id AND new.parent_id = old.parent_id"
+    " AND ((new.relation <> 'base' AND old.relation = 'base')"
+    " OR (new.relation = old.relation AND new.source = 'tags' AND old.source = 'card'))",
 }
 
 
@@ -42,24 +63,38 @@ def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -
     of, and only those replace what was known), `tag`, `link`, `lineage`, `file`, `evaluation`, `observation`,
     `revision` and `failure`. A model's first_seen is kept, and so is what the new answer does not mention; a model
     that was marked as deleted is alive again. Changed licences, tasks and rights leave rows in `event`. Cards and
-    tensors are not touched.
+    tensors are not touched; what a stored card says holds until an answer speaks of the card at another commit.
+
+    There is one row for each (model_id, tag, kind), (model_id, kind, target) of a link, and (child_id, parent_id,
+    relation). Tags outrank a card; a stated relation outranks `base`, and kind language outranks plain.
     """
     transaction.sql(
         "SET disabled_compression_methods = 'fsst'"
     )  # trying it costs a fifth of a commit and gains nothing
+    some_known = False
     if "model" in tables:
         transaction.register("staged_model", tables["model"])
-        transaction.sql(
-            "CREATE OR REPLACE TEMP TABLE known_model AS FROM model SEMI JOIN staged_model USING (model_id)"
-        )
-        if transaction.sql("SELECT count(*) AS models FROM known_model")["models"][0]:
+        transaction.sql("""
+            CREATE OR REPLACE TEMP TABLE known_model AS
+            SELECT model.*, staged.says_tags AND NOT EXISTS (
+                FROM card WHERE card.model_id = model.model_id AND (card.sha = staged.sha OR NOT staged.says_card)
+            ) AS withdraws
+            FROM model JOIN staged_model AS staged USING (model_id)
+        """)
+        some_known = bool(transaction.sql("SELECT count(*) AS models FROM known_model")["models"][0])
+        if some_known:
             _note_events(transaction)
             _forget_lists(transaction)
             transaction.sql("DELETE FROM model WHERE model_id IN (SELECT model_id FROM known_model)")
         _insert_models(transaction)
     if "revision" in tables:
-        _insert_new(transaction, "revision", tables["revision"], "model_id, sha")
-    for table in ("tag", "link", "lineage", "file", "evaluation", "observation", "failure"):
+        _insert_new(transaction, "revision", tables["revision"], "new.model_id = old.model_id AND new.sha = old.sha")
+    for table in ("tag", "link", "lineage"):
+        if table in tables and some_known:
+            _insert_said(transaction, table, tables[table])
+        elif table in tables:
+            transaction.append(table, tables[table])
+    for table in ("file", "evaluation", "observation", "failure"):
         if table in tables:
             transaction.append(table, tables[table])
 
@@ -71,24 +106,30 @@ def _note_events(transaction: Transaction) -> None:
     )
     transaction.sql(f"""
         INSERT INTO event BY NAME
-        SELECT * EXCLUDE says_tags FROM (
-            SELECT model_id, says_tags, staged.last_seen AS observed_at, staged.crawl_id,
+        SELECT * EXCLUDE withdraws FROM (
+            SELECT model_id, withdraws, staged.last_seen AS observed_at, staged.crawl_id,
                 unnest([{kinds}]) AS kind, unnest([{before}]) AS before, unnest([{after}]) AS after
             FROM known_model AS known JOIN staged_model AS staged USING (model_id)
-        ) WHERE before IS DISTINCT FROM after AND (after IS NOT NULL OR (says_tags AND kind IN ('license', 'task')))
+        ) WHERE before IS DISTINCT FROM after AND (after IS NOT NULL OR (withdraws AND kind IN ('license', 'task')))
     """)  # noqa: S608 - our own columns
 
 
 def _forget_lists(transaction: Transaction) -> None:
     for table, key, says, source in LISTS:
         spoken = f"SELECT model_id FROM known_model JOIN staged_model AS staged USING (model_id) WHERE staged.{says}"  # noqa: S608 - our names
-        of_source = f"AND source = '{source}'" if source else ""
-        transaction.sql(f"DELETE FROM {table} WHERE {key} IN ({spoken}) {of_source}")  # noqa: S608 - our names
+        if table == "tag":
+            chosen = "kind <> 'language' OR model_id IN (SELECT model_id FROM known_model WHERE withdraws)"
+        else:
+            chosen = f"source = '{source}'" if source else "true"
+        transaction.sql(f"DELETE FROM {table} WHERE {key} IN ({spoken}) AND ({chosen})")  # noqa: S608 - our names
 
 
 def _insert_models(transaction: Transaction) -> None:
     kept = [f"coalesce(staged.{column}, known.{column}) AS {column}" for column in NEVER_WITHDRAWN]
-    kept += [f"if(staged.says_tags, staged.{column}, known.{column}) AS {column}" for column in MAY_BE_WITHDRAWN]
+    kept += [
+        f"if(known.withdraws OR staged.{telling} IS NOT NULL, staged.{column}, known.{column}) AS {column}"
+        for column, telling in MAY_BE_WITHDRAWN.items()
+    ]
     transaction.sql(f"""
         INSERT INTO model BY NAME
         SELECT staged.* EXCLUDE ({", ".join(SAYS)}) REPLACE ({", ".join(kept)}),
@@ -97,9 +138,19 @@ def _insert_models(transaction: Transaction) -> None:
     """)  # noqa: S608 - our own columns
 
 
-def _insert_new(transaction: Transaction, table: str, frame: pl.DataFrame, key: str) -> None:
+def _insert_said(transaction: Transaction, table: str, frame: pl.DataFrame) -> None:
+    """Insert what is not said already, in the place of rows that say it worse."""
     transaction.register("staged_rows", frame)
-    transaction.sql(f"INSERT INTO {table} BY NAME SELECT * FROM staged_rows ANTI JOIN {table} USING ({key})")  # noqa: S608 - our names
+    if table in SAID_BETTER:
+        worse = f"USING staged_rows AS new WHERE {SAID_BETTER[table]}"
+        transaction.sql(f"DELETE FROM {table} AS old {worse}")  # noqa: S608 - our names
+    _insert_new(transaction, table, frame, SAID_ALREADY[table])
+
+
+def _insert_new(transaction: Transaction, table: str, frame: pl.DataFrame, same: str) -> None:
+    transaction.register("staged_rows", frame)
+    inserted = f"SELECT new.* FROM staged_rows AS new ANTI JOIN {table} AS old ON {same}"  # noqa: S608 - our names
+    transaction.sql(f"INSERT INTO {table} BY NAME {inserted}")
 
 
 def merge_cards(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:
@@ -110,19 +161,38 @@ def merge_cards(transaction: Transaction, asked: Sequence[str], tables: Mapping[
             transaction.append(table, tables[table])
 
 
-def merge_card_lists(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Replace what the models of the frame `card` were known to say by the frames `link`, `lineage` and `evaluation`.
+def merge_card_statements(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Replace what the cards of the models of the frame `card` were known to say by what they say now.
 
-    A link or a parent that the hub's tags name already stays as they name it.
+    The frames are `tag` (languages, which are only added), `link`, `lineage`, `evaluation` and `stated` (model_id,
+    license, license_spdx, task, library), which fills what the listing has left open. What the hub's tags name
+    already stays as they name it.
     """
     if "card" not in tables:
         return
     transaction.register("staged_card", tables["card"].select("model_id"))
-    for table, (key, source, same) in CARD_LISTS.items():
+    for table, (key, source) in CARD_LISTS.items():
         carded = f"{key} IN (SELECT model_id FROM staged_card)"  # noqa: S608 - our names
         transaction.sql(f"DELETE FROM {table} WHERE source = '{source}' AND {carded}")  # noqa: S608 - our names
+    for table in ("tag", *CARD_LISTS):
         if table in tables:
-            _insert_new(transaction, table, tables[table], same)
+            _insert_said(transaction, table, tables[table])
+    if "stated" in tables:
+        _fill_models(transaction, tables["stated"])
+
+
+def _fill_models(transaction: Transaction, stated: pl.DataFrame) -> None:
+    transaction.register("stated", stated)
+    transaction.sql("""
+        UPDATE model SET task = coalesce(model.task, stated.task), library = coalesce(model.library, stated.library)
+        FROM stated WHERE model.model_id = stated.model_id
+            AND ((model.task IS NULL AND stated.task IS NOT NULL)
+                OR (model.library IS NULL AND stated.library IS NOT NULL))
+    """)
+    transaction.sql("""
+        UPDATE model SET license = stated.license, license_spdx = stated.license_spdx
+        FROM stated WHERE model.model_id = stated.model_id AND model.license IS NULL AND stated.license IS NOT NULL
+    """)
 
 
 def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:

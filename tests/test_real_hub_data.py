@@ -61,9 +61,9 @@ def test_every_record_is_stored(mined: Mined) -> None:
 
 def test_scalars_and_lists_are_those_of_the_records(mined: Mined) -> None:
     lake, _, records, _ = mined
-    columns = "model_id, sha, task, library, downloads, likes, private, files"
+    columns = "model_id, sha, downloads, likes, private, files"
     stored = {row[0]: row[1:] for row in lake.sql(f"SELECT {columns} FROM model").iter_rows()}
-    keys = ("sha", "pipeline_tag", "library_name", "downloads", "likes", "private")
+    keys = ("sha", "downloads", "likes", "private")
     for record in records:
         expected = tuple(record.get(key) for key in keys)
         siblings = record.get("siblings")
@@ -76,6 +76,37 @@ def test_scalars_and_lists_are_those_of_the_records(mined: Mined) -> None:
     )
     times = lake.sql("SELECT count(modified_at) FROM model").item()
     assert times == sum("lastModified" in record for record in records)
+
+
+def test_what_the_cards_say_reaches_the_models(mined: Mined) -> None:
+    lake, _, records, _ = mined
+    languages: dict[str, set[str]] = {}
+    for model_id, tag in lake.sql("SELECT model_id, tag FROM tag WHERE kind = 'language'").iter_rows():
+        languages.setdefault(model_id, set()).add(tag)
+    listed = {f"huggingface:{name_of(record)}": record for record in records}
+    filled = {row[0]: row[1:] for row in lake.sql("SELECT model_id, task, library, license FROM model").iter_rows()}
+    for model_id, text in lake.sql("SELECT model_id, metadata FROM card WHERE metadata IS NOT NULL").iter_rows():
+        metadata = json.loads(text)
+        stated = metadata.get("language")
+        spoken = {name for name in (stated if isinstance(stated, list) else [stated]) if name and type(name) is str}
+        assert spoken <= languages.get(model_id, set())
+        for place, key in enumerate(("pipeline_tag", "library_name")):
+            expected = listed[model_id].get(key) or metadata.get(key)
+            assert filled[model_id][place] == (expected if isinstance(expected, str) and expected else None)
+        assert filled[model_id][2] or not isinstance(metadata.get("license"), str) or not metadata["license"]
+
+
+@pytest.mark.parametrize(
+    ("table", "key"),
+    [
+        ("tag", "model_id, tag, kind"),
+        ("link", "model_id, kind, target"),
+        ("lineage", "child_id, parent_id, relation"),
+    ],
+)
+def test_nothing_is_said_twice(mined: Mined, table: str, key: str) -> None:
+    lake = mined[0]
+    assert lake.sql(f"SELECT {key} FROM {table} GROUP BY ALL HAVING count(*) > 1").is_empty()
 
 
 def test_every_parent_is_there_once(mined: Mined) -> None:
