@@ -1,10 +1,7 @@
 """The command line: each command parses, calls one library function and prints what it returns."""
 
-import json
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
@@ -12,12 +9,9 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from schemas import UsageError, WeightlakeError, examine, open_lake
+from weightlake_terminal import fail, progress_bar, say, show
 
 app = typer.Typer(
     name="weightlake",
@@ -38,6 +32,7 @@ Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id 
 DEFAULT_LAKE = Path("lake")
 ROWS_SHOWN = 50
 INTERRUPTED = 130
+STOPPED = "interrupted; what was done is kept, and the same command goes on from there"
 
 
 class SoupMethod(StrEnum):
@@ -113,7 +108,7 @@ def zoo_recipes(as_json: AsJson = False) -> None:
 
 @zoo_app.command("publish")
 def zoo_publish(
-    selection: Selection,
+    selection: Annotated[str, typer.Argument(help="SQL query that returns model_id, in quotes.")],
     to: Annotated[Path, typer.Option(help="Folder to write owner/name/ repositories to.")],
     lake: LakeFolder = DEFAULT_LAKE,
     as_json: AsJson = False,
@@ -169,12 +164,14 @@ def coverage(lake: LakeFolder = DEFAULT_LAKE, as_json: AsJson = False) -> None:
 def report(
     lake: LakeFolder = DEFAULT_LAKE,
     to: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    as_json: AsJson = False,
 ) -> None:
     """Write everything in the lake as one HTML page with pictures that opens without internet."""
     import learners
 
     with open_lake(lake, read_only=True) as opened:
-        typer.echo(learners.report(opened, to))
+        written = learners.report(opened, to)
+    show(pl.DataFrame({"report": [str(written)]}), as_json)
 
 
 @app.command()
@@ -224,70 +221,24 @@ def options(
         raise typer.Exit
 
 
-def say(text: str) -> None:
-    """Print a line for the person, beside the results."""
-    typer.echo(text, err=True)
-
-
-def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
-    """Print a result to stdout: every row as JSON, or a table of at most `rows` rows (0: all)."""
-    if as_json:
-        typer.echo(json.dumps(frame.rows(named=True), default=str, ensure_ascii=False))
-        return
-    shown = frame.head(rows) if rows else frame
-    table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
-    for name, kind in frame.schema.items():
-        table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
-    for row in shown.iter_rows():
-        table.add_row(*(cell(value) for value in row))
-    wide = None if sys.stdout.isatty() else 1_000  # in a file or a pipe nothing is folded
-    Console(markup=False, emoji=False, highlight=False, width=wide).print(table)
-    if shown.height < frame.height:
-        say(f"{shown.height} of {frame.height:,} rows; --rows 0 prints all, --json gives them as JSON")
-
-
-def cell(value: object) -> str:
-    """A value as a table shows it; control characters of mined text never reach the terminal."""
-    text = "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-@contextmanager
-def progress_bar(quiet: bool) -> Iterator[Callable[[int, int | None, str], None]]:
-    """A bar on stderr that a library function moves, unless `quiet` or stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("")
-
-        def update(done: int, total: int | None, what: str) -> None:
-            bar.update(task, description=what, completed=done, total=total)
-
-        yield update
-
-
 def main() -> None:
     """Run the command line: 0 for success, 2 for the user's mistake, 1 for the outside world, never a traceback."""
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:
-            fail("interrupted; what was done is kept, and the same command goes on from there", INTERRUPTED)
+            fail(STOPPED, INTERRUPTED)
         sys.exit(code if isinstance(code, int) else 0)
     except typer.TyperException as error:
         fail(error.format_message(), error.exit_code)
     except WeightlakeError as error:
         fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except KeyboardInterrupt:
+        fail(STOPPED, INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
-
-
-def fail(message: str, code: int) -> None:
-    """End the program with one line on stderr."""
-    say(f"weightlake: {message}" if "\n" not in message else message)
-    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -169,6 +169,7 @@ def _soup(demo: Demo, lake: Lake, grid: str, shared: str, say: Callable[[str], N
         except UsageError as error:
             say(f"  refused: {error}")
         result.append(_told(learners.uniform_soup(lake, apart, force=True)) + ", forced")
+        say("  forced, it collapses: each network found a basin of its own, and between them the loss is high")
 
 
 def _told(soup: learners.Soup) -> str:

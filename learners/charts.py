@@ -28,7 +28,7 @@ def picture(title: str, says: str, sql: str, chart: Chart) -> Picture:
 
 
 ACCURACY_GRID = """
-SELECT population, width, batch_size, avg(test_accuracy) AS accuracy, count(*) AS members
+SELECT population_id AS population, width, batch_size, avg(test_accuracy) AS accuracy, count(*) AS members
 FROM models WHERE origin = 'trained' AND state = 'trained'
 GROUP BY ALL ORDER BY ALL
 """
@@ -67,9 +67,9 @@ def _grid(population: str, rows: pl.DataFrame) -> Picture:
 
 
 TRAINING_CURVES = """
-SELECT population.name AS population, width, batch_size, epoch, avg(value) AS accuracy,
+SELECT population_id AS population, width, batch_size, epoch, avg(value) AS accuracy,
        min(value) AS lowest, max(value) AS highest
-FROM training JOIN member USING (model_id) JOIN population USING (population_id)
+FROM training JOIN member USING (model_id)
 WHERE split = 'validation' AND metric = 'accuracy'
 GROUP BY ALL ORDER BY ALL
 """

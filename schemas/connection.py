@@ -126,11 +126,13 @@ def _turn(file: Path, *, wait: float, deadline: float) -> Iterator[None]:
 
 def rows(opened: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, object]) -> pl.DataFrame:
     """Run a query, `$name` standing for a parameter, and return its rows."""
+    if not query.strip():
+        raise UsageError("the query is empty; try: SELECT * FROM models LIMIT 10")
     relation = opened.sql(query, params=parameters or None)
     try:
         frame: pl.DataFrame = relation.pl() if relation is not None else pl.DataFrame()
-    except pl.exceptions.PolarsError as error:
-        raise UsageError(f"a column's type has no place in a DataFrame, cast it (column::VARCHAR): {error}") from error
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise UsageError(f"a value has no place in a DataFrame, cast its column (column::VARCHAR): {error}") from error
     return frame.with_columns(_whole_numbers(frame))
 
 
@@ -168,4 +170,4 @@ def explained(error: duckdb.Error, file: Path) -> DataError | OutsideError | Usa
 def one_line(error: duckdb.Error) -> str:
     """The message with its caret drawing cut off and its lines joined."""
     text = re.split(r"\n\s*(?:LINE \d+:|See also)|\. See also", str(error))[0]
-    return "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    return "; ".join(line.strip().rstrip("!") for line in text.splitlines() if line.strip())

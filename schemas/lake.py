@@ -52,7 +52,12 @@ def _check_place(folder: Path, read_only: bool) -> None:
         foreign = folder.is_dir() and any(path.name not in OWN_NAMES for path in folder.iterdir())
         if read_only or foreign:
             state = "has other things in it" if foreign else "does not exist" if not folder.exists() else "is empty"
-            raise UsageError(f"{folder} is no lake: it {state} and holds no {DATABASE}; name a lake or a new folder")
+            way = (
+                "name the folder of a lake; mining or building makes one"
+                if read_only
+                else "name a lake or a new folder"
+            )
+            raise UsageError(f"{folder} is no lake: it {state} and holds no {DATABASE}; {way}")
         folder.mkdir(parents=True, exist_ok=True)
     except ValueError as error:
         raise UsageError(f"{str(folder)!r} is no name of a folder: {error}") from error
@@ -155,3 +160,7 @@ class Lake:
             yield
         except duckdb.Error as error:
             raise explained(error, self.database) from error
+        except RuntimeError as error:
+            if "interrupted" in str(error):  # how DuckDB says that the user pressed Ctrl-C in a query
+                raise KeyboardInterrupt from error
+            raise

@@ -101,6 +101,12 @@ def test_a_complete_population_is_left_alone(undisturbed: Lake, recipe: Recipe) 
     assert files(undisturbed) == written
 
 
+def test_a_renamed_recipe_is_the_population_that_it_was_begun_as(undisturbed: Lake, recipe: Recipe) -> None:
+    before = undisturbed.sql("SELECT (SELECT count(*) FROM population), (SELECT count(*) FROM member)").row(0)
+    assert build(undisturbed, recipe.model_copy(update={"name": "other"})) == recipe.population_id
+    assert undisturbed.sql("SELECT (SELECT count(*) FROM population), (SELECT count(*) FROM member)").row(0) == before
+
+
 def test_progress_counts_epochs_up_to_all(lake: Lake, images: Path) -> None:
     heard: list[tuple[int, int, str]] = []
     build(lake, tiny_recipe(images, width="3"), workers=2, progress=lambda *event: heard.append(event))

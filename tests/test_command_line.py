@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import weightlake
+import weightlake_terminal
 from schemas import Lake, open_lake
 from tests.conftest import ROOT
 from tests.hub import TestHub
@@ -81,6 +82,17 @@ def test_mined_text_cannot_steer_the_terminal(run: Run, lake: Lake) -> None:
     assert "[red]x[/red]" in shown
 
 
+def test_json_is_json_whatever_the_values(run: Run, filled: Lake) -> None:
+    query = "SELECT 'nan'::DOUBLE AS n, 'inf'::DOUBLE AS i, '\\xAA'::BLOB AS b, NULL AS x, sum(2) AS s, ['a'] AS l"
+    (row,) = json.loads(run("sql", query, "--json", "--lake", filled.path).out)
+    assert row == {"n": None, "i": None, "b": "aa", "x": None, "s": 2, "l": ["a"]}
+
+
+def test_more_columns_than_the_terminal_holds_stand_upright(capsys: pytest.CaptureFixture[str]) -> None:
+    weightlake_terminal.show_upright(pl.DataFrame({"model_id": ["a"], "width": [8]}))
+    assert capsys.readouterr().out == "            model_id  a\n               width  8\n\n"
+
+
 def test_coverage_report_and_doctor(run: Run, filled: Lake, tmp_path: Path) -> None:
     assert "license" in run("coverage", "--lake", filled.path).out
     written = run("report", "--lake", filled.path, "--to", tmp_path / "page.html")
@@ -106,8 +118,10 @@ def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
     assert (mined["rows_seen"], mined["rows_stored"], mined["failures"]) == (3, 3, 0)
     refused = run("soup", "SELECT model_id FROM member WHERE width = 8 AND batch_size = 32", "--lake", "new")
     assert (refused.code, "unwise" in one_line(refused.err)) == (2, True)
-    forced = run("soup", query + " OFFSET 0", "--lake", "new", "--force", "--method", "uniform")
-    assert forced.code in (0, 2)
+    unwise = "SELECT model_id FROM member WHERE width = 8 AND batch_size = 32"
+    forced = run("soup", unwise, "--lake", "new", "--force", "--method", "uniform", "--json")
+    assert (forced.code, "unwise, but forced" in forced.err) == (0, True)
+    assert {row["candidate"] for row in json.loads(forced.out)} >= {"soup", "best single"}
     assert (tmp_path / "out").is_dir()
 
 
@@ -142,6 +156,7 @@ def test_mining_a_hub(run: Run) -> None:
         (["report", "--lake", "LAKE", "--to", "FILE/x.html"], 1, "cannot write"),
         (["nonsense"], 2, "nonsense"),
         (["sql"], 2, "query"),
+        (["sql", " ", "--lake", "LAKE"], 2, "empty"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -147,6 +147,12 @@ def test_a_licence_is_stated_as_asked(lake: Lake, tmp_path: Path) -> None:
     assert ModelCard.load(silent).data.license is None
 
 
+def test_epochs_are_refused_since_a_repository_holds_final_weights(lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave the column epoch out"):
+        publish_repositories(lake, "SELECT model_id, epoch FROM checkpoint WHERE epoch = 0", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_selection_of_nothing_is_refused(lake: Lake, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="the query selects no model"):
         publish_repositories(lake, f"{ALL} AND false", tmp_path)

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FIGURE = re.compile(r"\d+\.\d+")
-ROUNDING = 0.03  # eight test images of 269: how far another processor's rounding moves a figure
+ROUNDING = 0.03  # eight of 269 test images: so far another processor's rounding may move an accuracy
 
 
 def blocks(language: str) -> list[str]:

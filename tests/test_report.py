@@ -33,11 +33,11 @@ def filled(lake: Lake) -> Lake:
     ]
     grid = pl.DataFrame(members, schema=["width", "batch_size", "seed"], orient="row")
     with lake.write() as transaction:
-        transaction.append("population", pl.DataFrame({"population_id": ["tiny-0"], "name": [f"tiny {HOSTILE}"]}))
+        transaction.append("population", pl.DataFrame({"population_id": [HOSTILE], "name": ["tiny"]}))
         transaction.append("model", pl.DataFrame({"model_id": names, "hub": "zoo", "parameters": 100}))
         transaction.append(
             "member",
-            grid.with_columns(model_id=pl.Series(names), population_id=pl.lit("tiny-0"), state=pl.lit("trained")),
+            grid.with_columns(model_id=pl.Series(names), population_id=pl.lit(HOSTILE), state=pl.lit("trained")),
         )
         transaction.append("training", pl.DataFrame(curve))
         transaction.append("model", pl.DataFrame({"model_id": ["made:soup/x"], "hub": ["made"]}))

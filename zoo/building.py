@@ -69,7 +69,7 @@ def build(
             process is building this very population.
         LakeBusy: All is trained, but another process kept the lake; a later build only registers.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    recipe = _as_begun(lake.weights.folder, recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
     place = _device(device)
     crew_size = _workers(workers, place)
     if lake.read_only:
@@ -83,6 +83,15 @@ def build(
         if failures:
             raise OutsideError(_explained(failures, len(construction.groups)))
     return recipe.population_id
+
+
+def _as_begun(weights: Path, recipe: Recipe) -> Recipe:
+    """A recipe that was built under another name already is the population of that name."""
+    for path in sorted(weights.glob(f"*-{recipe.sha256[:8]}")):
+        known = read_population(weights, path.name)
+        if known and known.recipe_sha256 == recipe.sha256:
+            return recipe.model_copy(update={"name": known.name})
+    return recipe
 
 
 class _Construction:

@@ -3,7 +3,6 @@
 import polars as pl
 
 from schemas import Lake
-from zoo.recipe import load_recipe, recipe_names
 
 POPULATIONS = """
 SELECT population.population_id, population.name, population.architecture, population.dataset,
@@ -23,6 +22,8 @@ def populations(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
 
 def recipes() -> pl.DataFrame:
     """A row per recipe that comes with the zoo: what it trains on what, its axes, members and epochs."""
+    from zoo.recipe import load_recipe, recipe_names  # here, because it needs torch and listing populations does not
+
     found = [load_recipe(name) for name in recipe_names()]
     return pl.DataFrame(
         {

@@ -41,10 +41,13 @@ def publish_repositories(
         How many repositories stand in the folder for this selection.
 
     Raises:
-        UsageError: The query selects nothing, or a model that nobody here knows how to run.
+        UsageError: The query selects nothing, epochs, or a model that nobody here knows how to run.
         OutsideError: The folder cannot be written.
     """
-    ids = list(dict.fromkeys(selection(lake, sql, parameters).get_column("model_id").to_list()))
+    rows = selection(lake, sql, parameters)
+    if "epoch" in rows.columns:
+        raise UsageError("a repository holds a model's final weights; leave the column epoch out of the query")
+    ids = list(dict.fromkeys(rows.get_column("model_id").to_list()))
     descriptions = describe_all(lake, ids)
     models = {row["model_id"]: row for row in lake.sql(MODELS, ids=ids).iter_rows(named=True)}
     ingredients = dict(lake.sql(INGREDIENTS, ids=ids).iter_rows())
