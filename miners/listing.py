@@ -14,6 +14,7 @@ from miners.targets import Target, targets
 from schemas.errors import HubError
 from schemas.mined import merge_models
 
+UTF8_MARK = b"\xef\xbb\xbf"
 PAGE = 1000  # records, the most that the Hub gives
 EXPAND = [
     *("author", "baseModels", "cardData", "childrenModelCount", "config", "createdAt", "disabled", "downloads"),
@@ -28,8 +29,15 @@ Parameters = Mapping[str, str | int | Sequence[str]]
 
 
 def first_page(hub: HubClient, query: Mapping[str, str], limit: int | None) -> Answer:
-    """Ask for the models that `query` chooses, everything expanded."""
-    return _page(hub, "/api/models", {**query, "limit": min(limit or PAGE, PAGE), "expand": EXPAND})
+    """Ask for the models that `query` chooses, everything expanded.
+
+    Raises HubError if what answers is no hub: a page for browsers, an error that calls itself a success.
+    """
+    answer = _page(hub, "/api/models", {**query, "limit": min(limit or PAGE, PAGE), "expand": EXPAND})
+    start = answer.body.removeprefix(UTF8_MARK).lstrip()[:80]
+    if not start.startswith(b"["):
+        raise HubError(f"{hub.endpoint} answers with {start.decode(errors='replace')!r}, expected a list of models")
+    return answer
 
 
 def pages(hub: HubClient, first: Answer, folder: Path) -> Iterator[tuple[Answer, str | None]]:

@@ -11,6 +11,8 @@ from schemas.lake import Lake
 
 MINERS: dict[str, Callable[..., Crawl]] = {"huggingface": huggingface.mine, "local": local.mine}
 
+HANDED_IN = ("client", "progress", "now", "clock")  # by programs, not by people
+
 
 def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
     """Pull models from a hub into the lake: `mine(lake, "huggingface", limit=500, cards=True)`.
@@ -24,7 +26,8 @@ def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
     parameters = list(inspect.signature(MINERS[hub]).parameters.values())[1:]
     known = [parameter.name for parameter in parameters]
     if unknown := sorted(set(options) - set(known)):
-        raise UsageError(f"the hub {hub} has no option {unknown[0]!r}; choose from {', '.join(known)}")
+        choices = ", ".join(name for name in known if name not in HANDED_IN)
+        raise UsageError(f"the hub {hub} has no option {unknown[0]!r}; choose from {choices}")
     needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
     if missing := [name for name in needed if options.get(name) is None]:
         raise UsageError(f"the hub {hub} needs the option {missing[0]!r}, e.g. mine(lake, {hub!r}, {missing[0]}=...)")

@@ -431,3 +431,12 @@ def test_a_wrong_hub_or_option_is_answered_with_the_choices(lake: Lake) -> None:
         mine(lake, "local")
     with pytest.raises(UsageError, match="limit is 0"):
         mine(lake, "huggingface", limit=0)
+
+
+@pytest.mark.parametrize("body", [b"<html>Please log in</html>", b'{"error": "x"}', b"", b"null"])
+def test_something_else_than_a_hub_is_said_and_leaves_no_crawl(lake: Lake, body: bytes) -> None:
+    with TestHub(records=[{"id": "owner/model"}]) as hub:
+        hub.misbehave("/api/models", Reply(200, {"Content-Type": "text/html"}, body), times=9)
+        with pytest.raises(HubError, match="expected a list of models"):
+            mine(lake, "huggingface", endpoint=hub.url)
+    assert lake.sql("SELECT * FROM crawl").is_empty()
