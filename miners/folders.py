@@ -34,7 +34,14 @@ class Entry(NamedTuple):
     problem: str | None = None
 
 
-def repositories(folder: Path) -> list[Repository]:
+class Found(NamedTuple):
+    """What a folder holds; `unreadable` names folders in it that could not be looked into, and why."""
+
+    repositories: list[Repository]
+    unreadable: dict[Path, str]
+
+
+def repositories(folder: Path) -> Found:
     """Give the repositories in a folder: `owner/name/` or `name/` folders, the folder itself, or a Hugging Face cache.
 
     Raises UsageError if the folder does not exist or holds no model.
@@ -42,77 +49,104 @@ def repositories(folder: Path) -> list[Repository]:
     if not folder.is_dir():
         raise UsageError(f"{folder} is no folder; name a folder with model repositories in it")
     place = folder.resolve()
-    found = list(_cached(place) or _cached(place / "hub") or _plain(place))
+    search = _Search()
+    found = list(search.cached(place) or search.cached(place / "hub") or search.plain(place))
     if not found:
+        hidden = "; ".join(f"{place} cannot be read: {reason}" for place, reason in search.unreadable.items())
         raise UsageError(
             f"{folder} holds no model: expected folders owner/name with config.json, README.md or weights in them, "
-            "one such folder, or a Hugging Face cache"
+            "one such folder, or a Hugging Face cache" + (f" ({hidden})" if hidden else "")
         )
-    return found
+    return Found(found, search.unreadable)
 
 
-def _cached(folder: Path) -> list[Repository]:
-    places = [folder] if folder.name.startswith(CACHED) else _folders(folder)
-    found = (_snapshot(place) for place in places if place.name.startswith(CACHED))
-    return [repository for repository in found if repository]
+class _Search:
+    """Looks for repositories, and remembers which folders it could not look into."""
+
+    def __init__(self) -> None:
+        self.unreadable: dict[Path, str] = {}
+
+    def cached(self, folder: Path) -> list[Repository]:
+        places = [folder] if folder.name.startswith(CACHED) else self._folders(folder)
+        found = (self._snapshot(place) for place in places if place.name.startswith(CACHED))
+        return [repository for repository in found if repository]
+
+    def plain(self, folder: Path) -> Iterator[Repository]:
+        """Give the folder itself, its `name/` folders or its `owner/name/` folders, whichever are repositories."""
+        itself = Repository(f"{folder.parent.name}/{folder.name}".lstrip("/"), folder, folder, None)
+        if self._is_one_model(folder):
+            yield itself
+            return
+        children = [found for child in self._folders(folder) for found in self._child(child)]
+        if not children and self._has_card(folder):
+            yield itself
+        yield from children
+
+    def _snapshot(self, place: Path) -> Repository | None:
+        """Give the snapshot of a cached model that `main` points to, or else the newest one."""
+        snapshots = {snapshot.name: snapshot for snapshot in self._folders(place / "snapshots")}
+        if not snapshots:
+            return None
+        try:
+            sha = (place / "refs" / "main").read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            sha = ""
+        if sha not in snapshots:
+            sha = max(snapshots, key=lambda name: snapshots[name].stat().st_mtime)
+        return Repository(place.name.removeprefix(CACHED).replace("--", "/", 1), snapshots[sha], place, sha)
+
+    def _child(self, folder: Path) -> list[Repository]:
+        if self._has_model(folder):
+            return [Repository(folder.name, folder, folder, None)]
+        below = [child for child in self._folders(folder) if self._has_model(child) or self._has_card(child)]
+        if not below and self._has_card(folder):
+            return [Repository(folder.name, folder, folder, None)]
+        return [Repository(f"{folder.name}/{child.name}", child, child, None) for child in below]
+
+    def _is_one_model(self, folder: Path) -> bool:
+        """Weights alone make no model of a folder that has repositories in it."""
+        if not self._has_model(folder):
+            return False
+        names = self._files(folder)
+        if CARD in names or not set(CONFIGS).isdisjoint(names):
+            return True
+        return not any(self._is_or_has_repository(child) for child in self._folders(folder))
+
+    def _is_or_has_repository(self, folder: Path) -> bool:
+        names = self._files(folder)
+        described = CARD in names or not set(CONFIGS).isdisjoint(names)
+        return described or any(self._has_model(child) or self._has_card(child) for child in self._folders(folder))
+
+    def _has_model(self, folder: Path) -> bool:
+        formats = FormatByPath()
+        return any(name in CONFIGS or formats[name] for name in self._files(folder))
+
+    def _has_card(self, folder: Path) -> bool:
+        return CARD in self._files(folder)
+
+    def _folders(self, folder: Path) -> list[Path]:
+        """Give the folders in a folder by name, no links."""
+        return sorted(Path(entry) for entry in self._listed(folder) if entry.is_dir(follow_symlinks=False))
+
+    def _files(self, folder: Path) -> list[str]:
+        return [entry.name for entry in self._listed(folder) if _is_file(entry)]
+
+    def _listed(self, folder: Path) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(folder) as found:
+                return list(found)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            self.unreadable[folder] = error.strerror or str(error)
+            return []
 
 
-def _snapshot(place: Path) -> Repository | None:
-    """Give the snapshot of a cached model that `main` points to, or else the newest one."""
-    snapshots = {snapshot.name: snapshot for snapshot in _folders(place / "snapshots")}
-    if not snapshots:
-        return None
+def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
-        sha = (place / "refs" / "main").read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        sha = ""
-    if sha not in snapshots:
-        sha = max(snapshots, key=lambda name: snapshots[name].stat().st_mtime)
-    return Repository(place.name.removeprefix(CACHED).replace("--", "/", 1), snapshots[sha], place, sha)
-
-
-def _plain(folder: Path) -> Iterator[Repository]:
-    """Give the folder itself, its `name/` folders or its `owner/name/` folders, whichever are repositories."""
-    if _has_model(folder):
-        yield Repository(f"{folder.parent.name}/{folder.name}".lstrip("/"), folder, folder, None)
-        return
-    children = [found for child in _folders(folder) for found in _child(child)]
-    if not children and _has_card(folder):
-        yield Repository(f"{folder.parent.name}/{folder.name}".lstrip("/"), folder, folder, None)
-    yield from children
-
-
-def _child(folder: Path) -> list[Repository]:
-    if _has_model(folder):
-        return [Repository(folder.name, folder, folder, None)]
-    below = [child for child in _folders(folder) if _has_model(child) or _has_card(child)]
-    if not below and _has_card(folder):
-        return [Repository(folder.name, folder, folder, None)]
-    return [Repository(f"{folder.name}/{child.name}", child, child, None) for child in below]
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Give the folders in a folder by name, no links and none that cannot be read."""
-    try:
-        return sorted(child for child in folder.iterdir() if child.is_dir() and not child.is_symlink())
-    except OSError:
-        return []
-
-
-def _has_model(folder: Path) -> bool:
-    formats = FormatByPath()
-    return any(name in CONFIGS or formats[name] for name in _files(folder))
-
-
-def _has_card(folder: Path) -> bool:
-    return CARD in _files(folder)
-
-
-def _files(folder: Path) -> list[str]:
-    try:
-        return [child.name for child in folder.iterdir() if child.is_file()]
-    except OSError:
-        return []
+        return entry.is_file()
+    except OSError:  # a link in a circle, or into a folder that is closed
+        return False
 
 
 def entries(repository: Repository) -> Iterator[Entry]:

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -45,35 +45,81 @@ def mine(
 
     Only headers of safetensors files are read, and no other weights are opened. A second run over the same folder
     brings the rows up to date and marks the models that are gone as deleted. What cannot be read leaves a row in
-    `failure`.
+    `failure`, and so does a repository whose model_id belongs to another one that still exists.
 
     Raises:
         UsageError: the folder does not exist or holds no model.
         LakeBusy: another process holds the lake at the start, or this one does at the end.
     """
-    found = repositories(Path(folder))
+    found, unreadable = repositories(Path(folder))
     source = readable(str(Path(folder).resolve()))
     with Run(lake, HUB, {"folder": str(folder)}, source, now, clock, progress or silent) as run:
+        places = Places(lake)
         for begin in range(0, len(found), TOGETHER):
             portion = found[begin : begin + TOGETHER]
-            _mine_portion(run, portion)
+            _mine_portion(run, portion, places)
             (progress or silent)(begin + len(portion), len(found), "models")
-        run.add(partial(mark_deleted, hub=HUB, source=source, crawl_id=run.crawl.crawl_id))
+        unseen = [readable(str(place)) for place in unreadable]
+        run.add(
+            partial(merge_models, tables=_unreadable_batch(unreadable).tables(HUB, run.crawl.crawl_id, run.now())),
+            partial(mark_deleted, hub=HUB, source=source, crawl_id=run.crawl.crawl_id, unseen=unseen),
+        )
     return run.crawl
 
 
-def _mine_portion(run: Run, portion: list[Repository]) -> None:
+def _unreadable_batch(unreadable: Mapping[Path, str]) -> Batch:
+    batch = Batch()
+    for place, reason in unreadable.items():
+        batch.fail(readable(str(place)), "file", f"the folder cannot be read: {reason}")
+    return batch
+
+
+class Places:
+    """Where the models of this hub lie, so that two repositories do not pass for one model."""
+
+    def __init__(self, lake: Lake) -> None:
+        known = "SELECT model_id, location FROM model WHERE hub = $hub AND location IS NOT NULL AND deleted_at IS NULL"
+        self._known = dict(lake.sql(known, hub=HUB).iter_rows())
+        self._claimed: dict[str, Path] = {}
+
+    def other(self, model_id: str, repository: Repository) -> str | None:
+        """Give the place of another repository with this model_id, or None after keeping the id for this one."""
+        if model_id in self._claimed:
+            return readable(str(self._claimed[model_id]))
+        known = Path(self._known.get(model_id, repository.place))
+        if not known.is_relative_to(repository.root) and _may_exist(known):
+            return str(known)
+        self._claimed[model_id] = repository.place
+        return None
+
+
+def _may_exist(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # it lies in a folder that is closed
+        return True
+
+
+def _mine_portion(run: Run, portion: list[Repository], places: Places) -> None:
     batch, at, crawl = Batch(), run.now(), run.crawl
-    records = {readable(repository.name): _record(batch, repository, at) for repository in portion}
-    batch.seen = batch.stored = len(portion)
+    records: dict[str, Json] = {}
+    for repository in portion:
+        name = readable(repository.name)
+        if other := places.other(f"{HUB}:{name}", repository):
+            reason = f"{HUB}:{name} is already the model in {other}; rename one of the two folders"
+            batch.fail(readable(str(repository.place)), "listing", reason)
+        else:
+            records[name] = _record(batch, repository, at)
+    batch.seen, batch.stored = len(portion), len(records)
     add_models(batch, records, HUB, crawl.crawl_id, moments([at] * len(records)))
-    for model in batch.frames["model"]:
+    for model in batch.frames.get("model", []):
         batch.add("revision", revisions(model, "cache"))
     tables = batch.tables(HUB, crawl.crawl_id, at)
     details = {name: frame for name, frame in tables.items() if name != "failure"}
-    asked = tables["model"]["model_id"].to_list()
+    asked = [f"{HUB}:{name}" for name in records]
     crawl.rows_seen += batch.seen
     crawl.rows_stored += batch.stored
+    crawl.failures += batch.failed
     crawl.cards += _height(tables, "card")
     crawl.tensors += _height(tables, "tensor")
     run.add(
@@ -117,7 +163,10 @@ def _record(batch: Batch, repository: Repository, at: datetime) -> Json:
 
 
 def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):  # before the year 1 or after 9999
+        return None
 
 
 def _sibling(entry: Entry) -> Json:

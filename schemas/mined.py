@@ -209,13 +209,18 @@ def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mappin
         """)
 
 
-def mark_deleted(transaction: Transaction, hub: str, source: str, crawl_id: str) -> None:
-    """Mark the models of a hub that runs over the same source have seen, and the run `crawl_id` has not, as deleted."""
+def mark_deleted(transaction: Transaction, hub: str, source: str, crawl_id: str, unseen: Sequence[str] = ()) -> None:
+    """Mark the models of a hub that runs over the same source have seen, and the run `crawl_id` has not, as deleted.
+
+    Models whose location is one of the folders `unseen`, or inside of one, are left as they are.
+    """
+    transaction.register("unseen", pl.DataFrame({"place": list(unseen)}, schema={"place": pl.String()}))
     transaction.sql(
         """
         UPDATE model SET deleted_at = (SELECT started_at FROM crawl WHERE crawl.crawl_id = $crawl_id)
         WHERE hub = $hub AND deleted_at IS NULL AND crawl_id <> $crawl_id
             AND crawl_id IN (SELECT crawl.crawl_id FROM crawl WHERE hub = $hub AND source = $source)
+            AND NOT EXISTS (FROM unseen WHERE location = place OR starts_with(location, place || '/'))
         """,
         hub=hub,
         source=source,
