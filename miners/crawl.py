@@ -106,9 +106,9 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.crawl.seconds = round(self._clock() - self._begun, 3)
         if error is None:
             self._write_in_the_end("finished")
+            self.crawl.seconds = round(self._clock() - self._begun, 3)
             return
         try:
             if isinstance(error, Exception):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from miners.addresses import printable
 from miners.batch import Batch
 from miners.fetching import Fetched, file_bytes
 from miners.headers import LARGEST, LENGTH_BYTES, Tensor, header_length, read_header
@@ -27,6 +28,8 @@ def fetch_headers(client: HubClient, target: Target) -> Fetched[Tensors]:
     fetched: Fetched[Tensors] = Fetched(target, found={})
     for path in _paths(client, target, fetched):
         try:
+            if not _is_inside(path):
+                raise DataError("the path leads out of the repository")
             answers = list(_header(client, target.address(path)))
             fetched.answers += answers
             header = b"".join(answer.body for answer in answers)
@@ -35,7 +38,7 @@ def fetch_headers(client: HubClient, target: Target) -> Fetched[Tensors]:
                 raise DataError(f"the file ends after {len(header)} bytes, inside its header of {end}")
             fetched.found[path] = read_header(header[LENGTH_BYTES:end], file_bytes(answers[0]))  # type: ignore[index]  # set above
         except (DataError, HubError, UsageError) as error:
-            fetched.failures.append(f"{path}: {error}")
+            fetched.failures.append(f"{printable(path)}: {error}")
     return fetched
 
 
