@@ -69,9 +69,9 @@ def tag_rows(tags: pl.DataFrame, spoken: pl.DataFrame) -> pl.DataFrame:
     joined = tags.join(language, on=["row", "tag"], how="left", maintain_order="left")
     is_language = (pl.col("kind") == "plain") & pl.col("language").is_not_null()
     named = joined.select("row", "tag", kind=pl.when(is_language).then(pl.lit("language")).otherwise("kind"))
-    known = named.filter(kind="language")
+    known = named.filter(kind="language").unique(maintain_order=True)
     added = language.join(known, on=["row", "tag"], how="anti").select("row", "tag", kind=pl.lit("language"))
-    return pl.concat([named, added]).unique(maintain_order=True)
+    return pl.concat([named.filter(pl.col("kind") != "language"), known, added])
 
 
 def link_rows(tags: pl.DataFrame, card: Fields, spaces: pl.DataFrame) -> pl.DataFrame:
