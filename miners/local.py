@@ -20,11 +20,12 @@ from miners.folders import Entry, Repository, entries, readable, repositories
 from miners.header_requests import WHOLE_MODEL, Tensors, add_tensors, parameters, shards
 from miners.headers import LENGTH_BYTES, header_length, read_header
 from miners.pages import storable
+from miners.records import HUB as NAMED_BY_CARDS
 from miners.records import add_models, moments, revisions
 from miners.targets import CARD, INDEX, WEIGHTS
 from schemas.errors import DataError
 from schemas.lake import Lake
-from schemas.mined import mark_deleted, merge_cards, merge_models, merge_tensors
+from schemas.mined import link_neighbours, mark_deleted, merge_cards, merge_models, merge_tensors
 
 HUB = "local"
 CONFIG = "config.json"
@@ -63,6 +64,7 @@ def mine(
         run.add(
             partial(merge_models, tables=_unreadable_batch(unreadable).tables(HUB, run.crawl.crawl_id, run.now())),
             partial(mark_deleted, hub=HUB, source=source, crawl_id=run.crawl.crawl_id, unseen=unseen),
+            partial(link_neighbours, hub=HUB, named=NAMED_BY_CARDS),
         )
     return run.crawl
 

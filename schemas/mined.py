@@ -209,6 +209,20 @@ def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mappin
         """)
 
 
+def link_neighbours(transaction: Transaction, hub: str, named: str) -> None:
+    """Let the models of `hub` have parents of their own hub, where cards, which name no hub, were read as `named`'s."""
+    transaction.sql(
+        """
+        UPDATE lineage SET parent_id = model.model_id FROM model
+        WHERE starts_with(child_id, $hub || ':') AND starts_with(parent_id, $named || ':')
+            AND model.hub = $hub AND model.deleted_at IS NULL
+            AND model.model_id = $hub || ':' || substr(parent_id, length($named) + 2) AND model.model_id <> child_id
+        """,
+        hub=hub,
+        named=named,
+    )
+
+
 def mark_deleted(transaction: Transaction, hub: str, source: str, crawl_id: str, unseen: Sequence[str] = ()) -> None:
     """Mark the models of a hub that runs over the same source have seen, and the run `crawl_id` has not, as deleted.
 

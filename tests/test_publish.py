@@ -117,6 +117,16 @@ def test_what_is_published_can_be_mined_described_stacked_and_run(lake: Lake, pu
     assert evaluations.rows() == [("images", "test", "accuracy", expected)]
 
 
+def test_a_mined_soup_comes_from_the_repositories_beside_it(lake: Lake, published: Path, tmp_path: Path) -> None:
+    other = open_lake(tmp_path / "other")
+    for _ in range(2):
+        mine(other, "local", folder=published)
+        parents = other.sql("SELECT parent_id FROM lineage ORDER BY ALL")["parent_id"].to_list()
+        original = lake.sql("SELECT parent_id FROM lineage WHERE relation = 'soup' ORDER BY ALL")["parent_id"]
+        assert parents == [f"local:{parent.removeprefix('zoo:')}" for parent in original]
+        assert other.sql("SELECT count(*) AS n FROM models SEMI JOIN lineage ON model_id = parent_id")["n"].item() == 2
+
+
 def states(folder: Path) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
