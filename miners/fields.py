@@ -107,6 +107,19 @@ class Fields:
         fields.owners = owners
         return fields
 
+    def sole_texts(self, name: str, key: str) -> tuple[Positions, list[str]] | None:
+        """Give rows and texts of a list of objects that say `key` and nothing else; None if any says more or less."""
+        lists = self.raw(name)
+        if not {list, NoneType}.issuperset(map(type, lists)):
+            return None
+        objects = list(chain.from_iterable(filter(None, lists)))
+        if not ({dict}.issuperset(map(type, objects)) and {1}.issuperset(map(len, objects))):
+            return None
+        texts = [one.get(key) for one in objects]
+        if not {str}.issuperset(map(type, texts)) or "" in texts:
+            return None
+        return np.repeat(self.rows, [len(values) if values else 0 for values in lists]), texts
+
     def _flat(self, name: str, kind: type, expected: str) -> tuple[Positions, list[Any]]:
         """Chain the lists of all records, without items that are null or not of `kind`; say whose each item is."""
         lists = self._checked(name, {list}, expected, lambda value: [value] if type(value) is kind else None)

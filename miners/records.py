@@ -10,7 +10,7 @@ import polars as pl
 
 from miners.batch import COLUMNS, TIME, Batch
 from miners.evaluations import evaluation_rows
-from miners.fields import Fields, Json
+from miners.fields import Fields, Json, Positions
 from miners.licenses import spdx
 from miners.metadata import is_repository, languages, lineage_rows, link_rows, tag_parts, tag_rows
 from miners.pages import Page, Unreadable, records
@@ -262,26 +262,33 @@ class FormatByPath(dict[str | None, str | None]):
 
 def _file_rows(fields: Fields) -> pl.DataFrame:
     """Give (row, path, format, bytes, sha256, blob) of each file; a listing mostly names the path and no more."""
+    plain = fields.sole_texts("siblings", "rfilename")
+    if plain:
+        files = _with_format(*plain).with_columns(
+            pl.lit(None, dtype=dtype).alias(name) for name, dtype in list(COLUMNS["file"].items())[3:]
+        )
+    else:
+        files = _detailed_files(fields)
+    return files.unique(["row", "path"], keep="first", maintain_order=True)
+
+
+def _with_format(rows: Positions, paths: Sequence[str | None]) -> pl.DataFrame:
+    formats = list(map(FormatByPath().__getitem__, paths))
+    columns = {"row": pl.Series(rows, dtype=pl.UInt32()), "path": pl.Series(paths, dtype=pl.String())}
+    return pl.DataFrame({**columns, "format": pl.Series(formats, dtype=pl.String())})
+
+
+def _detailed_files(fields: Fields) -> pl.DataFrame:
     siblings = fields.objects("siblings")
     paths = siblings.text("rfilename")
     for position in paths.is_null().arg_true():
         if not siblings.records[position].get("rfilename"):  # any other value has been refused as no text
             siblings.refuse(position, "rfilename", "a path", None)
-    formats = FormatByPath()
-    files = pl.DataFrame(
-        {
-            "row": pl.Series(siblings.rows, dtype=pl.UInt32()),
-            "path": paths,
-            "format": pl.Series(map(formats.__getitem__, paths.to_list()), dtype=pl.String()),
-        }
-    )
-    files = files.with_columns(_sizes(siblings)).filter(pl.col("path").is_not_null())
-    return files.unique(["row", "path"], keep="first", maintain_order=True)
+    files = _with_format(siblings.rows, paths.to_list()).with_columns(_sizes(siblings))
+    return files.filter(pl.col("path").is_not_null())
 
 
 def _sizes(siblings: Fields) -> list[pl.Expr]:
-    if {1}.issuperset(map(len, siblings.records)):
-        return [pl.lit(None, dtype=dtype).alias(name) for name, dtype in COLUMNS["file"].items()][3:]
     lfs = siblings.inside("lfs")
     size, sha256, blob = (
         siblings.whole("size").fill_null(lfs.whole("size")),

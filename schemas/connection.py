@@ -79,7 +79,7 @@ def _own_turn(file: Path, wait: float) -> Iterator[None]:
 
 
 def _open(file: Path, *, read_only: bool, wait: float, deadline: float) -> duckdb.DuckDBPyConnection:
-    with _turn(file, wait=wait, deadline=deadline):
+    with _turn(file, deadline):
         while True:
             try:
                 return duckdb.connect(str(file), read_only=read_only, config=CONFIG)
@@ -106,16 +106,18 @@ def _unopened(error: duckdb.Error, file: Path) -> DataError | OutsideError | Usa
 
 
 @contextmanager
-def _turn(file: Path, *, wait: float, deadline: float) -> Iterator[None]:
-    """Queue up for the moment of opening; where the folder cannot be written, there is no queue."""
-    if not os.access(file.parent, os.W_OK):
-        yield
-        return
+def _turn(file: Path, deadline: float) -> Iterator[None]:
+    """Queue up for the moment of opening; where the folder cannot be written, there is no queue.
+
+    Whose turn does not come within the waiting time tries once all the same: a reader may share the file with other
+    readers, and DuckDB says who holds it if not.
+    """
     turn = FileLock(str(file.with_name("lake.turn")), poll_interval=POLL_SECONDS)
     try:
-        turn.acquire(timeout=max(0.0, deadline - time.monotonic()))
-    except Timeout as error:
-        raise LakeBusy(f"{file} is held by a process that others are already waiting for; waited {wait:g} s") from error
+        if os.access(file.parent, os.W_OK):
+            turn.acquire(timeout=max(0.0, deadline - time.monotonic()))
+    except Timeout:
+        pass
     except OSError as error:
         raise OutsideError(f"{turn.lock_file}: {error.strerror}") from error
     try:
