@@ -128,7 +128,9 @@ def soup_comparison(lake: Lake) -> list[Picture]:
     errors = base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q")
     chart = (bars + errors).properties(width=520).facet(row=altair.Row("soup:N", title=None, header=_row_header()))
     says = (
-        "Accuracy on the test split, one standard error to each side. Forced soups average what should not be averaged."
+        "Accuracy on the test split, one standard error to each side; the best single model is chosen on validation"
+        " data. Networks that share an initialisation stay in one basin of the loss, so their average is a network as"
+        " good. Networks initialised apart do not: their average, which has to be forced, collapses."
     )
     return [picture("Soups", says, SOUPS, chart)]
 
