@@ -19,7 +19,7 @@ from schemas.errors import LakeBusy
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
-COMMIT_RECORDS = 50_000  # commits are dear and should be rare, but
+COMMIT_RECORDS = 100_000  # commits are dear and should be rare, but
 COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while
 PATIENCE = 1.0  # seconds that a commit in the middle of a crawl waits for the lake, and at the end between messages
 Progress = Callable[[int, int | None, str], None]

@@ -10,8 +10,6 @@ import polars as pl
 
 from schemas.transaction import Transaction
 
-LIGHTER_COMPRESSION = "SET disabled_compression_methods = 'fsst,dictionary,zstd'"
-"""DuckDB tries every method on every column; without these three a commit takes a fifth less and is as small."""
 SAYS = ("says_tags", "says_card", "says_spaces", "says_files")
 LISTS = (  # table, its column that names the model, which answers replace its rows, and the source of those rows
     ("tag", "model_id", "says_tags", None),
@@ -70,7 +68,6 @@ def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -
     There is one row for each (model_id, tag, kind), (model_id, kind, target) of a link, and (child_id, parent_id,
     relation). Tags outrank a card; a stated relation outranks `base`, and kind language outranks plain.
     """
-    transaction.sql(LIGHTER_COMPRESSION)
     some_known = False
     if "model" in tables:
         transaction.register("staged_model", tables["model"])

@@ -33,7 +33,7 @@ class Transaction:
 
     def register(self, name: str, frame: pl.DataFrame) -> None:
         """Let SQL of this transaction see `frame` as a view called `name`; nothing is copied."""
-        self._connection.register(name, frame)
+        self._connection.register(name, frame.to_arrow(compat_level=pl.CompatLevel.newest()))
 
     def sql(self, query: str, /, **parameters: object) -> pl.DataFrame:
         """Run any SQL inside the transaction and return its rows; `$name` stands for a parameter."""
