@@ -26,7 +26,7 @@ SELECT column_name AS name, data_type AS type, comment FROM duckdb_columns()
 WHERE table_name = $table AND NOT internal ORDER BY column_index
 """
 INHERITED = """
-SELECT table_name AS "table" FROM duckdb_columns() JOIN duckdb_tables() USING (table_name)
+SELECT duckdb_columns.comment FROM duckdb_columns() JOIN duckdb_tables() USING (table_name)
 WHERE column_name = $column AND duckdb_columns.comment IS NOT NULL
 ORDER BY table_name NOT IN ('model', 'member', 'card', 'population'), table_name NOT IN ('model'), table_name LIMIT 1
 """
@@ -50,8 +50,8 @@ def _relation(lake: Lake, name: str, kind: str, comment: str) -> str:
 
 def _inherited(lake: Lake, column: str) -> str:
     """A view's column without a comment of its own means what it means in the table that it comes from."""
-    table = lake.sql(INHERITED, column=column)["table"][0]
-    return f"As in `{table}`."
+    comment: str = lake.sql(INHERITED, column=column)["comment"][0]
+    return comment
 
 
 def command_line() -> str:

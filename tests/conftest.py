@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from schemas import Lake, open_lake
+from tests.tiny_population import built, tiny_recipe
+from zoo.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,6 +18,32 @@ ROOT = Path(__file__).parents[1]
 def lake(tmp_path: Path) -> Iterator[Lake]:
     with open_lake(tmp_path / "lake") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the dataset that tiny populations are trained on."""
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="session")
+def recipe(images: Path) -> Recipe:
+    return tiny_recipe(images)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> Lake:
+    """A lake in which the tiny recipe was built; no test may change it."""
+    lake = open_lake(tmp_path_factory.mktemp("undisturbed") / "lake")
+    built(lake, recipe)
+    return lake
+
+
+@pytest.fixture
+def copied(undisturbed: Lake, tmp_path: Path) -> Lake:
+    """The lake in which the tiny recipe was built, for a test to change or spoil."""
+    shutil.copytree(undisturbed.path, tmp_path / "copied")
+    return open_lake(tmp_path / "copied")
 
 
 @pytest.fixture(scope="session")

@@ -16,24 +16,6 @@ from zoo.task import Task, fingerprint, perform
 from zoo.train import initial_weights, train
 
 
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the dataset that all recipes of this file train on."""
-    return tmp_path_factory.mktemp("images")
-
-
-@pytest.fixture(scope="module")
-def recipe(images: Path) -> Recipe:
-    return tiny_recipe(images)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> Lake:
-    lake = open_lake(tmp_path_factory.mktemp("undisturbed") / "lake")
-    built(lake, recipe)
-    return lake
-
-
 def test_the_rows_are_those_of_the_recipe(undisturbed: Lake, recipe: Recipe) -> None:
     population = undisturbed.sql("FROM population").row(0, named=True)
     assert population["population_id"] == recipe.population_id

@@ -1,7 +1,6 @@
 """Builds that are disturbed: killed, short of files or rows, kept from the lake. Nothing is lost or trained twice."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,32 +14,6 @@ from schemas import Lake, LakeBusy, OutsideError, open_lake
 from tests.tiny_population import built, files, rows, tiny_recipe
 from zoo.building import build
 from zoo.recipe import Recipe
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the dataset that all recipes of this file train on."""
-    return tmp_path_factory.mktemp("images")
-
-
-@pytest.fixture(scope="module")
-def recipe(images: Path) -> Recipe:
-    return tiny_recipe(images)
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> Lake:
-    lake = open_lake(tmp_path_factory.mktemp("undisturbed") / "lake")
-    built(lake, recipe)
-    return lake
-
-
-@pytest.fixture
-def copied(undisturbed: Lake, tmp_path: Path) -> Lake:
-    """A complete build that a test may spoil."""
-    shutil.copytree(undisturbed.path, tmp_path / "copied")
-    return open_lake(tmp_path / "copied")
-
 
 SCRIPT = """
 import sys

@@ -14,30 +14,17 @@ from tests.tiny_population import tiny_recipe
 from zoo.building import build
 from zoo.datasets import load_dataset
 from zoo.load import describe, describe_all, load_module, load_weights
+from zoo.recipe import Recipe
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    folder = tmp_path_factory.mktemp("trained")
-    lake = open_lake(folder / "lake")
-    build(lake, tiny_recipe(folder))
-    return lake
-
-
-@pytest.fixture(scope="module")
-def population_id(trained: Lake) -> str:
-    found: str = trained.sql("SELECT population_id FROM population").item()
-    return found
-
-
-def test_a_trained_model_is_described_from_its_population(trained: Lake, population_id: str) -> None:
-    model_id = f"zoo:{population_id}/w3-b4-s1"
-    description = describe(trained, model_id)
+def test_a_trained_model_is_described_from_its_population(undisturbed: Lake, recipe: Recipe) -> None:
+    model_id = f"zoo:{recipe.population_id}/w3-b4-s1"
+    description = describe(undisturbed, model_id)
     assert (description.architecture, description.width, description.classes) == ("mlp", 3, 3)
     assert (description.input_shape, description.split_seed) == ((1, 8, 8), 0)
-    assert description.dataset == trained.sql("SELECT dataset FROM population").item()
-    assert description.init == describe(trained, f"zoo:{population_id}/w3-b8-s1").init
-    assert description.init != describe(trained, f"zoo:{population_id}/w3-b8-s0").init
+    assert description.dataset == undisturbed.sql("SELECT dataset FROM population").item()
+    assert description.init == describe(undisturbed, f"zoo:{recipe.population_id}/w3-b8-s1").init
+    assert description.init != describe(undisturbed, f"zoo:{recipe.population_id}/w3-b8-s0").init
 
 
 def test_a_description_needs_nothing_but_the_tables(tmp_path: Path) -> None:
@@ -49,26 +36,26 @@ def test_a_description_needs_nothing_but_the_tables(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("model_id", [5, None, ["zoo:a/b"]])
-def test_what_is_no_text_names_no_model(trained: Lake, model_id: object) -> None:
+def test_what_is_no_text_names_no_model(undisturbed: Lake, model_id: object) -> None:
     for ask in (describe, load_weights):
         with pytest.raises(UsageError, match=r"model_id .*: expected a text such as 'huggingface:owner/name'"):
-            ask(trained, model_id)  # type: ignore[arg-type] # wrong on purpose
+            ask(undisturbed, model_id)  # type: ignore[arg-type] # wrong on purpose
 
 
-def test_descriptions_come_in_order(trained: Lake, population_id: str) -> None:
-    ids = [f"zoo:{population_id}/{name}" for name in ("w4-b4-s0", "w3-b4-s0", "w4-b4-s0")]
-    assert [description.width for description in describe_all(trained, ids)] == [4, 3, 4]
+def test_descriptions_come_in_order(undisturbed: Lake, recipe: Recipe) -> None:
+    ids = [f"zoo:{recipe.population_id}/{name}" for name in ("w4-b4-s0", "w3-b4-s0", "w4-b4-s0")]
+    assert [description.width for description in describe_all(undisturbed, ids)] == [4, 3, 4]
 
 
-def test_a_made_model_is_described_by_its_ingredients(trained: Lake, population_id: str) -> None:
+def test_a_made_model_is_described_by_its_ingredients(copied: Lake, recipe: Recipe) -> None:
     soup, of_soups = "made:soup/a", "made:soup/b"
-    with trained.write() as transaction:
+    with copied.write() as transaction:
         transaction.append("product", pl.DataFrame({"model_id": [soup, of_soups], "method": "uniform_soup"}))
-        parents = {soup: f"zoo:{population_id}/w3-b4-s0", of_soups: soup}
+        parents = {soup: f"zoo:{recipe.population_id}/w3-b4-s0", of_soups: soup}
         lineage = {"child_id": list(parents), "parent_id": list(parents.values()), "relation": "soup"}
         transaction.append("lineage", pl.DataFrame(lineage))
-    assert describe(trained, soup) == describe(trained, f"zoo:{population_id}/w3-b4-s0")
-    assert describe(trained, of_soups) == describe(trained, soup)
+    assert describe(copied, soup) == describe(copied, f"zoo:{recipe.population_id}/w3-b4-s0")
+    assert describe(copied, of_soups) == describe(copied, soup)
 
 
 def test_a_product_of_itself_is_no_riddle_without_end(lake: Lake) -> None:
@@ -96,14 +83,14 @@ def test_a_damaged_configuration_of_ours_is_named(lake: Lake, tmp_path: Path) ->
         describe(lake, "local:x/m")
 
 
-def test_a_loaded_module_does_what_training_said(trained: Lake, population_id: str) -> None:
-    model_id = f"zoo:{population_id}/w4-b4-s1"
-    description = describe(trained, model_id)
+def test_a_loaded_module_does_what_training_said(undisturbed: Lake, recipe: Recipe) -> None:
+    model_id = f"zoo:{recipe.population_id}/w4-b4-s1"
+    description = describe(undisturbed, model_id)
     test = load_dataset(description.dataset, description.split_seed).test
     with torch.no_grad():
-        hits = load_module(trained, model_id)(test.x).argmax(1) == test.y
+        hits = load_module(undisturbed, model_id)(test.x).argmax(1) == test.y
     said = "SELECT value FROM training WHERE model_id = $model_id AND split = 'test' AND metric = 'accuracy'"
-    assert hits.double().mean().item() == pytest.approx(trained.sql(said, model_id=model_id).item())
+    assert hits.double().mean().item() == pytest.approx(undisturbed.sql(said, model_id=model_id).item())
 
 
 def test_weights_of_another_architecture_are_refused(lake: Lake, tmp_path: Path) -> None:

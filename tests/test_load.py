@@ -5,82 +5,69 @@ from pathlib import Path
 import pytest
 import torch
 
-from schemas import Lake, UsageError, open_lake
+from schemas import Lake, UsageError
 from tests.mined_models import add_model, equal, repository
-from tests.tiny_population import tiny_recipe
-from zoo.building import build
 from zoo.load import Population, load_population, load_weights
 from zoo.population import Weights
+from zoo.recipe import Recipe
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    folder = tmp_path_factory.mktemp("trained")
-    lake = open_lake(folder / "lake")
-    build(lake, tiny_recipe(folder))
-    return lake
-
-
-@pytest.fixture(scope="module")
-def population_id(trained: Lake) -> str:
-    found: str = trained.sql("SELECT population_id FROM population").item()
-    return found
-
-
-def test_a_population_is_its_models_in_the_order_of_the_query(trained: Lake) -> None:
+def test_a_population_is_its_models_in_the_order_of_the_query(undisturbed: Lake) -> None:
     sql = (
         "SELECT model_id, epoch, seed FROM member JOIN checkpoint USING (model_id) WHERE width = $width ORDER BY hash("
     )
-    population = load_population(trained, sql + "model_id || epoch)", width=3)
+    population = load_population(undisturbed, sql + "model_id || epoch)", width=3)
     assert len(population) == 4 * 3
     assert population.rows.columns == ["model_id", "epoch", "seed"]
     for index, (model_id, epoch, _) in enumerate(population.rows.iter_rows()):
-        assert equal(population.member(index), load_weights(trained, model_id, epoch))
+        assert equal(population.member(index), load_weights(undisturbed, model_id, epoch))
 
 
-def test_one_shard_is_read_in_the_order_of_the_query(trained: Lake, population_id: str) -> None:
-    ids = [f"zoo:{population_id}/w3-b4-s{seed}" for seed in (1, 0, 1)]
-    population = load_population(trained, "SELECT unnest($ids) AS model_id", ids=ids)
+def test_one_shard_is_read_in_the_order_of_the_query(undisturbed: Lake, recipe: Recipe) -> None:
+    ids = [f"zoo:{recipe.population_id}/w3-b4-s{seed}" for seed in (1, 0, 1)]
+    population = load_population(undisturbed, "SELECT unnest($ids) AS model_id", ids=ids)
     for index, model_id in enumerate(ids):
-        assert equal(population.member(index), load_weights(trained, model_id))
+        assert equal(population.member(index), load_weights(undisturbed, model_id))
 
 
-def test_without_an_epoch_the_final_weights_are_meant(trained: Lake, population_id: str) -> None:
-    model_id = f"zoo:{population_id}/w4-b8-s1"
-    assert equal(load_weights(trained, model_id), load_weights(trained, model_id, 3))
-    assert not equal(load_weights(trained, model_id), load_weights(trained, model_id, 0))
+def test_without_an_epoch_the_final_weights_are_meant(undisturbed: Lake, recipe: Recipe) -> None:
+    model_id = f"zoo:{recipe.population_id}/w4-b8-s1"
+    assert equal(load_weights(undisturbed, model_id), load_weights(undisturbed, model_id, 3))
+    assert not equal(load_weights(undisturbed, model_id), load_weights(undisturbed, model_id, 0))
     mixed = "SELECT $id AS model_id, unnest([NULL, 0]) AS epoch"
-    population = load_population(trained, mixed, id=model_id)
-    assert equal(population.member(0), load_weights(trained, model_id, 3))
-    assert equal(population.member(1), load_weights(trained, model_id, 0))
+    population = load_population(undisturbed, mixed, id=model_id)
+    assert equal(population.member(0), load_weights(undisturbed, model_id, 3))
+    assert equal(population.member(1), load_weights(undisturbed, model_id, 0))
+    unnamed = load_population(undisturbed, "SELECT $id AS model_id, NULL AS epoch", id=model_id)
+    assert equal(unnamed.member(0), load_weights(undisturbed, model_id))
 
 
 def everything(lake: Lake) -> Population:
     return load_population(lake, "SELECT model_id, epoch FROM checkpoint WHERE shard LIKE '%w3-%' ORDER BY ALL")
 
 
-def test_a_split_keeps_all_checkpoints_of_a_model_together(trained: Lake) -> None:
-    population = everything(trained)
+def test_a_split_keeps_all_checkpoints_of_a_model_together(undisturbed: Lake) -> None:
+    population = everything(undisturbed)
     parts = population.split(train=0.5, validation=0.25, test=0.25, seed=3)
     assert {name: len(part) for name, part in parts.items()} == {"train": 6, "validation": 3, "test": 3}
     models = [set(part.rows["model_id"]) for part in parts.values()]
     assert len(set.union(*models)) == sum(map(len, models)) == 4
     for part in parts.values():
         for index, (model_id, epoch) in enumerate(part.rows.iter_rows()):
-            assert equal(part.member(index), load_weights(trained, model_id, epoch))
+            assert equal(part.member(index), load_weights(undisturbed, model_id, epoch))
 
 
-def test_a_split_hangs_on_its_seed(trained: Lake) -> None:
-    population = everything(trained)
+def test_a_split_hangs_on_its_seed(undisturbed: Lake) -> None:
+    population = everything(undisturbed)
     splits = [population.split(seed=seed)["train"].rows["model_id"].to_list() for seed in (0, 0, 1, 2, 3)]
     assert splits[0] == splits[1]
     assert len({tuple(ids) for ids in splits}) > 1
 
 
 @pytest.mark.parametrize("shares", [(0.5, 0.5, 0.5), (1.5, -0.5, 0.0), (0.0, 0.0, 0.0)])
-def test_shares_that_do_not_add_up_are_refused(trained: Lake, shares: tuple[float, float, float]) -> None:
+def test_shares_that_do_not_add_up_are_refused(undisturbed: Lake, shares: tuple[float, float, float]) -> None:
     with pytest.raises(UsageError, match="expected shares that sum to 1"):
-        everything(trained).split(*shares)
+        everything(undisturbed).split(*shares)
 
 
 @pytest.mark.parametrize(
@@ -97,19 +84,19 @@ def test_shares_that_do_not_add_up_are_refused(trained: Lake, shares: tuple[floa
         ("SELECT model_id FROM membre", r"membre"),
     ],
 )
-def test_a_query_that_selects_nothing_usable_is_refused_in_one_line(trained: Lake, sql: str, message: str) -> None:
+def test_a_query_that_selects_nothing_usable_is_refused_in_one_line(undisturbed: Lake, sql: str, message: str) -> None:
     with pytest.raises(UsageError, match=message) as refused:
-        load_population(trained, sql)
+        load_population(undisturbed, sql)
     assert "\n" not in str(refused.value)
 
 
-def test_models_of_other_shapes_are_named_with_the_tensor_that_differs(trained: Lake, population_id: str) -> None:
+def test_models_of_other_shapes_are_named_with_the_tensor_that_differs(undisturbed: Lake, recipe: Recipe) -> None:
     with pytest.raises(UsageError) as refused:
-        load_population(trained, "SELECT model_id FROM member ORDER BY model_id")
+        load_population(undisturbed, "SELECT model_id FROM member ORDER BY model_id")
     assert str(refused.value) == (
-        f"these cannot be stacked: tensor linear1.bias is [3] float32 in zoo:{population_id}/w3-b4-s0 and [4] float32 "
-        f"in zoo:{population_id}/w4-b4-s0; select models of the same shapes, e.g. with WHERE architecture = ... AND "
-        "width = ..."
+        f"these cannot be stacked: tensor linear1.bias is [3] float32 in zoo:{recipe.population_id}/w3-b4-s0 and [4] "
+        f"float32 in zoo:{recipe.population_id}/w4-b4-s0; select models of the same shapes, e.g. with WHERE "
+        "architecture = ... AND width = ..."
     )
 
 

@@ -181,6 +181,6 @@ def selection(lake: Lake, sql: str, parameters: dict[str, object]) -> pl.DataFra
         raise UsageError(
             f"the query returns a model_id of type {rows.schema['model_id']}; expected text, a model a row"
         )
-    if "epoch" in rows.columns and not rows.schema["epoch"].is_integer():
+    if "epoch" in rows.columns and not (rows.schema["epoch"].is_integer() or rows["epoch"].is_null().all()):
         raise UsageError(f"the query returns an epoch of type {rows.schema['epoch']}; cast it to INTEGER")
     return rows
