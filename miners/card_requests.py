@@ -1,13 +1,13 @@
 """Fetches model cards: README.md of a repository at the commit that the listing names."""
 
-import json
 from collections.abc import Sequence
 
 import polars as pl
 
 from miners.batch import Batch
-from miners.card_statements import add_card_statements
 from miners.cards import SIZE_LIMIT, Card, read_card
+from miners.cards.rows import ReadCard, add_cards
+from miners.cards.statements import add_card_statements
 from miners.fetching import Fetched, file_bytes
 from miners.http import HubClient, NotFound, TooLarge
 from miners.targets import CARD, Target
@@ -28,23 +28,19 @@ def fetch_card(client: HubClient, target: Target) -> Fetched[Card]:
 
 
 def card_batch(portion: Sequence[Fetched[Card]]) -> Batch:
-    """Give the rows of fetched cards: `card`, `card_section`, what their metadata says, and failures."""
+    """Give the rows of fetched cards: `card` and what belongs to it, what their metadata says, and failures."""
     batch = Batch()
     for fetched in portion:
         for failure in fetched.failures:
             batch.fail(fetched.target.model_id, "card", failure)
-        if fetched.found is not None:
-            answer = fetched.answers[0]
-            size = file_bytes(answer) or len(answer.body)
-            add_card(batch, fetched.target.model_id, fetched.target.sha, fetched.found, size, answer.fetched_at)
+    add_cards(batch, [_read_card(fetched, fetched.found) for fetched in portion if fetched.found is not None])
     described = [(one.target.model_id, one.found.metadata) for one in portion if one.found and one.found.metadata]
     if described:
         add_card_statements(batch, pl.Series([name for name, _ in described]), [metadata for _, metadata in described])
     return batch
 
 
-def add_card(batch: Batch, model_id: str, sha: str | None, card: Card, size: int, at: object) -> None:
-    """Add the rows of a card of `size` bytes that was read at the time `at`."""
-    metadata = None if card.metadata is None else json.dumps(card.metadata, ensure_ascii=False)
-    batch.add_rows("card", [(model_id, sha, card.text, metadata, card.problems, size, at)])
-    batch.add_rows("card_section", [(model_id, place, *section) for place, section in enumerate(card.sections)])
+def _read_card(fetched: Fetched[Card], card: Card) -> ReadCard:
+    answer = fetched.answers[0]
+    size = file_bytes(answer) or len(answer.body)
+    return ReadCard(fetched.target.model_id, fetched.target.sha, card, size, answer.fetched_at)

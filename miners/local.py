@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from miners.batch import Batch
-from miners.card_requests import add_card
 from miners.cards import SIZE_LIMIT, Card, read_card
+from miners.cards.rows import ReadCard, add_cards
 from miners.crawl import Crawl, Progress, Run, silent
 from miners.fields import Json
 from miners.folders import Entry, Repository, entries, readable, repositories
@@ -192,7 +192,7 @@ def _card(batch: Batch, model_id: str, files: dict[str, Entry], sha: str | None,
     except OSError as error:
         batch.fail(model_id, "card", f"{CARD} cannot be read: {error.strerror}")
         return None
-    add_card(batch, model_id, sha, card, entry.size, at)
+    add_cards(batch, [ReadCard(model_id, sha, card, entry.size, at)])
     return card
 
 

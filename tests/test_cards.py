@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miners.cards import SIZE_LIMIT, Card, read_card
-from miners.front_matter import plain
-from miners.sections import sections
+from miners.cards.front_matter import plain
+from miners.cards.sections import sections
 
 
 def front(text: str) -> Card:

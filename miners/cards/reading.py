@@ -3,8 +3,8 @@
 import re
 from typing import Any, NamedTuple
 
-from miners.front_matter import Malformed, parse
-from miners.sections import Section, sections
+from miners.cards.front_matter import Malformed, parse
+from miners.cards.sections import Section, sections
 
 SIZE_LIMIT = 2**20  # bytes; of a longer card the first part is kept
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
