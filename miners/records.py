@@ -26,9 +26,9 @@ FORMATS = {
     "msgpack": "flax",
 }
 READ = [  # of a record; what else it has is kept in raw/
-    *("sha", "location", "pipeline_tag", "library_name", "usedStorage", "downloads", "downloadsAllTime", "likes"),
-    *("trendingScore", "gated", "private", "disabled", "createdAt", "lastModified", "tags", "spaces", "siblings"),
-    *("cardData", "config", "gguf", "safetensors", "model-index"),
+    *("_id", "sha", "location", "pipeline_tag", "library_name", "usedStorage", "downloads", "downloadsAllTime"),
+    *("likes", "trendingScore", "gated", "private", "disabled", "createdAt", "lastModified", "tags", "spaces"),
+    *("siblings", "cardData", "config", "gguf", "safetensors", "model-index"),
 ]
 OBSERVED = [
     *("model_id", "crawl_id", "sha", "downloads", "downloads_all_time", "likes", "trending_score"),
@@ -155,6 +155,7 @@ def _models(fields: Fields, card: Fields, tags: pl.DataFrame) -> pl.DataFrame:
     license, license_spdx = licenses(len(fields.records), tags, card)
     return pl.DataFrame(
         {
+            "hub_id": fields.text("_id"),
             "sha": _sha(fields),
             "location": fields.text("location"),
             "task": fields.text("pipeline_tag"),

@@ -15,6 +15,9 @@ UNIQUE = {
     "product": "model_id",
     "population": "population_id",
     "crawl": "crawl_id",
+    "config": "model_id",
+    "fetched": "model_id, what",
+    "discussion": "model_id, number",
     "checkpoint": "model_id, epoch",
     "file": "model_id, path",
     "tensor": "model_id, path, name",
@@ -26,6 +29,7 @@ UNIQUE = {
 OF_A_MODEL = (
     *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),
     *("member", "training", "checkpoint", "measurement", "product", "lineage"),
+    *("fetched", "config", "discussion"),
 )
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
 

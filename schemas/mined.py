@@ -28,7 +28,7 @@ MAY_BE_WITHDRAWN = {  # column, and the one that tells whether an answer speaks 
     "license_spdx": "license",
 }
 NEVER_WITHDRAWN = (
-    *("sha", "location", "architecture", "model_type", "parameters", "stored_bytes", "files"),
+    *("hub_id", "sha", "location", "architecture", "model_type", "parameters", "stored_bytes", "files"),
     *("downloads", "downloads_all_time", "likes", "trending_score", "gated", "private", "disabled"),
     *("created_at", "modified_at"),
 )

@@ -22,6 +22,7 @@ MODERN = {
     "sha": SHA,
     "lastModified": "2025-03-28T02:25:35.000Z",
     "createdAt": "2024-11-26T08:12:11.000Z",
+    "_id": "66a0",
     "private": False,
     "gated": "manual",
     "disabled": False,
@@ -93,6 +94,7 @@ def test_a_record_of_today_fills_every_column() -> None:
     assert table(batch, "model") == [
         {
             "model_id": "huggingface:owner/model",
+            "hub_id": "66a0",
             "hub": "huggingface",
             "owner": "owner",
             "name": "model",
