@@ -1,17 +1,20 @@
-"""A card's Markdown -> its sections, and whether anything but the template's filler stands in them."""
+"""A card's Markdown -> its sections, and whether anything but filler stands in them."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|\Z)")
-SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*")
-FENCE = re.compile(r" {0,3}(`{3,}|~{3,})([^\n]*)")
-NO_PARAGRAPH = re.compile(r"[ \t]*(?:[>|<#]|```|~~~|(?:-+|=+)[ \t]*\Z|[-*+](?:[ \t]|\Z)|\d{1,9}[.)][ \t]|\Z)")
-FILLER = re.compile(r"\[?\b(?:more information needed|needs more information)\b\]?\.?", re.IGNORECASE)
-LABEL = re.compile(r"[ \t]*(?:[-*+][ \t]+)?\*\*[^*]*\*\*:?[ \t]*")
-MARKUP = "|-*:#>=_~`+."  # a piece of text of nothing else is no word
+from miners.cards.filler import Filler, filler_in, without_filler
+
+# Only lines that begin like this can end a section or a piece of code; all others are never looked at one by one.
+MARK = re.compile(r"\n {0,3}(?:(#{1,6})(?=[ \t\n]|\Z)|(=+|-+)[ \t]*(?=\n|\Z)|(`{3,}|~{3,})(.*))")
+NO_PARAGRAPH = re.compile(r"[ \t]*(?:[>|<#]|```|~~~|(?:-+|=+)[ \t]*$|[-*+](?:[ \t]|$)|\d{1,9}[.)][ \t]|$)", re.MULTILINE)
+FENCE = re.compile(r" {0,3}(?:`{3,}|~{3,}).*$", re.MULTILINE)
+TAG = re.compile(r"</?[A-Za-z][^<>]*>")
+IMAGE = re.compile(r"!\[[^\]\n]{0,1000}\]\([^()\n]{0,2000}\)")
+NO_WORDS = b"|-*:#>=_~`+."  # a piece of text of nothing else is no word
 EVIDENCE = 80
+Cut = tuple[int, str | None, str]
 
 
 class Section(NamedTuple):
@@ -26,7 +29,9 @@ class Section(NamedTuple):
 
 def sections(text: str) -> list[Section]:
     """Cut Markdown at its ATX (`# Title`) and setext (underlined) headings, those in fenced code left alone."""
-    found = [_section(level, heading, body) for level, heading, body in _cut(without_comments(text).split("\n"))]
+    visible = without_comments(text)
+    filler = filler_in(visible)
+    found = [_section(*part, filler) for part in cut(visible)]
     return found if not found or found[0].filled or found[0].level else found[1:]
 
 
@@ -39,72 +44,70 @@ def without_comments(text: str) -> str:
             break
         kept += [text[position:begin], "\n" * text.count("\n", begin, end)]
         position = end + 3
-    return "".join([*kept, text[position:]])
+    return "".join([*kept, text[position:]]) if kept else text
 
 
-def _cut(lines: list[str]) -> Iterator[tuple[int, str | None, list[str]]]:
-    """Give level, heading and lines of each section."""
-    level, heading, fence = 0, None, ""
-    body: list[str] = []
-    for line in lines:
-        before, fence = fence, _fence(line, fence)
-        if not before and not fence and (found := _heading(line, body)):
-            yield level, heading, body[: len(body) - found[2]]
-            level, heading, body = found[0], found[1], []
-        else:
-            body.append(line)
-    yield level, heading, body
+def cut(text: str) -> Iterator[Cut]:
+    """Give level, heading and text of each section, the text before the first heading as level 0 with none."""
+    text = f"\n{text}"
+    level, heading, begin, fence = 0, None, 1, ""
+    for mark in MARK.finditer(text):
+        hashes, underline, opened, rest = mark.groups()
+        if opened:
+            fence = _fence(fence, opened, rest)
+        if opened or fence:
+            continue
+        line = mark.start() + 1
+        start = line if hashes else _paragraph(text, begin, line)
+        if start == line and underline:
+            continue
+        yield level, heading, text[begin : start - 1]
+        end = text.find("\n", mark.end())
+        end = len(text) if end < 0 else end
+        level = len(hashes) if hashes else 1 if underline[0] == "=" else 2
+        heading = _atx(text[mark.end() : end]) if hashes else _joined(text[start:line])
+        begin = end + 1
+    yield level, heading, text[begin:]
 
 
-def _heading(line: str, body: list[str]) -> tuple[int, str, int] | None:
-    """Give level and text if the line makes a heading, and how many lines of the body before it belong to that."""
-    mark = line.lstrip(" ")[:1]
-    if mark == "#" and (atx := ATX.match(line)):
-        return len(atx[1]), _without_closing(line[atx.end() :].strip()), 0
-    if mark in ("=", "-") and SETEXT.fullmatch(line) and (count := _paragraph(body)):
-        return 1 if mark == "=" else 2, " ".join(part.strip() for part in body[-count:]), count
-    return None
+def _fence(fence: str, mark: str, rest: str) -> str:
+    """Give the fence that is open after this mark, or nothing."""
+    if not fence:
+        return "" if mark[0] == "`" and "`" in rest else mark
+    return "" if mark.startswith(fence) and not rest.strip() else fence
 
 
-def _without_closing(heading: str) -> str:
-    """Remove the `##` that may close a heading, if a blank stands before it."""
+def _atx(line: str) -> str:
+    """Give a heading's text without the `##` that may close it, if a blank stands before that."""
+    heading = line.strip()
     rest = heading.rstrip("#")
     return rest.rstrip() if rest != rest.rstrip() or not rest else heading
 
 
-def _paragraph(body: list[str]) -> int:
-    """Count the lines of the paragraph that the body ends with; there is none after a list, a table or code."""
-    count = 0
-    while count < len(body) and not NO_PARAGRAPH.match(body[-count - 1]):
-        count += 1
-    is_code = count and body[-count].startswith(("    ", "\t"))
-    begins = count == len(body) or not body[-count - 1].strip() or FENCE.fullmatch(body[-count - 1])
-    return count if begins and not is_code else 0
+def _joined(lines: str) -> str:
+    return " ".join(line.strip() for line in lines.removesuffix("\n").split("\n"))
 
 
-def _fence(line: str, fence: str) -> str:
-    """Give the fence that is open after this line, or nothing."""
-    if "```" not in line and "~~~" not in line:
-        return fence
-    mark = FENCE.fullmatch(line)
-    if mark is None:
-        return fence
-    if not fence:
-        return "" if mark[1][0] == "`" and "`" in mark[2] else mark[1]
-    closes = mark[1].startswith(fence) and not mark[2].strip()
-    return "" if closes else fence
+def _paragraph(text: str, begin: int, end: int) -> int:
+    """Give where the paragraph begins that ends at `end`, or `end`; there is none after a list, a table or code."""
+    start = end
+    while start > begin and not NO_PARAGRAPH.match(text, before := text.rfind("\n", begin, start - 1) + 1 or begin):
+        start = before
+    if start == end or text.startswith(("    ", "\t"), start):
+        return end
+    if start == begin:
+        return start
+    before = text.rfind("\n", begin, start - 1) + 1 or begin
+    return start if not text[before : start - 1].strip() or FENCE.match(text, before, start - 1) else end
 
 
-def _section(level: int, heading: str | None, lines: list[str]) -> Section:
-    text = "\n".join(lines)
-    if "information" in text.lower():
-        text = "\n".join(_without_filler(line) for line in lines)
-    words = len([piece for piece in text.split() if piece.strip(MARKUP)])
-    evidence = " ".join(text[: 20 * EVIDENCE].split())[:EVIDENCE] if words else None
-    return Section(level, heading, words, words > 0, evidence)
-
-
-def _without_filler(line: str) -> str:
-    """Remove the filler, and the label that it leaves alone: `- **Developed by:** [More Information Needed]`."""
-    rest = FILLER.sub("", line)
-    return "" if rest != line and LABEL.fullmatch(rest) else rest
+def _section(level: int, heading: str | None, text: str, filler: Filler) -> Section:
+    if filler:
+        text = without_filler(text, filler)
+    if "<" in text:
+        text = TAG.sub(" ", text)
+    if "![" in text:
+        text = IMAGE.sub(" ", text)
+    begin = text.split(None, EVIDENCE)[:EVIDENCE]
+    words = len(text.encode().translate(None, NO_WORDS).split()) if begin else 0
+    return Section(level, heading, words, words > 0, " ".join(begin)[:EVIDENCE] if words else None)
