@@ -6,31 +6,33 @@ Each rule names its tool. A rule removes the sentence and nothing else, so that 
 import re
 
 NAME = r"(?:\[[^\]\n]{0,300}\]\([^)\n]{0,500}\)|[^\s\[]\S{0,200})"  # a model or dataset, perhaps with its address
-RULES = {  # words in lower case that show that the rule may apply -> what it removes
+DATASET = r"(?: on [^\n]{1,300}? datasets?)?"
+LINK = r"\[[^\]\n]{0,200}\]\([^)\n]{0,300}\)"
+RULES = {  # words, in lower case, without which a rule cannot apply -> what it removes
     # The Hub's model card template, and whoever fills in a card by it
-    "information needed": r"(?i:\[more information needed\]|\bmore information needed\b)(?: for further recommendations)?\.?",
+    "information needed": r"(?i:\[more information needed\]|\bmore information needed\b)"
+    r"(?: for further recommendations)?\.?",
     "needs more information": r"(?i:\[needs more information\]|\bneeds more information\b)\.?",
-    "direct and downstream": (
-        r"Users \(both direct and downstream\) should be made aware of the risks, biases,? and limitations of the model\."
-    ),
+    "direct and downstream": r"Users \(both direct and downstream\) should be made aware of the risks, biases,? and "
+    r"limitations of the model\.",
     "code below to get": r"Use the code below to get started with the model\.",
     "machine learning impact": r"Carbon emissions can be estimated using the \[Machine Learning Impact calculator\]"
     r"\([^)\n]{0,200}\) presented in \[Lacoste et al\. \(2019\)\]\([^)\n]{0,200}\)\.?",
-    "been automatically generated": r"(?:This is the model card of an? [^.\n]{1,100} that has been pushed (?:on|to) the Hub\. )?"
-    r"This model card has been automatically generated\.?",
+    "been automatically generated": r"(?:This is the model card of an? [^.\n]{1,100} that has been pushed "
+    r"(?:on|to) the Hub\. )?This model card has been automatically generated\.?",
     "base template for new": r"This model ?card aims to be a base template for new models\."
-    r"(?: It has been generated using \[this raw template\]\([^)\n]{0,300}\)\.)?",
+    rf"(?: It has been generated using {LINK}\.)?",
     # The Trainers of transformers, TRL and Keras
-    "fine-tuned version of": rf"This model is a fine-tuned version of {NAME}(?: on (?:the )?{NAME}(?: dataset)?)?\.",
-    "trained from scratch on": rf"This model was trained from scratch on (?:the )?{NAME}(?: dataset)?\.",
+    "fine-tuned version of": rf"This model is a fine-tuned version of {NAME}{DATASET}\.",
+    "trained from scratch on": rf"This model was trained from scratch{DATASET}\.",
     "the following results on": r"It achieves the following results on the evaluation set:",
     "following hyperparameters": r"The following hyperparameters were used during training:",
     "it has been trained using": r"It has been trained using \[TRL\]\([^)\n]{0,200}\)\.",
     # sentence-transformers
-    "dense vector space": r"This is a \[sentence-transformers\]\([^)\n]{0,100}\) model: It maps sentences & paragraphs to a \d+ "
-    r"dimensional dense vector space and can be used for tasks like clustering or semantic search\.",
-    "for an automated evaluation of": r"For an automated evaluation of this model, see the \*Sentence Embeddings Benchmark\*: "
-    r"\[[^\]\n]{0,200}\]\([^)\n]{0,300}\)",
+    "dense vector space": rf"This is a {LINK} model: It maps sentences & paragraphs to a \d+ dimensional dense vector "
+    r"space and can be used for tasks like clustering or semantic search\.",
+    "for an automated evaluation of": r"For an automated evaluation of this model, see the \*Sentence Embeddings "
+    rf"Benchmark\*: {LINK}",
     # Notes to the author
     "todo": r"(?im:^[ \t]*(?:[-*+>#][ \t]+)*[\[(*_`]{0,3}todo\b.*$)|(?i:\[todo\b[^\]\n]*\])",
     "coming soon": r"(?im:^[ \t]*[-*+_(]{0,3}[ \t]*coming soon[.!)*_ \t]{0,8}$)",

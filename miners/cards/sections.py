@@ -8,7 +8,9 @@ from miners.cards.filler import Filler, filler_in, without_filler
 
 # Only lines that begin like this can end a section or a piece of code; all others are never looked at one by one.
 MARK = re.compile(r"\n {0,3}(?:(#{1,6})(?=[ \t\n]|\Z)|(=+|-+)[ \t]*(?=\n|\Z)|(`{3,}|~{3,})(.*))")
-NO_PARAGRAPH = re.compile(r"[ \t]*(?:[>|<#]|```|~~~|(?:-+|=+)[ \t]*$|[-*+](?:[ \t]|$)|\d{1,9}[.)][ \t]|$)", re.MULTILINE)
+NO_PARAGRAPH = re.compile(
+    r"[ \t]*(?:[>|<#]|```|~~~|(?:-+|=+)[ \t]*$|[-*+](?:[ \t]|$)|\d{1,9}[.)][ \t]|$)", re.MULTILINE
+)
 FENCE = re.compile(r" {0,3}(?:`{3,}|~{3,}).*$", re.MULTILINE)
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 IMAGE = re.compile(r"!\[[^\]\n]{0,1000}\]\([^()\n]{0,2000}\)")
