@@ -18,9 +18,10 @@ from miners.listing import Listing, first_page, pages
 from miners.raw import keep
 from miners.records import HUB
 from miners.targets import Target
+from schemas.carded import merge_card_statements, merge_cards
 from schemas.errors import UsageError
 from schemas.lake import Lake
-from schemas.mined import merge_card_statements, merge_cards, merge_tensors
+from schemas.mined import merge_tensors
 
 
 def mine(

@@ -23,9 +23,10 @@ from miners.pages import storable
 from miners.records import HUB as NAMED_BY_CARDS
 from miners.records import add_models, moments, revisions
 from miners.targets import CARD, INDEX, WEIGHTS
+from schemas.carded import merge_cards
 from schemas.errors import DataError
 from schemas.lake import Lake
-from schemas.mined import link_neighbours, mark_deleted, merge_cards, merge_models, merge_tensors
+from schemas.mined import link_neighbours, mark_deleted, merge_models, merge_tensors
 
 HUB = "local"
 CONFIG = "config.json"

@@ -15,6 +15,8 @@ UNIQUE = {
     "product": "model_id",
     "population": "population_id",
     "crawl": "crawl_id",
+    "documentation": "model_id",
+    "footprint": "model_id, source",
     "config": "model_id",
     "fetched": "model_id, what",
     "discussion": "model_id, number",
@@ -29,7 +31,7 @@ UNIQUE = {
 OF_A_MODEL = (
     *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),
     *("member", "training", "checkpoint", "measurement", "product", "lineage"),
-    *("fetched", "config", "discussion"),
+    *("fetched", "config", "discussion", "card_topic", "documentation", "footprint"),
 )
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
 

@@ -33,11 +33,6 @@ NEVER_WITHDRAWN = (
     *("created_at", "modified_at"),
 )
 WATCHED = ("license", "gated", "private", "disabled", "task")  # changes of these are events
-CARD_LISTS = {  # the column that names the model, and the source of the rows that a card's are
-    "link": ("model_id", "card"),
-    "lineage": ("child_id", "card"),
-    "evaluation": ("model_id", "model-index"),
-}
 SAID_ALREADY = {  # when a row needs no place because of one that is there
     "tag": "new.model_id = old.model_id AND new.tag = old.tag"
     " AND (new.kind = old.kind OR (new.kind = 'plain' AND old.kind = 'language'))",
@@ -49,7 +44,7 @@ SAID_ALREADY = {  # when a row needs no place because of one that is there
 SAID_BETTER = {  # when a row loses its place to a new one
     "tag": "new.model_id = old.model_id AND new.tag = old.tag AND new.kind = 'language' AND old.kind = 'plain'",
     "link": "new.model_id = old.model_id AND new.kind = old.kind AND new.target = old.target"
-    " AND new.source = 'tags' AND old.source = 'card'",
+    " AND new.source = 'tags' AND old.source IN ('card', 'text')",
     "lineage": "new.child_id = old.child_id AND new.parent_id = old.parent_id"
     " AND ((new.relation <> 'base' AND old.relation = 'base')"
     " OR (new.relation = old.relation AND new.source = 'tags' AND old.source = 'card'))",
@@ -88,7 +83,7 @@ def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -
         _insert_new(transaction, "revision", tables["revision"], "new.model_id = old.model_id AND new.sha = old.sha")
     for table in ("tag", "link", "lineage"):
         if table in tables and some_known:
-            _insert_said(transaction, table, tables[table])
+            insert_said(transaction, table, tables[table])
         elif table in tables:
             transaction.append(table, tables[table])
     for table in ("file", "evaluation", "observation", "failure"):
@@ -135,7 +130,7 @@ def _insert_models(transaction: Transaction) -> None:
     """)  # noqa: S608 - our own columns
 
 
-def _insert_said(transaction: Transaction, table: str, frame: pl.DataFrame) -> None:
+def insert_said(transaction: Transaction, table: str, frame: pl.DataFrame) -> None:
     """Insert what is not said already, in the place of rows that say it worse."""
     transaction.register("staged_rows", frame)
     if table in SAID_BETTER:
@@ -150,51 +145,9 @@ def _insert_new(transaction: Transaction, table: str, frame: pl.DataFrame, same:
     transaction.sql(f"INSERT INTO {table} BY NAME {inserted}")
 
 
-def merge_cards(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:
-    """Replace the cards of the models `asked` for by `card` and `card_section`; one without loses its old one."""
-    _forget(transaction, ("card", "card_section"), asked)
-    for table in ("card", "card_section", "failure"):
-        if table in tables:
-            transaction.append(table, tables[table])
-
-
-def merge_card_statements(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -> None:
-    """Replace what the cards of the models of the frame `card` were known to say by what they say now.
-
-    The frames are `tag` (languages, which are only added), `link`, `lineage`, `evaluation` and `stated` (model_id,
-    license, license_spdx, task, library), which fills what the listing has left open. What the hub's tags name
-    already stays as they name it.
-    """
-    if "card" not in tables:
-        return
-    transaction.register("staged_card", tables["card"].select("model_id"))
-    for table, (key, source) in CARD_LISTS.items():
-        carded = f"{key} IN (SELECT model_id FROM staged_card)"  # noqa: S608 - our names
-        transaction.sql(f"DELETE FROM {table} WHERE source = '{source}' AND {carded}")  # noqa: S608 - our names
-    for table in ("tag", *CARD_LISTS):
-        if table in tables:
-            _insert_said(transaction, table, tables[table])
-    if "stated" in tables:
-        _fill_models(transaction, tables["stated"])
-
-
-def _fill_models(transaction: Transaction, stated: pl.DataFrame) -> None:
-    transaction.register("stated", stated)
-    transaction.sql("""
-        UPDATE model SET task = coalesce(model.task, stated.task), library = coalesce(model.library, stated.library)
-        FROM stated WHERE model.model_id = stated.model_id
-            AND ((model.task IS NULL AND stated.task IS NOT NULL)
-                OR (model.library IS NULL AND stated.library IS NOT NULL))
-    """)
-    transaction.sql("""
-        UPDATE model SET license = stated.license, license_spdx = stated.license_spdx
-        FROM stated WHERE model.model_id = stated.model_id AND model.license IS NULL AND stated.license IS NOT NULL
-    """)
-
-
 def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:
     """Replace the tensors of the models `asked` for; `parameters` fills the models' number where there is none."""
-    _forget(transaction, ("tensor",), asked)
+    forget(transaction, ("tensor",), asked)
     for table in ("tensor", "failure"):
         if table in tables:
             transaction.append(table, tables[table])
@@ -239,7 +192,8 @@ def mark_deleted(transaction: Transaction, hub: str, source: str, crawl_id: str,
     )
 
 
-def _forget(transaction: Transaction, tables: Sequence[str], model_ids: Sequence[str]) -> None:
+def forget(transaction: Transaction, tables: Sequence[str], model_ids: Sequence[str]) -> None:
+    """Delete the rows of models from tables that name them by model_id."""
     transaction.register("asked", pl.DataFrame({"model_id": model_ids}, schema={"model_id": pl.String()}))
     for table in tables:
         transaction.sql(f"DELETE FROM {table} WHERE model_id IN (SELECT model_id FROM asked)")  # noqa: S608 - our names

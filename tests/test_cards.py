@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.front_matter import plain
-from miners.cards.sections import sections
+from miners.cards.filler import filler_in
+from miners.cards.sections import Section, sections, without_comments
+
+
+def sections_of(text: str) -> list[Section]:
+    visible = without_comments(text)
+    return sections(visible, filler_in(visible.lower()))
 
 
 def front(text: str) -> Card:
@@ -187,7 +193,7 @@ def test_sections_are_cut_at_headings_of_both_kinds_outside_code() -> None:
             "## still code",
         ]
     )
-    found = sections(text)
+    found = sections_of(text)
     assert [(section.level, section.heading) for section in found] == [
         (0, None),
         (1, "One"),
@@ -214,7 +220,7 @@ def test_filler_and_comments_do_not_fill_a_section() -> None:
             "one two, three",
         ]
     )
-    found = {section.heading: section for section in sections(text)}
+    found = {section.heading: section for section in sections_of(text)}
     assert {heading: section.words for heading, section in found.items()} == {
         "Title": 0,
         "Details": 2,
@@ -225,7 +231,7 @@ def test_filler_and_comments_do_not_fill_a_section() -> None:
     assert [heading for heading, section in found.items() if section.filled] == ["Details", "Last"]
     assert found["Details"].evidence == "- **License:** mit"
     assert found["Uses"].evidence is None
-    assert len(sections("# A\n" + "word " * 100)[0].evidence or "") <= 80
+    assert len(sections_of("# A\n" + "word " * 100)[0].evidence or "") <= 80
 
 
 @pytest.mark.parametrize(
@@ -245,7 +251,7 @@ def test_filler_and_comments_do_not_fill_a_section() -> None:
     ],
 )
 def test_headings_are_read_as_commonmark_does(line: str, heading: str | None) -> None:
-    assert [section.heading for section in sections(f"{line}\nwords")] == [heading]
+    assert [section.heading for section in sections_of(f"{line}\nwords")] == [heading]
 
 
 MEBIBYTE = 2**20
@@ -281,5 +287,5 @@ def test_a_hostile_card_of_a_mebibyte_takes_no_time(text: str) -> None:
 
 def test_a_heading_with_many_blanks_takes_milliseconds() -> None:
     began = time.process_time()
-    sections("# a" + " " * 200_000 + "b")
+    sections_of("# a" + " " * 200_000 + "b")
     assert time.process_time() - began < 0.1

@@ -43,9 +43,8 @@ Filler = list[re.Pattern[str]]
 LABEL = re.compile(r"[ \t]*(?:[-*+][ \t]+)?\*\*[^*\n]*\*\*:?[ \t]*")
 
 
-def filler_in(text: str) -> Filler:
-    """Give the rules that may apply to parts of a text."""
-    lower = text.lower()
+def filler_in(lower: str) -> Filler:
+    """Give the rules that may apply to parts of a text, which is given in lower case."""
     return [pattern for words, pattern in COMPILED if words in lower]
 
 

@@ -24,7 +24,8 @@ LABELS = {  # of the Hub's template and of AutoTrain's cards, in lower case
     "co2 emissions (in grams)": "stated",
 }
 LINE = re.compile(
-    rf"^[ \t]*(?:[-*+][ \t]+)?(?:\*\*)?({'|'.join(map(re.escape, LABELS))})[ \t]*(?:\*\*:?|:(?:\*\*)?)[ \t]*(\S.{{0,300}})$",
+    rf"^[ \t]*(?:[-*+][ \t]+)?(?:\*\*)?({'|'.join(map(re.escape, LABELS))})(?:[ \t]*\([^)*\n]{{0,200}}\))?"
+    r"[ \t]*(?:\*\*:?|:(?:\*\*)?)[ \t]*(\S.{0,300})$",
     re.MULTILINE,
 )
 SIGNS = ("hours used", "carbon emitted", "hardware type", "cloud provider", "compute region", "co2 emissions")

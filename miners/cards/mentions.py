@@ -33,7 +33,8 @@ HOSTS = {
     **{host: host for host in ("gitlab.com", "bitbucket.org", "codeberg.org", "gitee.com", "git.sr.ht")},
 }
 REPOSITORY = re.compile(
-    rf"(?:(?<![\w.-])|(?<=\bwww\.))(?:{'|'.join(map(re.escape, HOSTS))})[/:](~?[a-z0-9][\w-]{{0,62}})/([\w.-]{{1,100}})",
+    rf"(?:(?<![\w.-])|(?<=\bwww\.))(?:{'|'.join(map(re.escape, HOSTS))})"
+    r"[/:](~?[a-z0-9][\w-]{0,62})/([\w.-]{1,100})",
     re.ASCII,
 )
 NO_OWNERS = {
@@ -50,22 +51,23 @@ class Mention(NamedTuple):
     target: str
 
 
-def mentions(text: str, metadata: Mapping[str, Any] | None = None) -> list[Mention]:
+def mentions(text: str, lower: str, metadata: Mapping[str, Any] | None = None) -> list[Mention]:
     """Give what a text and a card's metadata link to, each once, without what stands in the addresses of pictures.
 
-    `text` is what a reader sees of the card: no comments, no sentences of the template. arXiv identifiers come
-    without version, DOIs in lower case and without address, and a DOI of arXiv's as its identifier.
+    `text` is what a reader sees of the card, without the template's sentences, and `lower` the same in lower case.
+    arXiv identifiers come without version, DOIs in lower case and without address, and a DOI of arXiv's as its
+    identifier.
     """
-    stated = _stated(metadata or {})
-    if stated:
-        text = f"{text}\n{stated}"
-    if "![" in text:
-        text = IMAGE.sub(" ", text)
-    if "<" in text:
-        text = IMG.sub(" ", text)
-    lower = text.lower()
+    stated = _stated(metadata) if metadata else ""
+    shown = f"{text}\n{stated}" if stated else text
+    if "![" in shown:
+        shown = IMAGE.sub(" ", shown)
+    if "<img" in lower:
+        shown = IMG.sub(" ", shown)
+    if shown is not text:
+        lower = shown.lower()
     unique: dict[tuple[str, str], Mention] = {}
-    for found in (_papers(lower), _dois(lower), _code(text, lower)):
+    for found in (_papers(lower), _dois(lower), _code(shown, lower)):
         for one in found:
             unique.setdefault((one.kind, one.target.lower()), one)
     return list(unique.values())

@@ -1,10 +1,14 @@
-"""Bytes of a model card (README.md) -> text, metadata, problems, sections. Pure, and never an exception."""
+"""Bytes of a model card (README.md) -> all that it says, and what is wrong with it. Pure, and never an exception."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from miners.cards.filler import filler_in, without_filler
+from miners.cards.footprint import Footprint, footprints
 from miners.cards.front_matter import Malformed, parse
-from miners.cards.sections import Section, sections
+from miners.cards.mentions import Mention, mentions
+from miners.cards.sections import Section, sections, without_comments
 
 SIZE_LIMIT = 2**20  # bytes; of a longer card the first part is kept
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -25,7 +29,9 @@ class Card(NamedTuple):
     text: str
     metadata: dict[str, Any] | None
     problems: list[str]
-    sections: list[Section]
+    sections: Sequence[Section] = ()
+    mentions: Sequence[Mention] = ()
+    footprints: Sequence[Footprint] = ()
 
 
 def read_card(body: bytes, size: int | None = None) -> Card:
@@ -42,15 +48,25 @@ def read_card(body: bytes, size: int | None = None) -> Card:
     if not utf8:
         problems.append(NOT_UTF8)
     if not text.strip():
-        return Card(text, None, [*problems, EMPTY], [])
+        return Card(text, None, [*problems, EMPTY])
     if body.startswith(LFS_POINTER):
-        return Card(text, None, [*problems, POINTER], [])
+        return Card(text, None, [*problems, POINTER])
     lines = _lines(text)
     front, rest, problem = _split(lines)
-    if problem:
-        return Card(text, None, [*problems, problem], sections("\n".join(rest)))
-    metadata, found = _metadata("\n".join(front))
-    return Card(text, metadata, problems + found, sections("\n".join(rest)))
+    metadata, found = (None, [problem]) if problem else _metadata("\n".join(front))
+    return Card(text, metadata, problems + found, *_said("\n".join(rest), metadata))
+
+
+def _said(rest: str, metadata: dict[str, Any] | None) -> tuple[list[Section], list[Mention], list[Footprint]]:
+    """Give what a reader of the card sees, without what nobody has written for this model."""
+    visible = without_comments(rest)
+    lower = visible.lower()
+    filler = filler_in(lower)
+    found = sections(visible, filler)
+    if filler:
+        visible = without_filler(visible, filler)
+        lower = visible.lower()
+    return found, mentions(visible, lower, metadata), footprints(visible, lower, metadata)
 
 
 def _lines(text: str) -> list[str]:

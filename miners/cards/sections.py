@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from miners.cards.filler import Filler, filler_in, without_filler
+from miners.cards.filler import Filler, without_filler
 
 # Only lines that begin like this can end a section or a piece of code; all others are never looked at one by one.
 MARK = re.compile(r"\n {0,3}(?:(#{1,6})(?=[ \t\n]|\Z)|(=+|-+)[ \t]*(?=\n|\Z)|(`{3,}|~{3,})(.*))")
@@ -29,11 +29,12 @@ class Section(NamedTuple):
     evidence: str | None
 
 
-def sections(text: str) -> list[Section]:
-    """Cut Markdown at its ATX (`# Title`) and setext (underlined) headings, those in fenced code left alone."""
-    visible = without_comments(text)
-    filler = filler_in(visible)
-    found = [_section(*part, filler) for part in cut(visible)]
+def sections(text: str, filler: Filler) -> list[Section]:
+    """Cut Markdown at its ATX (`# Title`) and setext (underlined) headings, those in fenced code left alone.
+
+    `text` is without comments, and `filler` what is known of it not to count.
+    """
+    found = [_section(*part, filler) for part in cut(text)]
     return found if not found or found[0].filled or found[0].level else found[1:]
 
 
