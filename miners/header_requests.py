@@ -1,118 +1,139 @@
-"""Fetches headers of safetensors files by range requests; the weights behind them are never asked for."""
+"""Fetches headers of weight files by range requests; the weights behind them are never asked for."""
 
-import json
-from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
+from collections.abc import Sequence
+from dataclasses import replace
 
 from miners.addresses import printable
 from miners.batch import Batch
 from miners.fetching import Fetched, file_bytes
-from miners.headers import LARGEST, LENGTH_BYTES, Tensor, header_length, read_header
+from miners.headers.header import LONGEST_HEADER, Header
+from miners.headers.reading import read_header
+from miners.headers.source import Source
 from miners.http import Answer, HubClient
-from miners.targets import INDEX, WEIGHTS, Target
+from miners.targets import Target
+from miners.weight_files import indices, is_inside, main_files, shards, to_read
+from miners.weight_rows import Headers, add_headers
 from schemas.errors import DataError, HubError, UsageError
 
-FIRST_BYTES = 2**16  # most headers fit, and one more request is dearer than a few kilobytes too many
-WHOLE_MODEL = "model.safetensors"
+WHOLE_MODEL = "model.safetensors"  # what is asked for where the hub lists no files
 INDEX_LIMIT = 2**26  # bytes
 MOST_FILES = 200  # of one repository; some keep thousands of checkpoints
+MOST_INDICES = 20
+MOST_TENSORS = 500_000  # of one repository; the largest models in use have a third of that
+MOST_BYTES = 2**28  # of one repository; a GGUF file with a large vocabulary takes eight million
+LARGEST_KEPT = 2**20  # bytes of a file's answers; what is larger is a tokenizer rather than a header, and not kept
+UNREADABLE = (DataError, HubError, UsageError)
 
-Tensors = dict[str, list[Tensor]]
+
+class _Remote:
+    """A file of a repository on a hub; the answers are left in `answers` as they came."""
+
+    def __init__(self, client: HubClient, address: str, answers: list[Answer]) -> None:
+        self._client = client
+        self._address = address
+        self._answers = answers
+        self.size: int | None = None
+
+    def fetch(self, begin: int, end: int) -> bytes:
+        """Ask for the bytes [begin, end)."""
+        limit = end if end <= LONGEST_HEADER else end - begin  # a hub without ranges sends all that lies before
+        answer = self._client.get(self._address, byte_range=(begin, end), limit=limit)
+        self._answers.append(answer)
+        self.size = file_bytes(answer) if self.size is None else self.size
+        return answer.body
 
 
-def fetch_headers(client: HubClient, target: Target) -> Fetched[Tensors]:
-    """Fetch the headers of a repository's safetensors files; found maps their paths to tensors.
+def fetch_headers(client: HubClient, target: Target) -> Fetched[Headers]:
+    """Fetch the headers of a repository's weight files, and which of the files make up the model.
 
-    Read are model.safetensors, else the shards that model.safetensors.index.json names, else every file of the kind.
+    `miners.weight_files` says which files these are. Each takes one request as a rule, two or three for a long header
+    or a zip archive, and an ONNX file of more than a few megabytes about one for each large tensor.
     """
-    fetched: Fetched[Tensors] = Fetched(target, found={})
-    for path in _paths(client, target, fetched):
+    visit = _Visit(client, target)
+    named = visit.indices()
+    paths = [WHOLE_MODEL] if target.paths is None else to_read(target.paths, named)
+    for path in paths:
+        visit.header(path)
+    return visit.result(named)
+
+
+class _Visit:
+    """What has been read of one repository so far, and what could not be."""
+
+    def __init__(self, client: HubClient, target: Target) -> None:
+        self._client = client
+        self._target = target
+        self._files: dict[str, Header] = {}
+        self._fetched: Fetched[Headers] = Fetched(target, found=Headers())
+        self._broken: list[str] = []
+        self._unread: list[str] = []
+        self._size = 0
+
+    def indices(self) -> dict[str, list[str]]:
+        """Give what the repository's indices name, by their paths."""
+        named = {}
+        for path in indices(self._target.paths or ())[:MOST_INDICES]:
+            try:
+                answer = self._client.get(self._address(path), limit=INDEX_LIMIT)
+                self._fetched.answers.append(answer)
+                named[path] = shards(answer.body, path)
+            except UNREADABLE as error:
+                self._fail(path, error)
+        return named
+
+    def header(self, path: str) -> None:
+        """Read one file, unless those before it took all that a repository may take."""
+        if self._is_full():
+            self._unread.append(path)
+            return
+        answers: list[Answer] = []
         try:
-            if not _is_inside(path):
-                raise DataError("the path leads out of the repository")
-            answers = list(_header(client, target.address(path)))
-            fetched.answers += answers
-            header = b"".join(answer.body for answer in answers)
-            end = LENGTH_BYTES + header_length(header)
-            if len(header) < end:
-                raise DataError(f"the file ends after {len(header)} bytes, inside its header of {end}")
-            fetched.found[path] = read_header(header[LENGTH_BYTES:end], file_bytes(answers[0]))  # type: ignore[index]  # set above
-        except (DataError, HubError, UsageError) as error:
-            fetched.failures.append(f"{printable(path)}: {error}")
-    return fetched
+            self._files[path] = read_header(path, Source(_Remote(self._client, self._address(path), answers)))
+        except UNREADABLE as error:
+            self._fail(path, error)
+        self._size += sum(len(answer.body) for answer in answers)
+        self._fetched.answers += _kept(answers, self._files.get(path))
+
+    def result(self, named: dict[str, list[str]]) -> Fetched[Headers]:
+        """Give everything."""
+        if self._unread:
+            reason = f"{len(self._unread)} weight files were not read: those before them took all that one model may"
+            self._fetched.failures.append(reason)
+        files = main_files(self._files, named, [*self._broken, *self._unread])
+        self._fetched.found = Headers(self._files, files)
+        return self._fetched
+
+    def _is_full(self) -> bool:
+        tensors = sum(len(header.tensors) for header in self._files.values())
+        return len(self._files) + len(self._broken) >= MOST_FILES or tensors > MOST_TENSORS or self._size > MOST_BYTES
+
+    def _fail(self, path: str, error: Exception) -> None:
+        self._broken.append(path)
+        self._fetched.failures.append(f"{printable(path)}: {error}")
+
+    def _address(self, path: str) -> str:
+        if not is_inside(path):
+            raise DataError("the path leads out of the repository")
+        return self._target.address(path)
 
 
-def _paths(client: HubClient, target: Target, fetched: Fetched[Tensors]) -> list[str]:
-    if target.paths is None:
-        return [WHOLE_MODEL]
-    if WHOLE_MODEL in target.paths:
-        return [WHOLE_MODEL]
-    weights = sorted(path for path in target.paths if path.endswith(WEIGHTS))
-    if INDEX in target.paths:
-        answer = client.get(target.address(INDEX), limit=INDEX_LIMIT)
-        fetched.answers.append(answer)
-        try:
-            weights = shards(answer.body)
-        except DataError as error:
-            fetched.failures.append(f"{INDEX}: {error}")
-    if len(weights) > MOST_FILES:
-        fetched.failures.append(f"{len(weights)} safetensors files, of which the first {MOST_FILES} were read")
-    return weights[:MOST_FILES]
+def _kept(answers: Sequence[Answer], header: Header | None) -> list[Answer]:
+    """Give the answers that are worth keeping, without the weights that came along behind a header."""
+    if sum(len(answer.body) for answer in answers) > LARGEST_KEPT:
+        return []
+    if header is None or header.length is None or len(answers) > 1:
+        return list(answers)
+    return [replace(answer, body=answer.body[: header.length]) for answer in answers]
 
 
-def shards(index: bytes) -> list[str]:
-    """Give the files that a model.safetensors.index.json names, sorted.
-
-    Raises DataError if it is no JSON object with a weight_map, or names a file outside its repository.
-    """
-    try:
-        value = json.loads(index)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"the index is not JSON: {error}") from error
-    weight_map = value.get("weight_map") if isinstance(value, dict) else None
-    if not isinstance(weight_map, dict):
-        raise DataError("the index has no weight_map")
-    for path in weight_map.values():
-        if not isinstance(path, str) or not path.endswith(WEIGHTS) or not _is_inside(path):
-            raise DataError(f"the index names {str(path)[:80]!r}, expected a safetensors file of the repository")
-    return sorted(set(weight_map.values()))
-
-
-def _is_inside(path: str) -> bool:
-    parts = PurePosixPath(path)
-    return not parts.is_absolute() and ".." not in parts.parts and "\\" not in path
-
-
-def _header(client: HubClient, address: str) -> Iterator[Answer]:
-    """Give one answer that has the header, or two that have it together."""
-    first = client.get(address, byte_range=(0, FIRST_BYTES), limit=FIRST_BYTES)
-    yield first
-    end = LENGTH_BYTES + header_length(first.body)
-    if end > FIRST_BYTES and len(first.body) == FIRST_BYTES:
-        yield client.get(address, byte_range=(FIRST_BYTES, end), limit=end)
-
-
-def header_batch(portion: Sequence[Fetched[Tensors]]) -> Batch:
-    """Give the rows of fetched headers: `tensor`, `parameters` where they are those of one model, and failures."""
+def header_batch(portion: Sequence[Fetched[Headers]]) -> Batch:
+    """Give the rows of fetched headers: those of `add_headers`, `parameters` where they are known, and failures."""
     batch = Batch()
     for fetched in portion:
         model_id = fetched.target.model_id
         for failure in fetched.failures:
             batch.fail(model_id, "tensors", failure)
-        files = fetched.found or {}
-        add_tensors(batch, model_id, files)
-        is_one_model = not fetched.failures and (len(files) == 1 or INDEX in (fetched.target.paths or ()))
-        if files and is_one_model:
-            batch.add_rows("parameters", [(model_id, parameters(files))])
+        if fetched.found and fetched.found.files:
+            add_headers(batch, model_id, fetched.found)
+            batch.add_rows("parameters", [(model_id, fetched.found.parameters)])
     return batch
-
-
-def add_tensors(batch: Batch, model_id: str, files: Tensors) -> None:
-    """Add the rows of a model's tensors, given by file."""
-    batch.add_rows("tensor", [(model_id, path, *tensor) for path, tensors in files.items() for tensor in tensors])
-
-
-def parameters(files: Tensors) -> int | None:
-    """Count the elements of all tensors; None if there would be more than 64 bits can count."""
-    count = sum(tensor.elements for tensors in files.values() for tensor in tensors)
-    return count if count <= LARGEST else None

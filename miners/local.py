@@ -15,14 +15,17 @@ from miners.batch import Batch
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.rows import ReadCard, add_cards
 from miners.crawl import Crawl, Progress, Run, silent
-from miners.fields import Json
+from miners.fields import LARGEST, Json
 from miners.folders import Entry, Repository, entries, readable, repositories
-from miners.header_requests import WHOLE_MODEL, Tensors, add_tensors, parameters, shards
-from miners.headers import LENGTH_BYTES, header_length, read_header
+from miners.headers.header import Header
+from miners.headers.reading import format_of, read_header
+from miners.headers.source import OnDisk, Source
 from miners.pages import storable
 from miners.records import HUB as NAMED_BY_CARDS
 from miners.records import add_models, moments, revisions
-from miners.targets import CARD, INDEX, WEIGHTS
+from miners.targets import CARD
+from miners.weight_files import indices, main_files, shards, to_read
+from miners.weight_rows import Headers, add_headers
 from schemas.carded import merge_cards
 from schemas.errors import DataError
 from schemas.lake import Lake
@@ -45,7 +48,7 @@ def mine(
 ) -> Crawl:
     """Bring the model repositories in `folder` into the lake as `local:owner/name`, cards and tensors included.
 
-    Only headers of safetensors files are read, and no other weights are opened. A second run over the same folder
+    Of weights only the headers are read; pickles are followed, never loaded. A second run over the same folder
     brings the rows up to date and marks the models that are gone as deleted. What cannot be read leaves a row in
     `failure`, and so does a repository whose model_id belongs to another one that still exists.
 
@@ -211,33 +214,26 @@ def _config(batch: Batch, model_id: str, files: dict[str, Entry]) -> Any:
 
 
 def _add_tensors(batch: Batch, model_id: str, files: dict[str, Entry]) -> int | None:
-    """Add the tensors of every safetensors file; give the parameters of those that make up the model together."""
-    headers: Tensors = {}
-    for path in sorted(path for path in files if path.endswith(WEIGHTS)):
+    """Add what the weight files' headers say; give the parameters of those that make up the model together."""
+    named = _indices(batch, model_id, files)
+    chosen = {*to_read(files, named), *(path for path in files if format_of(path) == "safetensors")}
+    found: dict[str, Header] = {}
+    for path in sorted(chosen & files.keys()):
         try:
-            headers[path] = _tensors(files[path])
+            found[path] = read_header(path, Source(OnDisk(files[path].place, files[path].size), most_pieces=LARGEST))
         except (DataError, OSError) as error:
             batch.fail(model_id, "tensors", f"{path}: {error}")
-    add_tensors(batch, model_id, headers)
-    main = _main_files(batch, model_id, files, list(headers))
-    return parameters({path: headers[path] for path in main}) if main and set(main) <= set(headers) else None
+    broken = [path for path in (*chosen, *indices(files)) if path not in found and path not in named]
+    headers = Headers(found, main_files(found, named, broken))
+    add_headers(batch, model_id, headers)
+    return headers.parameters
 
 
-def _tensors(entry: Entry) -> Any:
-    length = header_length(_read(entry, LENGTH_BYTES))
-    header = _read(entry, length, LENGTH_BYTES)
-    if len(header) < length:
-        raise DataError(f"the file ends after {entry.size} bytes, inside its header of {LENGTH_BYTES + length}")
-    return read_header(header, entry.size)
-
-
-def _main_files(batch: Batch, model_id: str, files: dict[str, Entry], weights: list[str]) -> list[str]:
-    if WHOLE_MODEL in weights:
-        return [WHOLE_MODEL]
-    if INDEX not in files:
-        return weights if len(weights) == 1 else []
-    try:
-        return shards(_read(files[INDEX], CONFIG_LIMIT))
-    except (DataError, OSError) as error:
-        batch.fail(model_id, "tensors", f"{INDEX}: {error}")
-        return []
+def _indices(batch: Batch, model_id: str, files: dict[str, Entry]) -> dict[str, list[str]]:
+    named = {}
+    for path in indices(files):
+        try:
+            named[path] = shards(_read(files[path], CONFIG_LIMIT), path)
+        except (DataError, OSError) as error:
+            batch.fail(model_id, "tensors", f"{path}: {error}")
+    return named

@@ -6,9 +6,9 @@ from urllib.parse import quote
 
 import polars as pl
 
+from miners.weight_files import matters
+
 CARD = "README.md"
-INDEX = "model.safetensors.index.json"
-WEIGHTS = ".safetensors"
 
 
 class Target(NamedTuple):
@@ -34,9 +34,8 @@ def targets(tables: Mapping[str, pl.DataFrame]) -> list[Target]:
         return []
     paths: dict[str, set[str]] = {}
     if "file" in tables:
-        path = pl.col("path")
-        wanted = tables["file"].filter((path == CARD) | (path == INDEX) | path.str.ends_with(WEIGHTS))
-        for model_id, name in wanted.select("model_id", "path").iter_rows():
-            paths.setdefault(model_id, set()).add(name)
+        for model_id, name in tables["file"].select("model_id", "path").iter_rows():
+            if name == CARD or matters(name):
+                paths.setdefault(model_id, set()).add(name)
     rows = tables["model"].select("model_id", "sha", "says_files").iter_rows()
     return [Target(name, sha, frozenset(paths.get(name, ())) if says else None) for name, sha, says in rows]

@@ -23,6 +23,8 @@ UNIQUE = {
     "checkpoint": "model_id, epoch",
     "file": "model_id, path",
     "tensor": "model_id, path, name",
+    "weights": "model_id, format",
+    "weights_dtype": "model_id, format, dtype",
     "training": "model_id, epoch, split, metric",
     "tag": "model_id, tag, kind",
     "link": "model_id, kind, target",
@@ -32,6 +34,7 @@ OF_A_MODEL = (
     *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),
     *("member", "training", "checkpoint", "measurement", "product", "lineage"),
     *("fetched", "config", "discussion", "card_topic", "documentation", "footprint"),
+    *("weights", "weights_dtype", "weights_metadata"),
 )
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
 

@@ -33,6 +33,7 @@ NEVER_WITHDRAWN = (
     *("created_at", "modified_at"),
 )
 WATCHED = ("license", "gated", "private", "disabled", "task")  # changes of these are events
+OF_HEADERS = ("tensor", "weights", "weights_dtype", "weights_metadata")
 SAID_ALREADY = {  # when a row needs no place because of one that is there
     "tag": "new.model_id = old.model_id AND new.tag = old.tag"
     " AND (new.kind = old.kind OR (new.kind = 'plain' AND old.kind = 'language'))",
@@ -146,9 +147,12 @@ def _insert_new(transaction: Transaction, table: str, frame: pl.DataFrame, same:
 
 
 def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:
-    """Replace the tensors of the models `asked` for; `parameters` fills the models' number where there is none."""
-    forget(transaction, ("tensor",), asked)
-    for table in ("tensor", "failure"):
+    """Replace what headers say of the models `asked` for: `tensor`, `weights`, `weights_dtype`, `weights_metadata`.
+
+    `parameters` fills the models' number where there is none.
+    """
+    forget(transaction, OF_HEADERS, asked)
+    for table in (*OF_HEADERS, "failure"):
         if table in tables:
             transaction.append(table, tables[table])
     if "parameters" in tables:

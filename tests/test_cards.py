@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miners.cards import SIZE_LIMIT, Card, read_card
-from miners.cards.front_matter import plain
 from miners.cards.filler import filler_in
+from miners.cards.front_matter import plain
 from miners.cards.sections import Section, sections, without_comments
 
 
