@@ -6,8 +6,8 @@ from schemas.doors import lazily
 
 if TYPE_CHECKING:
     from miners.crawl import Crawl
-    from miners.mining import mine
+    from miners.mining import mine, plan
 
-__all__ = ["Crawl", "mine"]
+__all__ = ["Crawl", "mine", "plan"]
 
-__getattr__ = lazily(__name__, {"Crawl": "miners.crawl", "mine": "miners.mining"})
+__getattr__ = lazily(__name__, {"Crawl": "miners.crawl", **dict.fromkeys(["mine", "plan"], "miners.mining")})

@@ -11,17 +11,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import duckdb
 import polars as pl
+from filelock import FileLock, Timeout
 
 from miners.batch import TIME
-from schemas.errors import LakeBusy
+from miners.committing import PATIENCE, Change, Commit, Committer
+from miners.pacing import Enough
+from schemas.errors import OutsideError, WeightlakeError
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
 COMMIT_RECORDS = 100_000  # commits are dear and should be rare, but
 COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while
-PATIENCE = 1.0  # seconds that a commit in the middle of a crawl waits for the lake, and at the end between messages
 Progress = Callable[[int, int | None, str], None]
 
 
@@ -29,14 +30,13 @@ def silent(done: int, total: int | None, what: str) -> None:
     """Show no progress."""
 
 
-Change = Callable[[Transaction], None]
-
-
 @dataclass
 class Crawl:
     """What a run found. rows_seen = rows_stored + failures; these three count the records of the listing.
 
-    `cards` and `tensors` count the model cards and the tensors that were stored.
+    They count what all processes of the crawl have found; the others count what this process has: `cards`, `configs`,
+    `tensors`, `commits`, `discussions` and `files` the rows of that kind that were stored, and `requests` what was
+    asked of the hub. `state` is finished, or stopped where a limit of requests or hours ended the run.
     """
 
     crawl_id: str
@@ -45,20 +45,43 @@ class Crawl:
     rows_stored: int = 0
     failures: int = 0
     cards: int = 0
+    configs: int = 0
     tensors: int = 0
+    commits: int = 0
+    discussions: int = 0
+    files: int = 0
+    requests: int = 0
     seconds: float = 0.0
+    state: str = "finished"
 
     def as_row(self) -> dict[str, Any]:
         """Give the fields by name."""
         return asdict(self)
 
 
-class Run:
-    """A context manager around a crawl: its row says running at first, then finished, or failed if the block raises.
+@dataclass(frozen=True)
+class Unfinished:
+    """A crawl of the lake that has not come to its end, and where it goes on."""
 
-    Changes are committed in the order in which they were added. While another process holds the lake they wait here
-    and the crawl goes on; at its end it waits as long as it takes, and tells `progress` who holds the lake. A run that
-    is killed leaves its row at running and its cursor where the listing was committed last.
+    crawl_id: str
+    started_at: datetime
+    query: Mapping[str, object]
+    cursor: str | None
+    listed_at: datetime | None
+    watermark: datetime | None
+    rows_seen: int
+    rows_stored: int
+    failures: int
+
+
+class Run:
+    """A context manager around a crawl: its row says running at first, then finished, stopped, or failed.
+
+    Stopped means that the block raised `Enough`, which goes no further; failed that it raised something else.
+    Changes are committed in the order in which they were added, by a thread of its own. While another process holds
+    the lake they wait and the crawl goes on, but not so far that memory fills; at its end it waits as long as it
+    takes, and tells `progress` who holds the lake. Whatever ends a run, even SIGKILL, its row and the tables agree:
+    `cursor` is where the listing was committed last, and a run that is given the row as `unfinished` goes on there.
     """
 
     def __init__(
@@ -70,19 +93,32 @@ class Run:
         now: Callable[[], datetime],
         clock: Callable[[], float],
         progress: Progress = silent,
+        watermark: datetime | None = None,
+        unfinished: Unfinished | None = None,
     ) -> None:
         self.now = now
         self.started = now()
-        self.crawl = Crawl(f"{self.started.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{os.getpid()}", hub)
         self.cursor: str | None = None
+        self.listed_at: datetime | None = None
+        self.crawl = Crawl(f"{self.started.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{os.getpid()}", hub)
+        self._unfinished = unfinished
+        if unfinished is not None:
+            self._take_over(unfinished)
         self._lake = lake
         self._query = json.dumps(query, default=str)
         self._source = source
+        self._watermark = watermark
         self._pending: list[Change] = []
         self._clock = clock
         self._progress = progress
         self._begun = self._committed_at = clock()
         self._records = 0
+
+    def _take_over(self, unfinished: Unfinished) -> None:
+        self.started = unfinished.started_at
+        self.cursor, self.listed_at = unfinished.cursor, unfinished.listed_at
+        counts = (unfinished.rows_seen, unfinished.rows_stored, unfinished.failures)
+        self.crawl = Crawl(unfinished.crawl_id, self.crawl.hub, *counts)
 
     @property
     def folder(self) -> Path:
@@ -90,6 +126,94 @@ class Run:
         return self._lake.raw / self.crawl.hub / self.crawl.crawl_id
 
     def __enter__(self) -> Self:
+        self._lock = self._claimed()
+        try:
+            with self._lake.write() as transaction:
+                if self._unfinished is None:
+                    transaction.append("crawl", self._row())
+                else:
+                    self._check_unmoved(transaction, self._unfinished)
+                    self._as_commit("running").make(transaction, self.crawl.crawl_id)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._committer = Committer(self._lake, self.crawl.crawl_id, self._tell)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        is_enough = isinstance(error, Enough)
+        try:
+            self.crawl.state = "finished" if error is None else "stopped" if is_enough else "failed"
+            self._end(error, self._lake.wait if error is not None and not isinstance(error, Exception) else None)
+        finally:
+            self._lock.release()
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+        self.crawl.seconds = round(self._clock() - self._begun, 3)
+        return is_enough
+
+    def is_due(self, records: int = 0) -> bool:
+        """Say whether it is time for a commit, with so many records that are not queued yet."""
+        return records >= COMMIT_RECORDS or self._clock() - self._committed_at >= COMMIT_SECONDS
+
+    def add(self, *changes: Change, records: int = 0) -> None:
+        """Queue changes of the tables, made of so many records, and hand the queue over when that is due.
+
+        Raises what made an earlier commit fail.
+        """
+        self._pending += changes
+        self._records += records
+        if self.is_due(self._records):
+            self.commit()
+
+    def commit(self) -> None:
+        """Hand over what is queued, to be committed as soon as those before it are."""
+        commit = self._as_commit("running")
+        self._pending, self._records, self._committed_at = [], 0, self._clock()
+        self._committer.put(commit)
+
+    def flush(self) -> None:
+        """Wait until everything so far is in the lake, so that it can be asked there."""
+        self.commit()
+        self._committer.flush()
+
+    def _end(self, error: BaseException | None, patience: float | None) -> None:
+        """Commit what is queued and the state; of two errors the first is the one to report."""
+        try:
+            self._committer.put(self._as_commit(self.crawl.state))
+            self._committer.close(patience)
+        except Exception as second:
+            self._note_failure()
+            if error is None or isinstance(error, Enough):
+                raise
+            if second is not error:
+                error.add_note(f"the run's end could not be noted either: {second}")
+
+    def _note_failure(self) -> None:
+        """Say that the run has failed, and leave its cursor where the last commit was."""
+        self.crawl.state = "failed"
+        with suppress(WeightlakeError), self._lake.write(PATIENCE) as transaction:
+            transaction.sql(
+                "UPDATE crawl SET state = 'failed', ended_at = $now WHERE crawl_id = $crawl_id",
+                now=self.now(),
+                crawl_id=self.crawl.crawl_id,
+            )
+
+    def _as_commit(self, state: str) -> Commit:
+        return Commit(
+            changes=tuple(self._pending),
+            records=self._records,
+            state=state,
+            cursor=self.cursor,
+            listed_at=self.listed_at,
+            ended_at=None if state == "running" else self.now(),
+            seen=self.crawl.rows_seen,
+            stored=self.crawl.rows_stored,
+            failures=self.crawl.failures,
+        )
+
+    def _row(self) -> pl.DataFrame:
         row = {
             "crawl_id": self.crawl.crawl_id,
             "hub": self.crawl.hub,
@@ -98,69 +222,28 @@ class Run:
             "state": "running",
             "software": importlib.metadata.version("weightlake"),
         }
-        frame = pl.DataFrame([row]).with_columns(pl.lit(self.started, dtype=TIME).alias("started_at"))
-        with self._lake.write() as transaction:
-            transaction.append("crawl", frame)
-        return self
+        times = {"started_at": self.started, "watermark": self._watermark}
+        return pl.DataFrame([row]).with_columns(pl.lit(time, dtype=TIME).alias(name) for name, time in times.items())
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self._write_in_the_end("finished")
-            self.crawl.seconds = round(self._clock() - self._begun, 3)
-            return
+    def _check_unmoved(self, transaction: Transaction, unfinished: Unfinished) -> None:
+        query = "SELECT state, cursor, rows_seen FROM crawl WHERE crawl_id = $crawl_id"
+        state, cursor, seen = transaction.sql(query, crawl_id=unfinished.crawl_id).row(0)
+        if state == "finished" or (cursor, seen or 0) != (unfinished.cursor, unfinished.rows_seen):
+            raise OutsideError(f"another process has just gone on with the crawl {unfinished.crawl_id}; try again")
+
+    def _claimed(self) -> FileLock:
+        """Give the lock that keeps two processes from going on with one crawl; it ends with its process."""
+        place = self.folder.with_name(f"lock-{self.crawl.crawl_id}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(place, blocking=False)
         try:
-            if isinstance(error, Exception):
-                self._write_in_the_end("failed")
-            else:  # somebody wants the program to end
-                self._write("failed", self._lake.wait)
-        except Exception as second:  # noqa: BLE001 - the first error is the one to report
-            error.add_note(f"the run's end could not be noted either: {second}")
+            lock.acquire()
+        except Timeout as error:
+            raise OutsideError(
+                f"another process is at the crawl {self.crawl.crawl_id} of the same models; wait for it, or begin "
+                "another one with --restart"
+            ) from error
+        return lock
 
-    def is_due(self, records: int = 0) -> bool:
-        """Say whether it is time for a commit, with so many records that are not queued yet."""
-        return records >= COMMIT_RECORDS or self._clock() - self._committed_at >= COMMIT_SECONDS
-
-    def add(self, *changes: Change, records: int = 0) -> None:
-        """Queue changes of the tables, made of so many records, and commit the queue when that is due."""
-        self._pending += changes
-        self._records += records
-        if self.is_due(self._records):
-            self._commit()
-
-    def _commit(self) -> None:
-        """Commit what is queued, or keep it for later if another process holds the lake for too long."""
-        with suppress(LakeBusy):
-            self._write("running", min(PATIENCE, self._lake.wait))
-        self._records, self._committed_at = 0, self._clock()
-
-    def _write_in_the_end(self, state: str) -> None:
-        """Commit what is queued as soon as nobody else holds the lake; a hold of this very process would never end."""
-        while True:
-            try:
-                return self._write(state, max(PATIENCE, self._lake.wait))
-            except LakeBusy as busy:
-                if isinstance(busy.__cause__, duckdb.ConnectionException):
-                    raise
-                self._progress(self.crawl.rows_seen, None, f"waiting: {busy}")
-
-    def _write(self, state: str, wait: float) -> None:
-        ended = None if state == "running" else self.now()
-        with self._lake.write(wait) as transaction:
-            for change in self._pending:
-                change(transaction)
-            transaction.sql(
-                """
-                UPDATE crawl SET state = $state, cursor = $cursor, ended_at = $ended,
-                    rows_seen = $seen, rows_stored = $stored, failures = $failures WHERE crawl_id = $crawl_id
-                """,
-                state=state,
-                cursor=self.cursor,
-                ended=ended,
-                seen=self.crawl.rows_seen,
-                stored=self.crawl.rows_stored,
-                failures=self.crawl.failures,
-                crawl_id=self.crawl.crawl_id,
-            )
-        self._pending.clear()
+    def _tell(self, what: str) -> None:
+        self._progress(self.crawl.rows_seen, None, what)

@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,11 +10,12 @@ from typing import Generic, TypeVar
 
 from miners.crawl import Progress
 from miners.http import Answer, NotFound, Refused, TooLarge
+from miners.pacing import Enough
 from miners.targets import Target
 from schemas.errors import HubError, UsageError
 
 TOTAL = re.compile(r"/(\d{1,18})\Z", re.ASCII)
-THREADS = 4
+THREADS = 8
 HARDLY_CHANCE = 12  # repositories in a row without an answer
 TOGETHER = 200  # repositories whose answers are in memory at once, or fewer that have more than these
 LARGEST_PORTION = 2**26  # bytes
@@ -30,46 +31,55 @@ class Fetched(Generic[Found]):
     found: Found | None = None
     failures: list[str] = field(default_factory=list)
     unreachable: bool = False
+    enough: Enough | None = None  # the run's limit was reached before it was whole
 
 
 def fetch_all(
-    targets: Sequence[Target], fetch: Callable[[Target], Fetched[Found]], progress: Progress, what: str
-) -> Iterator[tuple[int, list[Fetched[Found]]]]:
-    """Call `fetch` for each target in a few threads; give the results in portions, and how many are done by then.
+    targets: Iterable[Target], count: int, fetch: Callable[[Target], Fetched[Found]], progress: Progress, what: str
+) -> Iterator[list[Fetched[Found]]]:
+    """Call `fetch` for each of `count` targets in a few threads; give the results in portions, in the targets' order.
 
-    A portion ends when its answers have grown large, so that memory is bounded.
+    A portion ends when its answers have grown large, so that memory is bounded. `progress` hears of each result,
+    which is one of `what`.
 
-    `progress` hears of each result, which is one of `what`.
-
-    Raises HubError if the hub did not answer for one target after the other: then it has gone.
+    Raises HubError if the hub did not answer for one target after the other: then it has gone, and those are not
+    given, for them to be asked for again. Raises Enough at a limit of the run's own, after giving what came before.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
     try:
         portion: list[Fetched[Found]] = []
-        latest: deque[bool] = deque(maxlen=HARDLY_CHANCE)
+        gone = 0
         for done, one in enumerate(_in_order(pool, partial(_guarded, fetch), targets), start=1):
+            gone = gone + 1 if one.unreachable else 0
+            if one.enough is not None or gone == HARDLY_CHANCE:
+                while portion and portion[-1].unreachable:
+                    portion.pop()
+                if portion:
+                    yield portion
+                raise one.enough or HubError(f"the hub has stopped answering: {one.failures[-1]}")
             portion.append(one)
-            latest.append(one.unreachable)
-            progress(done, len(targets), what)
-            has_gone = len(latest) == HARDLY_CHANCE and all(latest)
-            if has_gone or done == len(targets) or _is_full(portion):
-                yield done, portion
+            progress(done, count, what)
+            if _is_full(portion) and not gone:
+                yield portion
                 portion = []
-            if has_gone:
-                raise HubError(f"the hub has stopped answering: {one.failures[-1]}")
+        if portion:
+            yield portion
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, fetch: Callable[[Target], Fetched[Found]], targets: Sequence[Target]
+    pool: ThreadPoolExecutor, fetch: Callable[[Target], Fetched[Found]], targets: Iterable[Target]
 ) -> Iterator[Fetched[Found]]:
     """Give the results in the order of the targets, a few calls ahead and no more: results take memory."""
     ahead: deque[Future[Fetched[Found]]] = deque()
     for target in targets:
         ahead.append(pool.submit(fetch, target))
         if len(ahead) > 2 * THREADS:
-            yield ahead.popleft().result()
+            one = ahead.popleft().result()
+            yield one
+            if one.enough is not None:
+                break
     while ahead:
         yield ahead.popleft().result()
 
@@ -82,6 +92,8 @@ def _is_full(portion: Sequence[Fetched[Found]]) -> bool:
 def _guarded(fetch: Callable[[Target], Fetched[Found]], target: Target) -> Fetched[Found]:
     try:
         return fetch(target)
+    except Enough as enough:
+        return Fetched(target, enough=enough)
     except UsageError as error:  # the address that a listed file would have is none
         return Fetched(target, failures=[str(error)])
     except HubError as error:

@@ -8,9 +8,7 @@
 Each keeps the exception of huggingface_hub or httpx2 that it comes from as its cause, where there is one.
 """
 
-import importlib.metadata
 import random
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,11 +18,8 @@ from typing import Self
 
 import httpx2
 from huggingface_hub import constants
-from huggingface_hub.errors import LocalTokenNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but its lazy exports hide from mypy
-    build_hf_headers,
-    get_session,
-)
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # its lazy exports hide from mypy
 
 from miners.addresses import checked_address, checked_endpoint, printable, redirect_target, shown
 from miners.answers import (
@@ -39,6 +34,7 @@ from miners.answers import (
     read_whole,
     refusal,
 )
+from miners.credentials import identification
 from miners.pacing import LONGEST_WAIT, Pacer, backoff, kind_of, retry_after
 from schemas.errors import HubError, UsageError
 
@@ -100,7 +96,6 @@ class HubClient:
         self._own = own_client(transport)
         self._timeout = timeout
         self._attempts = attempts
-        self._sleep = sleep
         self._clock = clock
         self._now = now
         self._jitter = jitter or random.Random()
@@ -132,7 +127,23 @@ class HubClient:
             except _MayPass as failure:
                 if attempt >= self._allowed(failure):
                     raise HubError(self._given_up(address, failure, attempt)) from failure.__cause__
-                self._sleep(max(failure.wait, backoff(attempt, self._jitter)))
+                self._pacer.rest(max(failure.wait, backoff(attempt, self._jitter)))
+
+    def limit(self, *, requests: int | None = None, hours: float | None = None, share: float = 1.0) -> None:
+        """Send at most so many requests from now on, for so many hours, using that share of the hub's quotas.
+
+        Where that is over, `get` raises miners.pacing.Enough.
+        """
+        self._pacer.limit(requests, None if hours is None else hours * 3600, share)
+
+    @property
+    def requests(self) -> int:
+        """How many requests this client has sent to its hub."""
+        return self._pacer.requests
+
+    def quota(self, kind: str) -> tuple[int, float] | None:
+        """Requests of a kind (api, resolvers) that the hub takes, and in how many seconds; None before it has said."""
+        return self._pacer.announced(kind)
 
     def close(self) -> None:
         """Close the connections that are this client's own."""
@@ -183,16 +194,25 @@ class HubClient:
             headers |= {"range": f"bytes={byte_range[0]}-{byte_range[1] - 1}", "accept-encoding": "identity"}
         client = self._own or get_session()
         request = client.build_request("GET", hop, headers=headers, timeout=self._timeout)
-        if at_home:
-            self._pacer.enter(kind_of(hop.path))
-        response = client.send(request, stream=True, follow_redirects=False, auth=None)
+        response = self._sent(client, request, kind_of(hop.path) if at_home else None)
         self._reached = True
         try:
-            if at_home:
-                self._pacer.note(kind_of(hop.path), response.headers)
             yield response
         finally:
             response.close()
+
+    def _sent(self, client: httpx2.Client, request: httpx2.Request, kind: str | None) -> httpx2.Response:
+        """The answer's head; requests of a `kind` are the hub's own and wait for its quota."""
+        if kind is None:
+            return client.send(request, stream=True, follow_redirects=False, auth=None)
+        self._pacer.enter(kind)
+        headers: Mapping[str, str] = {}
+        try:
+            response = client.send(request, stream=True, follow_redirects=False, auth=None)
+            headers = response.headers
+            return response
+        finally:
+            self._pacer.note(kind, headers)
 
     def _answer(
         self, address: httpx2.URL, response: httpx2.Response, byte_range: tuple[int, int] | None, limit: int
@@ -252,26 +272,6 @@ def check_range(byte_range: tuple[int, int] | None, limit: int) -> None:
         raise UsageError(f"byte_range={byte_range}: expected 0 <= begin < end.")
     if end - begin > limit:
         raise UsageError(f"byte_range={byte_range} has {end - begin} bytes, limit={limit}: raise the limit.")
-
-
-def identification(token: str | bool | None) -> tuple[dict[str, str], str | None]:
-    """The headers that every request carries, and the token apart from them, for the hub alone.
-
-    Raises UsageError if a token is asked for and there is none, or if it has characters that no header takes
-    (the message does not show it).
-    """
-    version = importlib.metadata.version("weightlake")
-    try:
-        headers = build_hf_headers(token=token, library_name="weightlake", library_version=version)
-    except LocalTokenNotFoundError as error:
-        raise UsageError("token=True, but no token was found: set HF_TOKEN, or run `hf auth login`.") from error
-    bearer = headers.pop("authorization", None)
-    if bearer is None:
-        return headers, None
-    found = bearer.removeprefix("Bearer ")
-    if not re.fullmatch(r"[!-~]+", found):
-        raise UsageError("The token is empty, or has blanks or letters that no token has: check HF_TOKEN.")
-    return headers, found
 
 
 def own_client(transport: httpx2.BaseTransport | None) -> httpx2.Client | None:

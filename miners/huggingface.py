@@ -1,27 +1,28 @@
 """The miner of the Hugging Face Hub, and of any hub that speaks its API."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
 
 import polars as pl
 
-from miners.batch import Batch
-from miners.card_requests import card_batch, fetch_card
 from miners.crawl import Crawl, Progress, Run, silent
-from miners.fetching import Fetched, fetch_all
-from miners.header_requests import fetch_headers, header_batch
 from miners.http import HubClient
-from miners.listing import Listing, first_page, pages
-from miners.raw import keep
+from miners.listing import Listing, pages
+from miners.model_requests import look_for, mine_models
+from miners.order import Order
+from miners.pacing import Enough
+from miners.phases import fetch_phase
+from miners.plan import told
 from miners.records import HUB
-from miners.targets import Target
-from schemas.carded import merge_card_statements, merge_cards
+from miners.start import Start, prepared
+from miners.targets import wanted
 from schemas.errors import UsageError
 from schemas.lake import Lake
-from schemas.mined import merge_tensors
+from schemas.vanished import note_renamed, unseen
+
+Say = Callable[[str], None]
 
 
 def mine(
@@ -33,69 +34,148 @@ def mine(
     task: str | None = None,
     library: str | None = None,
     sort: str | None = None,
-    endpoint: str | None = None,
+    full: bool = False,
+    ids: str | None = None,
+    sample: int | None = None,
+    stratify: Sequence[str] = (),
+    seed: int = 0,
+    restart: bool = False,
     cards: bool = False,
+    configs: bool = False,
     tensors: bool = False,
+    commits: bool = False,
+    discussions: bool = False,
+    files: bool = False,
+    max_requests: int | None = None,
+    max_hours: float | None = None,
+    polite: float = 1.0,
+    endpoint: str | None = None,
     client: HubClient | None = None,
     progress: Progress | None = None,
+    say: Say = lambda text: None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     clock: Callable[[], float] = time.monotonic,
 ) -> Crawl:
-    """List a hub's models into the lake, and with `cards` and `tensors` fetch their cards and safetensors headers.
+    """Bring a hub's models into the lake, and of each what is asked for beside the listing.
 
-    `limit` stops after that many models; `search` (part of the name), `author`, `task` and `library` choose them,
-    `sort` (downloads, likes, createdAt, lastModified, ...) orders them. Every answer is kept below raw/ before its
-    rows are committed. What cannot be read leaves a row in `failure` and does not stop the run. While another process
-    holds the lake the run goes on, and before it ends it waits for its turn.
+    Which models: without any option all that were changed since the last run that listed all of them, so the first
+    run lists the whole hub. `full` lists everything again and finds what was deleted or renamed. `ids` is a file with
+    one id a line, or a query over the lake that returns model_id. `sample` draws that many models of the lake in
+    proportion to the strata `stratify` (task, library, popularity), the same ones for the same `seed`, and brings
+    them up to date. `search` (part of the name), `author`, `task` and `library` choose models by the hub's listing,
+    `sort` (downloads, likes, createdAt, lastModified, ...) orders them, `limit` stops after so many.
+
+    What of each: `cards`, `configs` (config.json), `tensors` (headers of weights), `commits`, `discussions`, `files`
+    (sizes and hashes), for every model of the choice that lacks it in the lake or has a new commit; without a choice
+    of models for all that this hub has ever listed.
+
+    A run that was ended by anything at all is gone on with by the next one that asks for the same models, unless
+    `restart` says to begin anew. `max_requests` and `max_hours` end a run in good order; `polite` uses only that
+    share of the hub's quotas. Every answer is kept below raw/ before its rows are committed. What cannot be read
+    leaves a row in `failure` and does not stop the run. `say` hears what the run will ask of the hub.
 
     Raises:
         HubError: the hub does not answer, or stops answering; what was read until then is in the lake.
-        UsageError: the limit or the endpoint cannot work.
+        UsageError: an option or the endpoint cannot work.
+        OutsideError: the disk is full, or another process is at the same crawl.
         LakeBusy: another process holds the lake at the start, or this one does at the end.
     """
-    asked = {"search": search, "author": author, "pipeline_tag": task, "filter": library, "sort": sort}
-    query = {name: value for name, value in asked.items() if value is not None}
-    if limit is not None and limit < 1:
-        raise UsageError(f"limit is {limit}, expected at least 1, or None for all models")
-    hub = client or HubClient(endpoint)
-    try:
-        first = first_page(hub, query, limit)
-        options = {**query, "limit": limit, "cards": cards, "tensors": tensors}
-        with Run(lake, HUB, options, hub.endpoint, now, clock, progress or silent) as run:
-            listed = Listing(run, limit, progress or silent, cards or tensors).read(pages(hub, first, run.folder))
-            if cards:
-                _mine_cards(run, hub, listed, progress or silent)
-            if tensors:
-                _mine_tensors(run, hub, listed, progress or silent)
-    finally:
-        if client is None:
-            hub.close()
+    order = Order(
+        limit=limit,
+        search=search,
+        author=author,
+        task=task,
+        library=library,
+        sort=sort,
+        full=full,
+        ids=ids,
+        sample=sample,
+        stratify=stratify,
+        seed=seed,
+        restart=restart,
+        cards=cards,
+        configs=configs,
+        tensors=tensors,
+        commits=commits,
+        discussions=discussions,
+        files=files,
+        max_requests=max_requests,
+        max_hours=max_hours,
+        polite=polite,
+    )
+    with asking(client, endpoint, order) as hub:
+        start = prepared(lake, hub, order, now)
+        say(_announcement(start, hub, order))
+        with Run(
+            lake, HUB, start.query, hub.endpoint, now, clock, progress or silent, start.watermark, start.unfinished
+        ) as run:
+            try:
+                _mine(run, hub, lake, order, start, progress or silent)
+            finally:
+                run.crawl.requests = hub.requests
     return run.crawl
 
 
-def _mine_cards(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:
-    for done, portion in fetch_all(listed, partial(fetch_card, hub), progress, "cards"):
-        tables = _tables(run, f"cards-{done:08d}", portion, card_batch(portion))
-        run.crawl.cards += tables["card"].height if "card" in tables else 0
-        run.add(
-            partial(merge_cards, asked=_answered(portion), tables=tables), partial(merge_card_statements, tables=tables)
-        )
+def plan(
+    lake: Lake, *, endpoint: str | None = None, client: HubClient | None = None, **options: object
+) -> pl.DataFrame:
+    """Say what `mine` with these options would ask of the hub, and how long that takes; it costs one request.
+
+    Returns a row for each kind of thing: what, quota (api or resolvers), requests, about (whether that is an
+    estimate), seconds at the hub's quota. Raises what `mine` raises before it begins.
+    """
+    order = Order(**options)  # type: ignore[arg-type]  # the caller's words; each is checked there
+    with asking(client, endpoint, order) as hub:
+        return prepared(lake, hub, order, lambda: datetime.now(UTC)).plan
 
 
-def _mine_tensors(run: Run, hub: HubClient, listed: Sequence[Target], progress: Progress) -> None:
-    for done, portion in fetch_all(listed, partial(fetch_headers, hub), progress, "tensors"):
-        tables = _tables(run, f"tensors-{done:08d}", portion, header_batch(portion))
-        run.crawl.tensors += tables["tensor"].height if "tensor" in tables else 0
-        run.add(partial(merge_tensors, asked=_answered(portion), tables=tables))
+@contextmanager
+def asking(client: HubClient | None, endpoint: str | None, order: Order) -> Iterator[HubClient]:
+    """Give the client that asks, inside the limits of the order; one of our own is closed at the end."""
+    hub = client or HubClient(endpoint)
+    try:
+        hub.limit(requests=order.max_requests, hours=order.max_hours, share=order.polite)
+        yield hub
+    except Enough as enough:  # a run keeps its own to itself
+        raise UsageError(f"{enough} before the run could begin; allow more") from enough
+    finally:
+        if client is None:
+            hub.close()
 
 
-def _tables(run: Run, name: str, portion: Sequence[Fetched[Any]], batch: Batch) -> dict[str, pl.DataFrame]:
-    """Keep the answers, then give the rows made of them."""
-    if answers := [answer for one in portion for answer in one.answers]:
-        keep(run.folder, name, answers)
-    return batch.tables(HUB, run.crawl.crawl_id, run.now())
+def _announcement(start: Start, hub: HubClient, order: Order) -> str:
+    plan = told(start.plan, hub.quota, order.polite)
+    if start.unfinished is None:
+        return plan
+    begun, seen = f"{start.unfinished.started_at:%Y-%m-%d %H:%M}", start.unfinished.rows_seen
+    return f"going on with the crawl of {begun}, which has seen {seen:,} models (--restart begins anew)\n{plan}"
 
 
-def _answered(portion: Sequence[Fetched[Any]]) -> list[str]:
-    """Give the models about which the hub has said something, so that it replaces what was known."""
-    return [one.target.model_id for one in portion if one.found is not None or not one.failures]
+def _mine(run: Run, hub: HubClient, lake: Lake, order: Order, start: Start, progress: Progress) -> None:
+    if run.listed_at is None:
+        _list(run, hub, order, start, progress)
+    run.flush()
+    if order.mode == "full":
+        _find_vanished(run, hub, lake, progress)
+    scope = None if order.asks_for_all else run.crawl.crawl_id
+    for what in order.wants:
+        models = wanted(lake, what, HUB, hub.endpoint, scope, run.now())
+        fetch_phase(run, hub, lake, what, models, progress)
+
+
+def _list(run: Run, hub: HubClient, order: Order, start: Start, progress: Progress) -> None:
+    if start.names is not None:
+        start.remember_names(run.folder)
+        mine_models(run, hub, start.names, int(run.cursor or 0), progress)
+    elif start.first is not None:
+        Listing(run, order.limit, progress, start.since).read(pages(hub, start.first, run.folder))
+
+
+def _find_vanished(run: Run, hub: HubClient, lake: Lake, progress: Progress) -> None:
+    """Note what became of the models that the hub has listed before, and does not list any more."""
+    source, started, crawl_id = hub.endpoint, run.started, run.crawl.crawl_id
+    run.add(lambda transaction: note_renamed(transaction, HUB, source, started, crawl_id))
+    run.flush()
+    names = [model_id.partition(":")[2] for model_id in unseen(lake, HUB, source, started)["model_id"]]
+    look_for(run, hub, names, progress)
+    run.flush()

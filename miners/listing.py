@@ -1,8 +1,12 @@
 """Reads a hub's listing of models page by page into the lake, every answer kept before anything is made of it."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
+from itertools import count
 from pathlib import Path
+
+from huggingface_hub.errors import BadRequestError
 
 from miners.batch import Batch
 from miners.crawl import Progress, Run
@@ -10,7 +14,6 @@ from miners.http import Answer, HubClient, next_page
 from miners.pages import Page
 from miners.raw import keep
 from miners.records import HUB, rows
-from miners.targets import Target, targets
 from schemas.errors import HubError
 from schemas.mined import merge_models
 
@@ -33,7 +36,25 @@ def first_page(hub: HubClient, query: Mapping[str, str], limit: int | None) -> A
 
     Raises HubError if what answers is no hub: a page for browsers, an error that calls itself a success.
     """
-    answer = _page(hub, "/api/models", {**query, "limit": min(limit or PAGE, PAGE), "expand": EXPAND})
+    return _checked(hub, _page(hub, "/api/models", {**query, "limit": min(limit or PAGE, PAGE), "expand": EXPAND}))
+
+
+def page_at(hub: HubClient, cursor: str) -> Answer:
+    """Ask for the page at which an earlier run stopped.
+
+    Raises HubError if the cursor leads to another hub, or this one does not know it any more.
+    """
+    if not cursor.startswith(f"{hub.endpoint}/"):
+        raise HubError(f"the cursor of the unfinished crawl is not one of {hub.endpoint}; begin anew with --restart")
+    try:
+        return _checked(hub, _page(hub, cursor))
+    except HubError as error:
+        if isinstance(error.__cause__, BadRequestError):
+            raise HubError(f"{hub.endpoint} no longer knows the cursor; begin anew with --restart: {error}") from error
+        raise
+
+
+def _checked(hub: HubClient, answer: Answer) -> Answer:
     start = answer.body.removeprefix(UTF8_MARK).lstrip()[:80]
     if not start.startswith(b"["):
         raise HubError(f"{hub.endpoint} answers with {start.decode(errors='replace')!r}, expected a list of models")
@@ -45,8 +66,8 @@ def pages(hub: HubClient, first: Answer, folder: Path) -> Iterator[tuple[Answer,
 
     Raises HubError if the hub stops answering, or leads in a circle.
     """
-    answer, number, visited = first, 0, {first.url}
-    while True:
+    answer, visited = first, {first.url}
+    for number in count(_kept(folder)):
         keep(folder, f"{number:06d}", [answer])
         following = next_page(answer)
         yield answer, following
@@ -57,7 +78,12 @@ def pages(hub: HubClient, first: Answer, folder: Path) -> Iterator[tuple[Answer,
                 f"{hub.endpoint} leads in a circle: page {number} names one as the next that was read before"
             )
         visited.add(following)
-        answer, number = _page(hub, following), number + 1
+        answer = _page(hub, following)
+
+
+def _kept(folder: Path) -> int:
+    """Count the pages that earlier processes of the crawl have kept, committed or not; none is written over."""
+    return sum(path.stem.isdecimal() for path in folder.glob("*.parquet"))
 
 
 def _page(hub: HubClient, url: str, parameters: Parameters | None = None) -> Answer:
@@ -72,39 +98,52 @@ def _page(hub: HubClient, url: str, parameters: Parameters | None = None) -> Ans
 
 
 class Listing:
-    """The listing of one run on its way into the lake, at most `limit` records of it."""
+    """The listing of one run on its way into the lake.
 
-    def __init__(self, run: Run, limit: int | None, progress: Progress, wants_targets: bool = False) -> None:
+    At most `limit` records of it are stored; if it is sorted by its last changes, it ends with the page that reaches
+    back to the moment `since`.
+    """
+
+    def __init__(self, run: Run, limit: int | None, progress: Progress, since: datetime | None = None) -> None:
         self._run = run
         self._limit = limit
         self._progress = progress
+        self._since = since
         self._pages: list[Page] = []
         self._rows = Batch()
         self._names: set[str] = set()
         self._answered_at = run.started
-        self._wants_targets = wants_targets
-        self._targets: dict[str, Target] = {}
+        self._oldest: datetime | None = None
 
-    def read(self, found: Iterable[tuple[Answer, str | None]]) -> list[Target]:
-        """Read pages, each with the address of the next one, and say what there is to fetch of each model, if wanted.
-
-        What has come is stored even if `found` raises.
-        """
+    def read(self, found: Iterable[tuple[Answer, str | None]]) -> None:
+        """Read pages, each with the address of the next one. What has come is stored even if `found` raises."""
         following = None
         try:
             for answer, following in found:
                 self._pages.append(Page(answer.url, answer.fetched_at, answer.body))
-                if len(self._pages) == PAGES_TOGETHER or self._may_be_enough():
+                if self._is_time():
                     self._store(following)
-                if self._limit is not None and self._run.crawl.rows_seen >= self._limit:
+                if self._is_enough():
                     break
+            else:
+                self._store(None)
+            self._run.cursor, self._run.listed_at = None, self._run.now()
         finally:
             self._store(following)
             self._hand_over()
-        return list(self._targets.values())
+
+    def _is_time(self) -> bool:
+        return len(self._pages) == PAGES_TOGETHER or self._may_be_enough() or self._run.is_due()
 
     def _may_be_enough(self) -> bool:
+        if self._since is not None:
+            return True
         return self._limit is not None and self._run.crawl.rows_seen + len(self._pages) * PAGE >= self._limit
+
+    def _is_enough(self) -> bool:
+        if self._since is not None and self._oldest is not None and self._oldest < self._since:
+            return True
+        return self._limit is not None and self._run.crawl.rows_seen >= self._limit
 
     def _store(self, following: str | None) -> None:
         """Turn the gathered pages into rows, and hand them over to the run when it is time for a commit."""
@@ -112,12 +151,15 @@ class Listing:
             return
         run, crawl = self._run, self._run.crawl
         batch = rows(self._pages, crawl.crawl_id, None if self._limit is None else self._limit - crawl.rows_seen)
-        names = {name for model in batch.frames.get("model", []) for name in model["model_id"]}
+        models = batch.frames.get("model", [])
+        names = {name for model in models for name in model["model_id"]}
         if not self._names.isdisjoint(names):  # listed again: the older rows go first, for the newer to replace them
             self._hand_over()
         self._rows.extend([batch])
         self._names |= names
         self._answered_at = self._pages[-1].fetched_at
+        changed = [time for model in models for time in model["modified_at"] if time is not None] if self._since else []
+        self._oldest = min(changed, default=None)
         self._pages = []
         crawl.rows_seen += batch.seen
         crawl.rows_stored += batch.stored
@@ -131,6 +173,4 @@ class Listing:
         """Queue one change for all rows so far: merging them at once is quicker than page by page."""
         found, self._rows, self._names = self._rows, Batch(), set()
         tables = found.tables(HUB, self._run.crawl.crawl_id, self._answered_at)
-        if self._wants_targets:
-            self._targets |= {target.model_id: target for target in targets(tables)}
         self._run.add(partial(merge_models, tables=tables), records=found.seen)

@@ -1,8 +1,10 @@
 """The door of the miners: one function for every hub."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import polars as pl
 
 from miners import huggingface, local
 from miners.crawl import Crawl
@@ -10,8 +12,9 @@ from schemas.errors import UsageError
 from schemas.lake import Lake
 
 MINERS: dict[str, Callable[..., Crawl]] = {"huggingface": huggingface.mine, "local": local.mine}
+PLANS: dict[str, Callable[..., pl.DataFrame]] = {"huggingface": huggingface.plan}
 
-HANDED_IN = ("client", "progress", "now", "clock")  # by programs, not by people
+HANDED_IN = ("client", "progress", "say", "now", "clock")  # by programs, not by people
 
 
 def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
@@ -21,6 +24,25 @@ def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
 
     Raises UsageError for a hub or an option that does not exist, and what the miner raises.
     """
+    _check(hub, options)
+    return MINERS[hub](lake, **options)
+
+
+def plan(lake: Lake, hub: str, **options: Any) -> pl.DataFrame:
+    """Say what `mine` with the same options would ask of the hub, and how long that takes at the hub's quotas.
+
+    Returns a row for each kind of thing: what, quota (api or resolvers), requests, about (whether that is an
+    estimate) and seconds.
+
+    Raises UsageError for a hub that is not asked over the network, and what `mine` raises before it begins.
+    """
+    _check(hub, options)
+    if hub not in PLANS:
+        raise UsageError(f"the hub {hub} has no quotas to plan for; choose one of {', '.join(PLANS)}")
+    return PLANS[hub](lake, **options)
+
+
+def _check(hub: str, options: Mapping[str, Any]) -> None:
     if hub not in MINERS:
         raise UsageError(f"there is no hub {hub!r}; choose one of {', '.join(MINERS)}")
     parameters = list(inspect.signature(MINERS[hub]).parameters.values())[1:]
@@ -31,4 +53,3 @@ def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
     needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
     if missing := [name for name in needed if options.get(name) is None]:
         raise UsageError(f"the hub {hub} needs the option {missing[0]!r}, e.g. mine(lake, {hub!r}, {missing[0]}=...)")
-    return MINERS[hub](lake, **options)

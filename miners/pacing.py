@@ -2,8 +2,9 @@
 
 import random
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -18,73 +19,141 @@ LONGEST_WAIT = 3600.0  # seconds; a hub that asks for more is not waited for
 FIRST_BACKOFF = 0.5  # seconds; doubles with each failure
 LONGEST_BACKOFF = 60.0
 FAR_AWAY = 10**9  # seconds; a hub may name any number
+TICK = 0.05  # seconds; how often is looked whether a request has come back
 RESET_MARGIN = 1.0  # seconds; hubs tell the end of a window in whole seconds
 
 
-@dataclass
-class Budget:
-    """Requests of a kind that the hub still takes before the end of its window."""
+class Enough(Exception):
+    """A limit of requests or hours that a run was given is reached; nothing is wrong, and it can go on later."""
 
-    left: int
-    until: float
+
+@dataclass
+class Quota:
+    """What is known of the hub's quota for a kind of request.
+
+    The hub counts in windows of its own: `left` until `ends`. We also count over every window of `seconds`, wherever
+    it begins, by the moments at which answers came (`answered`): the hub saw each request before that.
+    """
+
+    left: int | None = None
+    ends: float = 0.0
+    announced: int | None = None
+    seconds: float = 0.0
+    answered: deque[float] = field(default_factory=deque)
+    under_way: int = 0
+    is_known: bool = False
 
 
 class Pacer:
-    """Keeps a client inside the quotas that a hub states in RateLimit headers, one a kind; safe to share by threads."""
+    """Keeps a client inside the quotas that a hub states in RateLimit headers, one a kind; safe to share by threads.
+
+    Of a kind that the hub has said nothing about yet, one request is under way at a time.
+    """
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._budgets: dict[str, Budget] = {}
-        self._lock = threading.Lock()
+        self._quotas: dict[str, Quota] = {}
+        self._changed = threading.Condition()
+        self._share = 1.0
+        self._most: int | None = None
+        self._ends: float | None = None
+        self.requests = 0
+
+    def limit(self, requests: int | None, seconds: float | None, share: float) -> None:
+        """From now on send at most so many requests for so many seconds, and use that share of each quota."""
+        self._most = None if requests is None else self.requests + requests
+        self._ends = None if seconds is None else self._clock() + seconds
+        self._share = share
+
+    def announced(self, kind: str) -> tuple[int, float] | None:
+        """How many requests of a kind the hub takes, and in how many seconds; None where it has not said."""
+        quota = self._quotas.get(kind, Quota())
+        return None if quota.announced is None else (quota.announced, quota.seconds)
 
     def enter(self, kind: str) -> None:
-        """Take one request of a kind from its quota; sleep until the window ends where nothing is left.
+        """Take one request of a kind from its quota; sleep until that is possible.
 
-        Raises HubError where that would take longer than LONGEST_WAIT.
+        Raises HubError where that would take longer than LONGEST_WAIT, and Enough at a limit of the run's own.
         """
-        budget = self._spent(kind)
-        if budget is None:
-            return
-        wait = budget.until - self._clock()
-        if wait > LONGEST_WAIT:
-            raise HubError(f"The hub's quota for {kind} is spent for {wait / 3600:.1f} hours; come back then.")
-        self._sleep(max(0.0, wait))
-        self._forget(kind, budget)
+        while (wait := self._taken(kind)) > 0:
+            if wait > LONGEST_WAIT + RESET_MARGIN:
+                raise HubError(f"The hub's quota for {kind} is spent for {wait / 3600:.1f} hours; come back then.")
+            self.rest(wait)
+            self._forget(kind, wait)
+
+    def rest(self, seconds: float) -> None:
+        """Sleep. Raises Enough where the run's hours are over before that."""
+        if self._ends is not None and self._clock() + seconds >= self._ends:
+            raise Enough("the run's hours are over")
+        self._sleep(seconds)
 
     def note(self, kind: str, headers: Mapping[str, str]) -> None:
-        """Remember what an answer says is left of a kind.
+        """Remember that a request of a kind is answered, or has failed, and what the answer says of the quota.
 
         Answers may arrive out of order and other requests may be under way, so within a window the smaller of the
         hub's number and our own counts.
         """
         said = rate_limit(headers)
-        if said is None:
-            return
-        with self._lock:
-            now, budget = self._clock(), self._budgets.get(kind)
-            if budget is not None and now < budget.until:
-                budget.left = min(budget.left, said.remaining)
-            else:
-                wait = min(said.reset_in_seconds, FAR_AWAY) + RESET_MARGIN
-                self._budgets[kind] = Budget(said.remaining, now + wait)
+        with self._changed:
+            now, quota = self._clock(), self._quotas.setdefault(kind, Quota())
+            quota.under_way = max(0, quota.under_way - 1)
+            quota.answered.append(now)
+            quota.is_known = True
+            if said is not None:
+                _learn(quota, said, now)
+            self._changed.notify_all()
 
-    def _spent(self, kind: str) -> Budget | None:
-        """Count a request; the budget if it had nothing left for it."""
-        with self._lock:
-            budget = self._budgets.get(kind)
-            if budget is None or self._clock() >= budget.until:
-                self._budgets.pop(kind, None)
-                return None
-            if budget.left == 0:
-                return budget
-            budget.left -= 1
-            return None
+    def _taken(self, kind: str) -> float:
+        """Count a request and give 0, or give the seconds to wait for that."""
+        with self._changed:
+            quota = self._quotas.setdefault(kind, Quota())
+            while not quota.is_known and quota.under_way:
+                self._changed.wait()
+            self._check_enough()
+            wait = self._wait(quota)
+            if wait <= 0:
+                self.requests += 1
+                quota.under_way += 1
+                quota.left = None if quota.left is None else quota.left - 1
+            return wait
 
-    def _forget(self, kind: str, budget: Budget) -> None:
-        with self._lock:
-            if self._budgets.get(kind) is budget:
-                del self._budgets[kind]
+    def _check_enough(self) -> None:
+        if self._most is not None and self.requests >= self._most:
+            raise Enough(f"{self._most} requests were sent")
+        if self._ends is not None and self._clock() >= self._ends:
+            raise Enough("the run's hours are over")
+
+    def _wait(self, quota: Quota) -> float:
+        now = self._clock()
+        if quota.left is not None and now >= quota.ends:
+            quota.left = None
+        if quota.left is not None and quota.left <= 0:
+            return max(quota.ends - now, TICK)
+        if quota.announced is None:
+            quota.answered.clear()
+            return 0.0
+        while quota.answered and quota.answered[0] + quota.seconds + RESET_MARGIN <= now:
+            quota.answered.popleft()
+        if len(quota.answered) + quota.under_way < max(1, int(quota.announced * self._share)):
+            return 0.0
+        return quota.answered[0] + quota.seconds + RESET_MARGIN - now if quota.answered else TICK
+
+    def _forget(self, kind: str, wait: float) -> None:
+        """After a wait the hub's window is over, even where the clock does not say so."""
+        with self._changed:
+            quota = self._quotas[kind]
+            if quota.left is not None and quota.left <= 0 and wait > TICK:
+                quota.left = None
+
+
+def _learn(quota: Quota, said: RateLimitInfo, now: float) -> None:
+    if quota.left is not None and now < quota.ends:
+        quota.left = min(quota.left, said.remaining)
+    else:
+        quota.left, quota.ends = said.remaining, now + min(said.reset_in_seconds, FAR_AWAY) + RESET_MARGIN
+    if said.limit and said.window_seconds:
+        quota.announced, quota.seconds = said.limit, float(min(said.window_seconds, FAR_AWAY))
 
 
 def kind_of(path: str) -> str:

@@ -1,14 +1,34 @@
-"""Which files of which repositories are worth asking for, as the listing tells it."""
+"""Which repositories a hub is asked about beside its listing, and which of their files, as the lake tells it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote
 
 import polars as pl
 
 from miners.weight_files import matters
+from schemas.lake import Lake
 
 CARD = "README.md"
+CONFIG = "config.json"
+TOGETHER = 2000  # repositories whose files are looked up at once
+FAILED_FOR = timedelta(days=30)  # after which what the hub refused, or nobody could read, is asked for again
+WANTED = """
+    SELECT model.model_id, model.sha, model.files IS NOT NULL AS says_files
+    FROM model LEFT JOIN (FROM fetched WHERE what = $what) AS known USING (model_id)
+    WHERE model.hub = $hub AND model.deleted_at IS NULL AND (
+        known.model_id IS NULL OR known.sha IS DISTINCT FROM model.sha
+        OR (known.outcome = 'failed' AND known.fetched_at < $failed_before)
+    ) AND {scope}
+    ORDER BY model.downloads DESC NULLS LAST, model.model_id
+"""
+OF_THIS_RUN = "model.crawl_id = $crawl_id"
+OF_THIS_HUB = "model.crawl_id IN (SELECT crawl.crawl_id FROM crawl WHERE hub = $hub AND source = $source)"
+PATHS = """
+    SELECT model_id, path FROM file WHERE model_id IN (SELECT unnest($names))
+        AND (format IS NOT NULL OR path = 'README.md' OR regexp_matches(path, '\\.(json|npy|npz)$'))
+"""
 
 
 class Target(NamedTuple):
@@ -28,14 +48,22 @@ class Target(NamedTuple):
         return f"/{self.name}/resolve/{self.sha or 'main'}/{quote(path)}"
 
 
-def targets(tables: Mapping[str, pl.DataFrame]) -> list[Target]:
-    """Give a target for each row of the frame `model`, with the cards, weights and indices among its `file` rows."""
-    if "model" not in tables:
-        return []
-    paths: dict[str, set[str]] = {}
-    if "file" in tables:
-        for model_id, name in tables["file"].select("model_id", "path").iter_rows():
-            if name == CARD or matters(name):
-                paths.setdefault(model_id, set()).add(name)
-    rows = tables["model"].select("model_id", "sha", "says_files").iter_rows()
-    return [Target(name, sha, frozenset(paths.get(name, ())) if says else None) for name, sha, says in rows]
+def wanted(lake: Lake, what: str, hub: str, source: str, crawl_id: str | None, now: datetime) -> pl.DataFrame:
+    """Give the models (model_id, sha, says_files) that lack something, or have a new commit, most downloaded first.
+
+    They are those that runs over the same source have seen or, with a `crawl_id`, those that this run has seen.
+    """
+    whose: dict[str, object] = {"source": source} if crawl_id is None else {"crawl_id": crawl_id}
+    query = WANTED.format(scope=OF_THIS_HUB if crawl_id is None else OF_THIS_RUN)
+    return lake.sql(query, what=what, hub=hub, failed_before=now - FAILED_FOR, **whose)
+
+
+def targets(lake: Lake, models: pl.DataFrame) -> Iterator[Target]:
+    """Give a target for each of the models, with the paths of those files that anything here reads."""
+    for portion in models.iter_slices(TOGETHER):
+        paths: dict[str, set[str]] = {}
+        for model_id, path in lake.sql(PATHS, names=portion["model_id"].to_list()).iter_rows():
+            if path in (CARD, CONFIG) or matters(path):
+                paths.setdefault(model_id, set()).add(path)
+        for model_id, sha, says in portion.iter_rows():
+            yield Target(model_id, sha, frozenset(paths.get(model_id, ())) if says else None)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
+from schemas.changes import note_changes, note_new_parents, remember_parents
 from schemas.transaction import Transaction
 
 SAYS = ("says_tags", "says_card", "says_spaces", "says_files")
@@ -32,7 +33,6 @@ NEVER_WITHDRAWN = (
     *("downloads", "downloads_all_time", "likes", "trending_score", "gated", "private", "disabled"),
     *("created_at", "modified_at"),
 )
-WATCHED = ("license", "gated", "private", "disabled", "task")  # changes of these are events
 OF_HEADERS = ("tensor", "weights", "weights_dtype", "weights_metadata")
 SAID_ALREADY = {  # when a row needs no place because of one that is there
     "tag": "new.model_id = old.model_id AND new.tag = old.tag"
@@ -76,7 +76,9 @@ def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -
         """)
         some_known = bool(transaction.sql("SELECT count(*) AS models FROM known_model")["models"][0])
         if some_known:
-            _note_events(transaction)
+            note_changes(transaction)
+            remember_parents(transaction)
+            tables = _without_known_files(transaction, tables)
             _forget_lists(transaction)
             transaction.sql("DELETE FROM model WHERE model_id IN (SELECT model_id FROM known_model)")
         _insert_models(transaction)
@@ -87,30 +89,36 @@ def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -
             insert_said(transaction, table, tables[table])
         elif table in tables:
             transaction.append(table, tables[table])
+    if some_known:
+        note_new_parents(transaction)
     for table in ("file", "evaluation", "observation", "failure"):
         if table in tables:
             transaction.append(table, tables[table])
 
 
-def _note_events(transaction: Transaction) -> None:
-    kinds, before, after = (
-        ", ".join(pattern.format(column) for column in WATCHED)
-        for pattern in ("'{0}'", "known.{0}::VARCHAR", "staged.{0}::VARCHAR")
-    )
-    transaction.sql(f"""
-        INSERT INTO event BY NAME
-        SELECT * EXCLUDE withdraws FROM (
-            SELECT model_id, withdraws, staged.last_seen AS observed_at, staged.crawl_id,
-                unnest([{kinds}]) AS kind, unnest([{before}]) AS before, unnest([{after}]) AS after
-            FROM known_model AS known JOIN staged_model AS staged USING (model_id)
-        ) WHERE before IS DISTINCT FROM after AND (after IS NOT NULL OR (withdraws AND kind IN ('license', 'task')))
-    """)  # noqa: S608 - our own columns
+def _without_known_files(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
+    """Leave out the files of models that are still at the commit whose files are known, with sizes perhaps.
+
+    An answer that gives sizes itself is not left out: it may see more of them than the one before.
+    """
+    files = tables.get("file", pl.DataFrame(schema={"model_id": pl.String(), "bytes": pl.Int64()}))
+    transaction.register("staged_file", files)
+    settled = transaction.sql("""
+        SELECT model_id FROM known_model AS known JOIN staged_model AS staged USING (model_id)
+        WHERE known.sha = staged.sha AND staged.says_files
+            AND model_id IN (SELECT model_id FROM file)
+            AND model_id NOT IN (SELECT model_id FROM staged_file WHERE bytes IS NOT NULL)
+    """)
+    transaction.register("settled", settled)
+    return {**tables, "file": files.join(settled, on="model_id", how="anti")}
 
 
 def _forget_lists(transaction: Transaction) -> None:
     for table, key, says, source in LISTS:
         spoken = f"SELECT model_id FROM known_model JOIN staged_model AS staged USING (model_id) WHERE staged.{says}"  # noqa: S608 - our names
-        if table == "tag":
+        if table == "file":
+            chosen = "model_id NOT IN (SELECT model_id FROM settled)"
+        elif table == "tag":
             chosen = "kind <> 'language' OR model_id IN (SELECT model_id FROM known_model WHERE withdraws)"
         else:
             chosen = f"source = '{source}'" if source else "true"

@@ -13,6 +13,7 @@ from miners.crawl import silent
 from miners.fetching import LARGEST_PORTION, TOGETHER, Fetched, fetch_all
 from miners.http import Answer, HubClient
 from miners.mining import mine
+from miners.pacing import Enough
 from miners.targets import Target
 from schemas import HubError, Lake
 from tests.hub import Reply, TestHub
@@ -91,18 +92,36 @@ def giving(body: bytes) -> Callable[[Target], Fetched[int]]:
 )
 def test_a_portion_ends_when_its_answers_have_grown_large(body: bytes, count: int, portions: list[int]) -> None:
     asked = targets(count)
-    found = list(fetch_all(asked, giving(body), silent, "cards"))
-    assert [len(portion) for _, portion in found] == portions
-    assert [one.target for _, portion in found for one in portion] == asked
-    assert [done for done, _ in found] == [sum(portions[: place + 1]) for place in range(len(portions))]
+    found = list(fetch_all(asked, count, giving(body), silent, "cards"))
+    assert [len(portion) for portion in found] == portions
+    assert [one.target for portion in found for one in portion] == asked
 
 
 def test_a_hub_that_has_gone_is_noticed_after_what_came_was_given() -> None:
+    asked = targets(500)
+
     def gone(target: Target) -> Fetched[int]:
+        if target in asked[:3] or target == asked[5]:
+            return Fetched(target, found=1)
         raise HubError("no answer")
 
-    portions = fetch_all(targets(500), gone, silent, "cards")
-    done, given = next(portions)
-    assert done == len(given) == 12
+    portions = fetch_all(asked, 500, gone, silent, "cards")
+    given = next(portions)
+    assert [one.target for one in given] == asked[:6]
+    assert [one.unreachable for one in given] == [False, False, False, True, True, False]
     with pytest.raises(HubError, match="stopped answering: no answer"):
+        next(portions)
+
+
+def test_a_limit_ends_the_fetching_after_what_came_was_given() -> None:
+    asked = targets(500)
+
+    def limited(target: Target) -> Fetched[int]:
+        if target in asked[:7]:
+            return Fetched(target, found=1)
+        raise Enough("7 requests were sent")
+
+    portions = fetch_all(asked, 500, limited, silent, "cards")
+    assert [one.target for one in next(portions)] == asked[:7]
+    with pytest.raises(Enough, match="7 requests"):
         next(portions)

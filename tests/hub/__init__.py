@@ -11,6 +11,7 @@ from tests.hub.clock import StoppedClock
 from tests.hub.faults import Fault
 from tests.hub.messages import Reply, Request
 from tests.hub.quotas import Quota
+from tests.hub.routes import Histories
 from tests.hub.server import TestHub
 
-__all__ = ["Fault", "Quota", "Record", "Reply", "Request", "StoppedClock", "TestHub"]
+__all__ = ["Fault", "Histories", "Quota", "Record", "Reply", "Request", "StoppedClock", "TestHub"]

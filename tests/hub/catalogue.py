@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args
 
@@ -34,29 +35,81 @@ def name_of(record: Record) -> str:
 
 
 class Catalogue:
-    """The records that a hub lists, in the order given."""
+    """The records that a hub lists, in the order given; pages have at most `largest_page` of them."""
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        self.records = list(records)
+    def __init__(self, records: Iterable[Record], largest_page: int = LARGEST_PAGE) -> None:
+        self._largest_page = largest_page
+        self._places: dict[str, int] = {}  # the order in which names came; ties of a sorted listing are broken by it
+        self._moved: dict[str, str] = {}
+        self.replace(records)
+
+    def replace(self, records: Iterable[Record], moved: Mapping[str, str] | None = None) -> None:
+        """List other records from now on; `moved` gives the new names of models that had others."""
+        listed = list(records)
+        for record in listed:
+            self._places.setdefault(name_of(record), len(self._places))
+        self.records = sorted(listed, key=lambda record: self._places[name_of(record)])
         self._by_name = {name_of(record): record for record in self.records}
+        self._moved |= moved or {}
+        self._orders: dict[str | None, list[Record]] = {}
 
     def find(self, name: str) -> Record | None:
         """The record of a model; None where there is none."""
         return self._by_name.get(name)
 
+    def moved(self, name: str) -> str | None:
+        """The new name of a model that had this one."""
+        return None if name in self._by_name else self._moved.get(name)
+
     def page(self, request: Request) -> tuple[list[dict[str, Any]], str | None]:
         """One page of the listing, and the cursor of the next one (None after the last)."""
-        first, size = position(request.value("cursor")), page_size(request.value("limit"))
-        found = ordered(self._matching(request), request)
-        page = [shown(record, request) for record in found[first : first + size]]
-        return page, cursor(first + size) if first + size < len(found) else None
+        key, given = request.value("sort"), request.value("cursor")
+        size = min(page_size(request.value("limit")), self._largest_page)
+        found = self._matching(request, self._ordered(key))
+        first = 0 if given is None else self._place_after(found, key, after(given))
+        page = found[first : first + size]
+        following = self._cursor(page[-1], key) if first + size < len(found) else None
+        return [shown(record, request) for record in page], following
 
-    def _matching(self, request: Request) -> list[Record]:
+    def _matching(self, request: Request, records: list[Record]) -> list[Record]:
         wanted = {name: request.value(name) for name in ("search", "author", "pipeline_tag", "library")}
         filters = request.values("filter")
         if not filters and not any(wanted.values()):
-            return self.records
-        return [record for record in self.records if matches(record, wanted, filters)]
+            return records
+        return [record for record in records if matches(record, wanted, filters)]
+
+    def _ordered(self, key: str | None) -> list[Record]:
+        """Records by a key, largest first, as the Hub always does; those without it last."""
+        if key not in self._orders:
+            having = [record for record in self.records if key and record.get(key) is not None]
+            lacking = [record for record in self.records if not key or record.get(key) is None]
+            self._orders[key] = sorted(having, key=lambda record: record[str(key)], reverse=True) + lacking
+        return self._orders[key]
+
+    def _cursor(self, last: Record, key: str | None) -> str:
+        """What comes after this record, said by its value, so that nothing shifts where others come or go."""
+        said = {"value": last.get(key) if key else None, "place": self._places[name_of(last)]}
+        return base64.urlsafe_b64encode(json.dumps(said).encode()).decode()
+
+    def _place_after(self, found: list[Record], key: str | None, last: tuple[Any, int]) -> int:
+        value, place = last
+
+        def is_after(record: Record) -> bool:
+            own = record.get(key) if key else None
+            if own != value:
+                return own is None or (value is not None and own < value)
+            return self._places[name_of(record)] > place
+
+        return bisect_left(found, True, key=is_after)
+
+
+def after(given: str) -> tuple[Any, int]:
+    """The value and the place of the record that a cursor stands behind."""
+    try:
+        said = json.loads(base64.urlsafe_b64decode(given))
+        return said["value"], int(said["place"])
+    except (binascii.Error, ValueError, KeyError, TypeError) as error:
+        raise BadQuery(f"Invalid cursor: {given}") from error
 
 
 def matches(record: Record, wanted: Mapping[str, str | None], filters: Sequence[str]) -> bool:
@@ -70,16 +123,6 @@ def matches(record: Record, wanted: Mapping[str, str | None], filters: Sequence[
         and (wanted["library"] is None or wanted["library"] in labels)
         and labels.issuperset(filters)
     )
-
-
-def ordered(records: list[Record], request: Request) -> list[Record]:
-    """Records by the asked key, largest first (direction=1: smallest first), those without it last."""
-    key = request.value("sort")
-    if key is None:
-        return records
-    having = [record for record in records if record.get(key) is not None]
-    lacking = [record for record in records if record.get(key) is None]
-    return sorted(having, key=lambda record: record[key], reverse=request.value("direction") != "1") + lacking
 
 
 def shown(record: Record, request: Request) -> dict[str, Any]:

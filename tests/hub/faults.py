@@ -1,5 +1,6 @@
 """Misbehaviour on order: which requests the test hub answers wrongly, how, and how often."""
 
+import random
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -37,11 +38,16 @@ class Order:
     times: int
 
 
-class Orders:
-    """The orders that are still to be carried out, the oldest first."""
+PASSING: tuple[Fault, ...] = ("429", "500", "503", "cut body", "reset", "broken json")  # half a card is a card
 
-    def __init__(self) -> None:
+
+class Orders:
+    """The orders that are still to be carried out, the oldest first; and faults by chance at a `rate`."""
+
+    def __init__(self, rate: float = 0.0, seed: int = 0) -> None:
         self._orders: list[Order] = []
+        self._rate = rate
+        self._chance = random.Random(seed)
         self._lock = threading.Lock()
 
     def add(self, order: Order) -> None:
@@ -58,6 +64,8 @@ class Orders:
                 if order.times > 0 and fnmatchcase(path, order.pattern):
                     order.times -= 1
                     return order.kind
+            if self._rate and self._chance.random() < self._rate:
+                return self._chance.choice(PASSING if path.startswith("/api/") else PASSING[:-1])
         return None
 
 

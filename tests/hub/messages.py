@@ -14,6 +14,7 @@ class Request:
     host: str  # the Host header: which of the hub's two ports was asked
     method: str
     path: str  # percent signs decoded, without the query
+    raw_path: str  # as it was sent, without the query
     segments: tuple[str, ...]  # the path cut at its slashes first and decoded then
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]  # names in lower case

@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,7 +11,22 @@ from tests.hub.catalogue import BadQuery, Catalogue, Record, cursor, page_size, 
 from tests.hub.messages import Reply, Request, as_json, refusal
 from tests.hub.repositories import Repositories, StoredFile
 
+TREE_PAGE, COMMITS_PAGE, DISCUSSIONS_PAGE = 1000, 50, 10
 PUBLIC_FILES = {"README.md", ".gitattributes"}  # of a gated repository, anybody may read these
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Commits and discussions by model, newest first, as the API gives them; other models have one commit."""
+
+    commits: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    discussions: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+
+def first_commit(sha: str) -> Mapping[str, Any]:
+    """The only commit of a model whose history nobody gave."""
+    said = {"title": "initial commit", "message": "", "authors": [{"user": "system"}]}
+    return {"id": sha, "date": "2024-01-01T00:00:00.000Z", **said}
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,7 @@ class Site:
     blob_url: str  # where large files lie
     token: str | None  # whoever brings it is logged in and may read private models
     granted: frozenset[str]  # gated models that the token may read
+    histories: Histories
 
     def answer(self, request: Request) -> Reply:
         """The answer to a request."""
@@ -56,13 +72,20 @@ class Site:
         return {"Link": f'<{self.url}{quote(request.path)}?{query}>; rel="next"'}
 
     def _api(self, request: Request, segments: Sequence[str]) -> Reply:
-        at = marker(segments, "revision", "tree")
+        at = marker(segments, "revision", "tree", "commits", "discussions")
         name = "/".join(segments[:at])
-        revision = "main" if at is None else segments[at + 1]
+        if (moved := self.catalogue.moved(name)) is not None:
+            return self._moved(request, name, moved)
+        is_at_revision = at is not None and len(segments) > at + 1
+        revision = segments[at + 1] if at is not None and is_at_revision else "main"
         if (refused := self._refused(request, name, revision)) is not None:
             return refused
         if at is not None and segments[at] == "tree":
             return self._tree(request, name, "/".join(segments[at + 2 :]))
+        if at is not None and segments[at] == "commits":
+            return self._commits(request, name)
+        if at is not None and segments[at] == "discussions":
+            return self._discussions(request, name)
         return as_json(self._model(request, name))
 
     def _model(self, request: Request, name: str) -> dict[str, Any]:
@@ -73,15 +96,36 @@ class Site:
             record["siblings"] = siblings
         return shown(record, request) if request.values("expand") else record
 
+    def _moved(self, request: Request, name: str, moved: str) -> Reply:
+        """Where a renamed model is now; what follows its name stays."""
+        place = request.raw_path.replace(quote(name), quote(moved), 1)
+        query = f"?{urlencode(request.query, doseq=True)}" if request.query else ""
+        return Reply(307, {"Location": f"{self.url}{place}{query}"}, b"Temporary Redirect")
+
+    def _commits(self, request: Request, name: str) -> Reply:
+        found = self.histories.commits.get(name) or [first_commit(self._commit(name))]
+        return self._pages(request, found, COMMITS_PAGE)
+
+    def _discussions(self, request: Request, name: str) -> Reply:
+        found = self.histories.discussions.get(name, ())
+        first = int(request.value("p") or 0) * DISCUSSIONS_PAGE
+        page = found[first : first + DISCUSSIONS_PAGE]
+        return as_json({"discussions": page, "count": len(found), "start": first, "numClosedDiscussions": 0})
+
+    def _pages(self, request: Request, rows: Sequence[Any], largest: int) -> Reply:
+        first, size = position(request.value("cursor")), min(page_size(request.value("limit")), largest)
+        following = cursor(first + size) if first + size < len(rows) else None
+        return as_json(rows[first : first + size]).having(**self._link(request, following))
+
     def _tree(self, request: Request, name: str, folder: str) -> Reply:
         rows = tree(self.repositories.files(name), folder, truth(request.value("recursive")))
         if not rows and folder:
             return refusal(404, "EntryNotFound", f"{folder} does not exist on this revision.")
-        first, size = position(request.value("cursor")), page_size(request.value("limit"))
-        following = cursor(first + size) if first + size < len(rows) else None
-        return as_json(rows[first : first + size]).having(**self._link(request, following))
+        return self._pages(request, rows, TREE_PAGE)
 
     def _resolve(self, request: Request, name: str, revision: str, path: Sequence[str]) -> Reply:
+        if (moved := self.catalogue.moved(name)) is not None:
+            return self._moved(request, name, moved)
         if (refused := self._refused(request, name, revision)) is not None:
             return refused
         if (refused := self._gate(request, name, "/".join(path))) is not None:
@@ -146,7 +190,7 @@ class Site:
 def marker(segments: Sequence[str], *words: str) -> int | None:
     """Where a word stands that ends a model's name (one segment or two) and is followed by a revision."""
     for at in (1, 2):
-        if len(segments) > at + 1 and segments[at] in words:
+        if (len(segments) > at + 1 and segments[at] in words) or segments[at:] == ("discussions",):
             return at
     return None
 

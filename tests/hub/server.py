@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.hub.catalogue import Catalogue, Record
+from tests.hub.catalogue import LARGEST_PAGE, Catalogue, Record
 from tests.hub.faults import Fault, Order, Orders, spoiled
 from tests.hub.messages import Reply, Request, refusal
 from tests.hub.quotas import Quota, Turnstile, kind_of
 from tests.hub.repositories import Repositories
-from tests.hub.routes import Site
+from tests.hub.routes import Histories, Site
 
 
 class TestHub:
@@ -28,7 +28,9 @@ class TestHub:
     `records` are listed in their order; without any, the repositories are listed. `token` logs a client in and
     opens private models, and the gated ones named in `granted`. `quotas` limits requests by kind (api, resolvers,
     pages). `large_files` says where weights lie: on this host, or on another port ("elsewhere"). `compress`
-    sends JSON as gzip to whoever accepts that. `patience` is how many seconds an ordered timeout lasts.
+    sends JSON as gzip to whoever accepts that. `patience` is how many seconds an ordered timeout lasts. `largest_page`
+    is how many records a page has at most; `histories` are commits and discussions. Of all requests the share
+    `fault_rate` is answered with a passing fault, which ones decided by `seed`.
     """
 
     __test__ = False  # the name begins with Test, but pytest shall not collect it
@@ -44,6 +46,10 @@ class TestHub:
         large_files: Literal["here", "elsewhere"] = "here",
         compress: bool = False,
         patience: float = 2.0,
+        largest_page: int = LARGEST_PAGE,
+        histories: Histories | None = None,
+        fault_rate: float = 0.0,
+        seed: int = 0,
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,16 +60,21 @@ class TestHub:
         self.patience = patience
         self.closing = threading.Event()
         self.turnstile = Turnstile(quotas or {}, clock)
-        self.orders = Orders()
+        self.orders = Orders(fault_rate, seed)
         self.clock = clock
         self._servers = [Server(self, port), Server(self, 0)]
         self.url, self.blob_host_url = (server.url for server in self._servers)
         blob_url = {"here": self.url, "elsewhere": self.blob_host_url}[large_files]
-        self.site = Site(Catalogue(listed), folder, self.url, blob_url, token, frozenset(granted))
+        catalogue = Catalogue(listed, largest_page)
+        self.site = Site(catalogue, folder, self.url, blob_url, token, frozenset(granted), histories or Histories())
 
     def misbehave(self, path_pattern: str, kind: Fault | Reply, times: int = 1) -> None:
         """Answer the next `times` requests whose path matches (fnmatch) with a fault or a reply of your own."""
         self.orders.add(Order(path_pattern, kind, times))
+
+    def change(self, records: Iterable[Record], moved: Mapping[str, str] | None = None) -> None:
+        """List other records from now on; `moved` gives the new names of models that had others before."""
+        self.site.catalogue.replace(records, moved)
 
     def requests(self, path_pattern: str = "*") -> list[Request]:
         """The logged requests whose path matches (fnmatch), oldest first."""
@@ -177,6 +188,7 @@ class Handler(BaseHTTPRequestHandler):
             host=self.headers.get("Host", ""),
             method=self.command,
             path=unquote(parts.path),
+            raw_path=parts.path,
             segments=tuple(unquote(segment) for segment in parts.path.split("/")[1:]),
             query=parse_qs(parts.query, keep_blank_values=True),
             headers={name.lower(): value for name, value in self.headers.items()},

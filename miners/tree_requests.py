@@ -1,0 +1,50 @@
+"""Fetches the files of a repository with their sizes and hashes from the hub's tree API."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from miners.batch import COLUMNS, Batch
+from miners.fetching import Fetched
+from miners.fields import Fields, Json
+from miners.http import HubClient
+from miners.paging import fetch_list
+from miners.records import FormatByPath
+from miners.targets import Target
+
+MOST_PAGES = 200  # of a thousand entries each
+
+
+def fetch_tree(client: HubClient, target: Target) -> Fetched[list[Json]]:
+    """Fetch the entries of all folders at the target's commit."""
+    address = f"/api/models/{target.name}/tree/{target.sha or 'main'}"
+    return fetch_list(client, target, address, {"recursive": "true"}, MOST_PAGES)
+
+
+def tree_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
+    """Give the rows of fetched trees, `file`, and failures."""
+    batch = Batch()
+    for one in portion:
+        for failure in one.failures:
+            batch.fail(one.target.model_id, "file", failure)
+        entries = [entry for entry in one.found or () if entry.get("type") != "directory"]
+        if entries:
+            fields = Fields(entries)
+            rows = _files(one.target.model_id, fields)
+            batch.add("file", rows.filter(pl.col("path").is_not_null()).unique("path", maintain_order=True))
+            if complaints := [complaint for found in fields.wrong.values() for complaint in found]:
+                batch.fail(one.target.model_id, "field", "; ".join(complaints[:10]))
+    return batch
+
+
+def _files(model_id: str, fields: Fields) -> pl.DataFrame:
+    paths, lfs = fields.text("path"), fields.inside("lfs")
+    columns = {
+        "model_id": pl.Series([model_id] * len(paths), dtype=pl.String()),
+        "path": paths,
+        "format": pl.Series(map(FormatByPath().__getitem__, paths), dtype=pl.String()),
+        "bytes": fields.whole("size").fill_null(lfs.whole("size")),
+        "sha256": lfs.text("oid"),
+        "blob": fields.text("oid"),
+    }
+    return pl.DataFrame(columns).select(list(COLUMNS["file"]))
