@@ -14,7 +14,7 @@ from miners.model_requests import look_for, mine_models
 from miners.order import Order
 from miners.pacing import Enough
 from miners.phases import fetch_phase
-from miners.plan import told
+from miners.planning import told
 from miners.records import HUB
 from miners.start import Start, prepared
 from miners.targets import wanted

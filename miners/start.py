@@ -13,7 +13,7 @@ from miners.http import Answer, HubClient, next_page
 from miners.listing import PAGE, first_page, page_at
 from miners.order import Order
 from miners.pacing import http_date
-from miners.plan import expected_models, lacking, listing_requests, plan
+from miners.planning import expected_models, lacking, listing_requests, plan
 from miners.records import HUB
 from miners.unfinished import unfinished, watermark
 from schemas.lake import Lake
