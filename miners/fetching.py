@@ -97,8 +97,12 @@ def _guarded(fetch: Callable[[Target], Fetched[Found]], target: Target) -> Fetch
     except UsageError as error:  # the address that a listed file would have is none
         return Fetched(target, failures=[str(error)])
     except HubError as error:
-        gone = not isinstance(error, NotFound | Refused | TooLarge)
-        return Fetched(target, failures=[str(error)], unreachable=gone)
+        return Fetched(target, failures=[str(error)], unreachable=is_no_answer(error))
+
+
+def is_no_answer(error: Exception) -> bool:
+    """Whether an error says that the hub did not answer, rather than what it answered."""
+    return isinstance(error, HubError) and not isinstance(error, NotFound | Refused | TooLarge)
 
 
 def file_bytes(answer: Answer) -> int | None:

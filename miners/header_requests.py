@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from miners.addresses import printable
 from miners.batch import Batch
-from miners.fetching import Fetched, file_bytes
+from miners.fetching import Fetched, file_bytes, is_no_answer
 from miners.headers.header import LONGEST_HEADER, Header
 from miners.headers.reading import read_header
 from miners.headers.source import Source
@@ -109,6 +109,7 @@ class _Visit:
 
     def _fail(self, path: str, error: Exception) -> None:
         self._broken.append(path)
+        self._fetched.unreachable |= is_no_answer(error)
         self._fetched.failures.append(f"{printable(path)}: {error}")
 
     def _address(self, path: str) -> str:

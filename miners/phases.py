@@ -1,6 +1,6 @@
 """What a run fetches of each model beside the listing: one phase after the other, for whoever lacks it in the lake."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ from schemas.mined import merge_tensors
 from schemas.transaction import Transaction
 
 Tables = dict[str, pl.DataFrame]
+NO_ROWS = pl.DataFrame(schema={"model_id": pl.String()})
 Merge = Callable[[Transaction, Sequence[str], Tables], None]
 
 
@@ -66,12 +67,12 @@ def fetch_phase(run: Run, hub: HubClient, lake: Lake, what: str, models: pl.Data
         if answers := [answer for one in portion for answer in one.answers]:
             keep(run.folder, f"{what}-{_kept(run, what):06d}", answers)
         tables = phase.batch(portion).tables(run.crawl.hub, run.crawl.crawl_id, run.now())
-        stored = tables[phase.table].height if phase.table in tables else 0
-        setattr(run.crawl, what, getattr(run.crawl, what) + stored)
+        rows = tables.get(phase.table, NO_ROWS)
+        setattr(run.crawl, what, getattr(run.crawl, what) + rows.height)
         answered = [one.target.model_id for one in portion if one.found is not None or not one.failures]
         run.add(
             partial(_merged, phase.merge, answered, tables),
-            partial(note_fetched, fetched=_fetched(run, what, portion)),
+            partial(note_fetched, fetched=_fetched(run, what, portion, set(rows["model_id"]))),
         )
 
 
@@ -84,11 +85,11 @@ def _kept(run: Run, what: str) -> int:
     return sum(1 for _ in run.folder.glob(f"{what}-*.parquet"))
 
 
-def _fetched(run: Run, what: str, portion: Sequence[Fetched[Any]]) -> pl.DataFrame:
+def _fetched(run: Run, what: str, portion: Sequence[Fetched[Any]], stored: Collection[str]) -> pl.DataFrame:
     """Give the rows that say what was asked; without those that got no answer, to be asked for again."""
     now = run.now()
     rows = [
-        (one.target.model_id, what, one.target.sha, _outcome(one), now, run.crawl.crawl_id)
+        (one.target.model_id, what, one.target.sha, _outcome(one, stored), now, run.crawl.crawl_id)
         for one in portion
         if not one.unreachable
     ]
@@ -96,5 +97,5 @@ def _fetched(run: Run, what: str, portion: Sequence[Fetched[Any]]) -> pl.DataFra
     return pl.DataFrame(rows, {**columns, "fetched_at": TIME}, orient="row")
 
 
-def _outcome(one: Fetched[Any]) -> str:
-    return "failed" if one.failures else "stored" if one.found else "absent"
+def _outcome(one: Fetched[Any], stored: Collection[str]) -> str:
+    return "failed" if one.failures else "stored" if one.target.model_id in stored else "absent"
