@@ -6,14 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miners.cards import SIZE_LIMIT, Card, read_card
-from miners.cards.filler import filler_in
+from miners.cards.filler import without_filler
 from miners.cards.front_matter import plain
 from miners.cards.sections import Section, sections, without_comments
 
 
 def sections_of(text: str) -> list[Section]:
-    visible = without_comments(text)
-    return sections(visible, filler_in(visible.lower()))
+    return sections(without_filler(without_comments(text)))
 
 
 def front(text: str) -> Card:

@@ -1,6 +1,6 @@
-"""Sections and metadata of a card -> which topics it documents, and how complete it is."""
+"""Sections and metadata of a card -> which topics it documents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from miners.cards.sections import Section
@@ -30,31 +30,26 @@ FIELDS = {  # of the metadata: what they document
 }
 
 
-class Documented(NamedTuple):
-    """A topic of a scheme, mitchell or template, that a section (by its place) or a field of the metadata is about."""
+class About(NamedTuple):
+    """What a section, by its place, or a field of the metadata is about, and whether it says anything."""
 
-    scheme: str
-    topic: str
     position: int | None
     field: str | None
+    topics: Topics
     filled: bool
 
 
-def documented(sections: Sequence[Section], metadata: Mapping[str, Any] | None) -> list[Documented]:
+def documented(sections: Sequence[Section], metadata: Mapping[str, Any] | None) -> list[About]:
     """Give what the parts of a card are about, filled or not."""
-    topics = zip(section_topics(sections), sections, strict=True)
     found = [
-        Documented(scheme, topic, place, None, section.filled)
-        for place, (named, section) in enumerate(topics)
-        for scheme, topic in _schemes(named)
+        About(place, None, topics, section.filled)
+        for place, (topics, section) in enumerate(zip(section_topics(sections), sections, strict=True))
+        if topics is not NOTHING
     ]
-    return found + [
-        Documented(scheme, topic, None, field, True)
-        for field, value in (metadata or {}).items()
-        if field in FIELDS and _says_something(field, value)
-        for named in FIELDS[field]
-        for scheme, topic in _schemes(named)
-    ]
+    if metadata:
+        stated = [field for field in FIELDS if field in metadata and _says_something(field, metadata[field])]
+        found += [About(None, field, topics, True) for field in stated for topics in FIELDS[field]]
+    return found
 
 
 def section_topics(sections: Sequence[Section]) -> list[Topics]:
@@ -77,13 +72,6 @@ def section_topics(sections: Sequence[Section]) -> list[Topics]:
     return found
 
 
-def _schemes(topics: Topics) -> Iterable[tuple[str, str]]:
-    for topic in topics.mitchell:
-        yield "mitchell", topic
-    if topics.template:
-        yield "template", topics.template
-
-
 def _says_something(field: str, value: object) -> bool:
     if field != "model-index":
         return bool(value)
@@ -95,13 +83,3 @@ def _says_something(field: str, value: object) -> bool:
 def _listed(record: Mapping[str, Any], name: str) -> list[Any]:
     value = record.get(name)
     return value if isinstance(value, list) else []
-
-
-def filled(topics: Iterable[Documented], scheme: str) -> set[str]:
-    """Give the topics of a scheme of which anything says something."""
-    return {one.topic for one in topics if one.filled and one.scheme == scheme}
-
-
-def score(topics: Iterable[Documented]) -> float:
-    """Give the completeness, 0 to 1: the weights of the sections of Mitchell et al. that are filled."""
-    return sum(WEIGHTS[topic] for topic in filled(topics, "mitchell")) / 100

@@ -39,22 +39,20 @@ RULES = {  # words, in lower case, without which a rule cannot apply -> what it 
     "n/a": r"(?im:^[ \t]*n/a[. \t]{0,4}$)",
 }
 COMPILED = [(words, re.compile(pattern)) for words, pattern in RULES.items()]
-Filler = list[re.Pattern[str]]
 LABEL = re.compile(r"[ \t]*(?:[-*+][ \t]+)?\*\*[^*\n]*\*\*:?[ \t]*")
 
 
-def filler_in(lower: str) -> Filler:
-    """Give the rules that may apply to parts of a text, which is given in lower case."""
-    return [pattern for words, pattern in COMPILED if words in lower]
-
-
-def without_filler(text: str, filler: Filler) -> str:
+def without_filler(text: str) -> str:
     """Remove filler, and a label that it leaves alone: `- **Developed by:** [More Information Needed]`."""
-    for pattern in filler:
-        text = pattern.sub("\0", text)
-    return text if "\0" not in text else "\n".join(_without_mark(line) for line in text.split("\n"))
+    lower, begun = text.lower(), text
+    for words, pattern in COMPILED:
+        if words in lower:
+            text = pattern.sub("\0", text)
+    return text if text is begun else "\n".join([_without_mark(line) for line in text.split("\n")])
 
 
 def _without_mark(line: str) -> str:
+    if "\0" not in line:
+        return line
     rest = line.replace("\0", "")
-    return "" if rest != line and LABEL.fullmatch(rest) else rest
+    return "" if LABEL.fullmatch(rest) else rest

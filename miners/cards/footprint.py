@@ -28,7 +28,6 @@ LINE = re.compile(
     r"[ \t]*(?:\*\*:?|:(?:\*\*)?)[ \t]*(\S.{0,300})$",
     re.MULTILINE,
 )
-SIGNS = ("hours used", "carbon emitted", "hardware type", "cloud provider", "compute region", "co2 emissions")
 
 
 class Footprint(NamedTuple):
@@ -51,7 +50,7 @@ class Footprint(NamedTuple):
 def footprints(text: str, lower: str, metadata: Mapping[str, Any] | None) -> list[Footprint]:
     """Give what the metadata says and what the text says, which may differ. `lower` is the text in lower case."""
     found = [_of_metadata(metadata[FIELD])] if metadata and metadata.get(FIELD) is not None else []
-    if any(sign in lower for sign in SIGNS):
+    if any(label in lower for label in LABELS):
         said = _of_text(text, lower)
         found += [said] if said else []
     return found

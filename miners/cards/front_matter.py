@@ -11,6 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.events import AliasEvent as Alias
+from yaml.events import DocumentEndEvent as DocumentEnd
+from yaml.events import MappingEndEvent as MappingEnd
+from yaml.events import MappingStartEvent as MappingStart
+from yaml.events import ScalarEvent as Scalar
+from yaml.events import SequenceEndEvent as SequenceEnd
+from yaml.events import SequenceStartEvent as SequenceStart
+from yaml.events import StreamEndEvent as StreamEnd
 
 INVALID = "invalid YAML"
 DUPLICATE_KEYS = "duplicate keys"
@@ -27,6 +35,7 @@ WORDS = {
 WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
 NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,3})?")
 LEADING_ZERO = re.compile(r"[-+]?0[0-9]")
+NUMERIC = frozenset("+-.0123456789")  # what a number begins with
 MERGE = "<<"
 
 
@@ -52,9 +61,9 @@ def parse(text: str) -> tuple[Any, list[str]]:
     """
     reader = _Reader()
     try:
-        for event in yaml.parse(text, Loader=LOADER):
-            if reader.read(event):
-                break
+        next_event = LOADER(text).get_event
+        while not reader.read(next_event()):
+            pass
     except (yaml.YAMLError, ValueError) as error:
         raise Malformed(INVALID) from error
     return reader.root, reader.problems
@@ -72,24 +81,21 @@ class _Reader:
     def read(self, event: Any) -> bool:
         """Take the next event; say whether the text's first document, all that counts, is complete."""
         kind = type(event)
-        if kind is yaml.ScalarEvent:
+        if kind is Scalar:
             self._scalar(event)
-        elif kind is yaml.MappingStartEvent:
-            self._begin({}, event.anchor)
-        elif kind is yaml.SequenceStartEvent:
-            self._begin([], event.anchor)
-        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+        elif kind is MappingEnd or kind is SequenceEnd:
             self._end()
-        elif kind is yaml.AliasEvent:
+        elif kind is MappingStart:
+            self._begin({}, event.anchor)
+        elif kind is SequenceStart:
+            self._begin([], event.anchor)
+        elif kind is Alias:
             self._alias(event.anchor)
-        return kind is yaml.DocumentEndEvent
+        return kind is DocumentEnd or kind is StreamEnd
 
     def _scalar(self, event: Any) -> None:
         text = event.value
-        if self._expects_key():
-            value: Any = text
-        else:
-            value = plain(text) if event.implicit[0] else text
+        value = plain(text) if event.implicit[0] and not self._expects_key() else text
         if event.anchor:
             self._anchors[event.anchor] = (value, len(text) + 1)
         self._place(value, len(text) + 1)
@@ -126,12 +132,13 @@ class _Reader:
         parent.size += size
         if parent.size > LARGEST:
             raise Malformed(BOMB)
-        if isinstance(parent.value, list):
-            parent.value.append(value)
+        target = parent.value
+        if isinstance(target, list):
+            target.append(value)
         elif parent.key is None:
             parent.key = value if isinstance(value, str) else json.dumps(value)
         else:
-            self._assign(parent, parent.value, parent.key, value)
+            self._assign(parent, target, parent.key, value)
             parent.key = None
 
     def _assign(self, parent: _Open, target: dict[str, Any], key: str, value: Any) -> None:
@@ -154,6 +161,8 @@ def plain(text: str) -> Any:
     """
     if text in WORDS:
         return WORDS[text]
+    if text[0] not in NUMERIC:
+        return text
     if WHOLE.fullmatch(text):
         return int(text)
     if NUMBER.fullmatch(text) and not LEADING_ZERO.match(text) and not text.lstrip("+-").isdigit():

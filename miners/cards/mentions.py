@@ -14,10 +14,8 @@ ID = (
 )
 PAPER = {  # a word in lower case -> what follows it where it names a paper
     "arxiv": r"arxiv(?:\.org/(?:abs|pdf|html|ps|format)/|[:.,]?\s{0,3}(?:abs/)?)",
-    "ar5iv": r"ar5iv\.(?:labs\.arxiv\.)?org/(?:abs|html)/",
-    "alphaxiv": r"alphaxiv\.org/(?:abs|overview)/",
+    "abs/": r"(?:(?<=[\s{\"])|(?<=iv\.org/))abs/",  # the volume of CoRR, and mirrors of arXiv
     "/papers/": r"(?<=hf\.co)/papers/|(?<=huggingface\.co)/papers/",
-    "abs/": r"(?<=[\s{\"])abs/",  # the volume of CoRR
     "eprint": r"eprint\s{0,9}=\s{0,9}[{\"]\s{0,3}",
 }
 PAPERS = [(word, re.compile(f"(?:{before}){ID}")) for word, before in PAPER.items()]
@@ -27,16 +25,14 @@ IMG = re.compile(r"<[iI][mM][gG]\b[^<>]*>")
 ADDRESS = re.compile(r"[^\s)\"'<>\]]{0,1000}")
 PICTURE = re.compile(r"\.(?:png|jpe?g|gif|svg|webp)\b")
 CLOSING = ".;:!?*_~&"
-HOSTS = {
-    "github.com": "github.com",
-    "raw.githubusercontent.com": "github.com",
-    **{host: host for host in ("gitlab.com", "bitbucket.org", "codeberg.org", "gitee.com", "git.sr.ht")},
+HOST = {  # how an address begins -> the rest of it before the owner
+    "git": r"(git(?:hub\.com|lab\.com|ee\.com|\.sr\.ht)|(?<=raw\.)githubusercontent\.com)",
+    "bitbucket.org": r"(bitbucket\.org)",
+    "codeberg.org": r"(codeberg\.org)",
 }
-REPOSITORY = re.compile(
-    rf"(?:(?<![\w.-])|(?<=\bwww\.))(?:{'|'.join(map(re.escape, HOSTS))})"
-    r"[/:](~?[a-z0-9][\w-]{0,62})/([\w.-]{1,100})",
-    re.ASCII,
-)
+PLACE = r"(?:(?<![\w.-])|(?<=\bwww\.)|(?<=\braw\.))"
+NAME = r"[/:](~?[a-z0-9][\w-]{0,62})/([\w.-]{1,100})"
+HOSTS = [(word, re.compile(f"{PLACE}{host}{NAME}", re.ASCII)) for word, host in HOST.items()]
 NO_OWNERS = {
     *("about", "apps", "assets", "collections", "explore", "features", "groups", "login", "marketplace", "orgs"),
     *("search", "settings", "site", "sponsors", "stars", "topics", "trending", "user-attachments", "users"),
@@ -139,8 +135,9 @@ def _closed(doi: str) -> str:
 def _code(text: str, lower: str) -> Iterator[Mention]:
     if len(lower) != len(text):  # a few letters are longer in lower case
         text = lower
-    for word, host in HOSTS.items():
-        for match in _matches(lower, word, REPOSITORY):
-            owner, name = text[slice(*match.span(1))], text[slice(*match.span(2))].removesuffix(".git").rstrip(".")
+    for word, pattern in HOSTS:
+        for match in _matches(lower, word, pattern):
+            host = match[1].replace("githubusercontent", "github")
+            owner, name = text[slice(*match.span(2))], text[slice(*match.span(3))].removesuffix(".git").rstrip(".")
             if name and owner.lower() not in NO_OWNERS:
                 yield Mention("code", f"https://{host}/{owner}/{name}")

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from miners.cards.filler import filler_in, without_filler
+from miners.cards.filler import without_filler
 from miners.cards.footprint import Footprint, footprints
 from miners.cards.front_matter import Malformed, parse
 from miners.cards.mentions import Mention, mentions
@@ -12,7 +12,7 @@ from miners.cards.sections import Section, sections, without_comments
 
 SIZE_LIMIT = 2**20  # bytes; of a longer card the first part is kept
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-FENCE_LINE = re.compile(r"---[ \t]*")
+FENCE_LINE = re.compile(r"\n---[ \t]*(?=\n|\Z)")
 
 EMPTY = "empty"
 NOT_UTF8 = "not UTF-8"
@@ -51,28 +51,20 @@ def read_card(body: bytes, size: int | None = None) -> Card:
         return Card(text, None, [*problems, EMPTY])
     if body.startswith(LFS_POINTER):
         return Card(text, None, [*problems, POINTER])
-    lines = _lines(text)
-    front, rest, problem = _split(lines)
-    metadata, found = (None, [problem]) if problem else _metadata("\n".join(front))
-    return Card(text, metadata, problems + found, *_said("\n".join(rest), metadata))
+    front, rest, problem = _split(_with_newlines(text))
+    metadata, found = (None, [problem]) if problem else _metadata(front)
+    return Card(text, metadata, problems + found, *_said(rest, metadata))
 
 
 def _said(rest: str, metadata: dict[str, Any] | None) -> tuple[list[Section], list[Mention], list[Footprint]]:
     """Give what a reader of the card sees, without what nobody has written for this model."""
-    visible = without_comments(rest)
-    lower = visible.lower()
-    filler = filler_in(lower)
-    found = sections(visible, filler)
-    if filler:
-        visible = without_filler(visible, filler)
-        lower = visible.lower()
-    return found, mentions(visible, lower, metadata), footprints(visible, lower, metadata)
+    text = without_filler(without_comments(rest))
+    lower = text.lower()
+    return sections(text), mentions(text, lower, metadata), footprints(text, lower, metadata)
 
 
-def _lines(text: str) -> list[str]:
-    if "\r" in text:
-        text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text.split("\n")
+def _with_newlines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _decoded(body: bytes, cut: bool) -> tuple[str, bool]:
@@ -84,15 +76,17 @@ def _decoded(body: bytes, cut: bool) -> tuple[str, bool]:
         return text, cut and error.start >= len(body) - 3
 
 
-def _split(lines: list[str]) -> tuple[list[str], list[str], str | None]:
-    """Split lines into front matter and the rest, or say what keeps the front matter from being found."""
-    begin = next(position for position, line in enumerate(lines) if line.strip())
-    if lines[begin].strip() != "---":  # the Hub, too, lets blanks stand before the first one
-        return [], lines, NO_FRONT_MATTER
-    for end in range(begin + 1, len(lines)):
-        if lines[end].startswith("---") and FENCE_LINE.fullmatch(lines[end]):
-            return lines[begin + 1 : end], lines[end + 1 :], None
-    return [], lines[begin + 1 :], NOT_CLOSED
+def _split(text: str) -> tuple[str, str, str | None]:
+    """Split a text into front matter and the rest, or say what keeps the front matter from being found."""
+    shown = len(text) - len(text.lstrip())  # the Hub, too, lets blanks stand before the first line
+    end = text.find("\n", shown)
+    end = len(text) if end < 0 else end
+    if text[shown:end].rstrip() != "---":
+        return "", text, NO_FRONT_MATTER
+    fence = FENCE_LINE.search(text, end)
+    if fence is None:
+        return "", text[end + 1 :], NOT_CLOSED
+    return text[end + 1 : fence.start()], text[fence.end() + 1 :], None
 
 
 def _metadata(text: str) -> tuple[dict[str, Any] | None, list[str]]:

@@ -1,26 +1,24 @@
 """Read cards -> rows of the lake."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from miners.batch import COLUMNS, Batch
-from miners.cards.documentation import WEIGHTS, Documented, documented, filled, score
+from miners.cards.documentation import WEIGHTS, About, documented
 from miners.cards.footprint import FIELD, Footprint
 from miners.cards.reading import Card
 
-TEXT, WHOLE, NUMBER, FLAG = pl.String(), pl.Int32(), pl.Float64(), pl.Boolean()
-SCHEMAS: dict[str, dict[str, pl.DataType]] = {
-    **{table: COLUMNS[table] for table in ("card", "card_section", "link")},
-    "card_topic": dict.fromkeys(["model_id", "scheme", "topic"], TEXT)
-    | {"position": WHOLE, "field": TEXT, "filled": FLAG},
-    "documentation": {"model_id": TEXT, "score": NUMBER, "words": WHOLE, **dict.fromkeys(WEIGHTS, FLAG)}
-    | {"template_sections": WHOLE},
-    "footprint": {"model_id": TEXT, **dict.fromkeys(Footprint._fields, TEXT), "grams": NUMBER, "hours": NUMBER},
-}
+SECTION = {name: dtype for name, dtype in COLUMNS["card_section"].items() if name not in ("model_id", "position")}
+ABOUT = {"position": pl.Int32(), "field": pl.String(), "kind": pl.UInt32(), "filled": pl.Boolean()}
+NAMED = {"kind": pl.UInt32(), "scheme": pl.String(), "topic": pl.String()}
+MENTION = {"kind": pl.String(), "target": pl.String()}
+FOOTPRINT = dict.fromkeys(Footprint._fields, pl.String()) | {"grams": pl.Float64(), "hours": pl.Float64()}
 
 
 class ReadCard(NamedTuple):
@@ -39,25 +37,24 @@ def add_cards(batch: Batch, cards: Sequence[ReadCard]) -> None:
     These are rows of `card`, `card_section`, `card_topic`, `documentation` and `footprint`, and those of `link` with
     source `text`. Many cards at once are quicker than one after the other.
     """
-    topics = [documented(one.card.sections, one.card.metadata) for one in cards]
-    _add(batch, "card", map(_card, cards))
-    _add(batch, "card_section", ((c.model_id, place, *s) for c in cards for place, s in enumerate(c.card.sections)))
-    _add(batch, "card_topic", ((c.model_id, *topic) for c, found in zip(cards, topics, strict=True) for topic in found))
-    _add(batch, "documentation", map(_documentation, cards, topics))
-    _add(batch, "link", ((c.model_id, *mention, "text") for c in cards for mention in c.card.mentions))
-    _add(batch, "footprint", ((c.model_id, *footprint) for c in cards for footprint in c.card.footprints))
-    for one in cards:
-        for footprint in one.card.footprints:
-            if footprint.stated and footprint.grams is None:
-                expected = "an amount of grams, kilograms or tonnes"
-                batch.fail(one.model_id, "card", f"{FIELD} is {footprint.stated[:80]!r}, expected {expected}")
-
-
-def _add(batch: Batch, table: str, rows: Iterable[Sequence[object]]) -> None:
-    columns = list(zip(*rows, strict=True))
-    if columns:
-        schema = zip(SCHEMAS[table].items(), columns, strict=True)
-        batch.add(table, pl.DataFrame([pl.Series(name, column, dtype) for (name, dtype), column in schema]))
+    if not cards:
+        return
+    ids = pl.Series("model_id", [one.model_id for one in cards])
+    batch.add_rows("card", [_card(one) for one in cards])
+    sections = _owned(ids, [one.card.sections for one in cards], SECTION)
+    places = chain.from_iterable(range(len(one.card.sections)) for one in cards)
+    sections = sections.with_columns(pl.Series("position", places, pl.Int32())).select(list(COLUMNS["card_section"]))
+    batch.add("card_section", sections)
+    topics = _topics(ids, [documented(one.card.sections, one.card.metadata) for one in cards])
+    batch.add("card_topic", topics)
+    batch.add("documentation", _documentation(ids, sections, topics))
+    mentions = _owned(ids, [one.card.mentions for one in cards], MENTION)
+    batch.add("link", mentions.with_columns(source=pl.lit("text")))
+    footprints = _owned(ids, [one.card.footprints for one in cards], FOOTPRINT)
+    batch.add("footprint", footprints)
+    no_amounts = footprints.filter(pl.col("grams").is_null() & pl.col("stated").is_not_null())
+    for model_id, stated in no_amounts.select("model_id", "stated").iter_rows():
+        batch.fail(model_id, "card", f"{FIELD} is {stated[:80]!r}, expected an amount of grams, kilograms or tonnes")
 
 
 def _card(one: ReadCard) -> tuple[object, ...]:
@@ -66,6 +63,36 @@ def _card(one: ReadCard) -> tuple[object, ...]:
     return (one.model_id, one.sha, card.text, metadata, card.problems, one.size, one.read_at)
 
 
-def _documentation(one: ReadCard, topics: Sequence[Documented]) -> tuple[object, ...]:
-    sections, words = filled(topics, "mitchell"), sum(section.words for section in one.card.sections)
-    return (one.model_id, score(topics), words, *(s in sections for s in WEIGHTS), len(filled(topics, "template")))
+def _owned(
+    ids: pl.Series, lists: Sequence[Sequence[Sequence[object]]], schema: Mapping[str, pl.DataType]
+) -> pl.DataFrame:
+    """Give the tuples of all lists as rows, each with its owner's model_id."""
+    columns = list(zip(*chain.from_iterable(lists), strict=True)) or [()] * len(schema)
+    series = [pl.Series(name, column, dtype) for (name, dtype), column in zip(schema.items(), columns, strict=True)]
+    owners = np.repeat(np.arange(len(lists)), [len(values) for values in lists])
+    return pl.DataFrame([ids.gather(owners), *series])
+
+
+def _topics(ids: pl.Series, parts: Sequence[Sequence[About]]) -> pl.DataFrame:
+    """Give the rows of `card_topic`: for each part of a card one for each of its topics."""
+    kinds = {topics: kind for kind, topics in enumerate({part.topics for card in parts for part in card})}
+    named = [(kind, *name) for topics, kind in kinds.items() for name in topics.named()]
+    rows = [[(part.position, part.field, kinds[part.topics], part.filled) for part in card] for card in parts]
+    about = _owned(ids, rows, ABOUT).join(
+        pl.DataFrame(named, NAMED, orient="row"), on="kind", maintain_order="left_right"
+    )
+    return about.select("model_id", "scheme", "topic", "position", "field", "filled")
+
+
+def _documentation(ids: pl.Series, sections: pl.DataFrame, topics: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows of `documentation`, one for each card."""
+    filled = topics.filter("filled")
+    says = [((pl.col("scheme") == "mitchell") & (pl.col("topic") == topic)).any().alias(topic) for topic in WEIGHTS]
+    in_template = pl.col("topic").filter(scheme="template").n_unique().cast(pl.Int32).alias("template_sections")
+    found = filled.group_by("model_id").agg(*says, in_template)
+    words = sections.group_by("model_id").agg(pl.col("words").sum().cast(pl.Int32))
+    score = pl.sum_horizontal(pl.col(topic).cast(pl.Int32) * weight for topic, weight in WEIGHTS.items()) / 100
+    joined = pl.DataFrame([ids]).join(found, on="model_id", how="left").join(words, on="model_id", how="left")
+    columns = ["model_id", "score", "words", *WEIGHTS, "template_sections"]
+    complete = joined.with_columns(pl.col(*WEIGHTS).fill_null(False), pl.col("words", "template_sections").fill_null(0))
+    return complete.with_columns(score.alias("score")).select(columns)

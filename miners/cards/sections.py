@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from miners.cards.filler import Filler, without_filler
-
 # Only lines that begin like this can end a section or a piece of code; all others are never looked at one by one.
 MARK = re.compile(r"\n {0,3}(?:(#{1,6})(?=[ \t\n]|\Z)|(=+|-+)[ \t]*(?=\n|\Z)|(`{3,}|~{3,})(.*))")
 NO_PARAGRAPH = re.compile(
@@ -29,12 +27,12 @@ class Section(NamedTuple):
     evidence: str | None
 
 
-def sections(text: str, filler: Filler) -> list[Section]:
+def sections(text: str) -> list[Section]:
     """Cut Markdown at its ATX (`# Title`) and setext (underlined) headings, those in fenced code left alone.
 
-    `text` is without comments, and `filler` what is known of it not to count.
+    `text` is without comments and filler.
     """
-    found = [_section(*part, filler) for part in cut(text)]
+    found = [_section(*part) for part in cut(text)]
     return found if not found or found[0].filled or found[0].level else found[1:]
 
 
@@ -104,9 +102,7 @@ def _paragraph(text: str, begin: int, end: int) -> int:
     return start if not text[before : start - 1].strip() or FENCE.match(text, before, start - 1) else end
 
 
-def _section(level: int, heading: str | None, text: str, filler: Filler) -> Section:
-    if filler:
-        text = without_filler(text, filler)
+def _section(level: int, heading: str | None, text: str) -> Section:
     if "<" in text:
         text = TAG.sub(" ", text)
     if "![" in text:

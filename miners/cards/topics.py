@@ -8,6 +8,7 @@ the words in `IDLE` make no difference. A phrase that ends in "..." needs to be 
 
 import re
 import tomllib
+from collections.abc import Iterator
 from functools import lru_cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -23,6 +24,13 @@ class Topics(NamedTuple):
 
     mitchell: tuple[str, ...] = ()
     template: str | None = None
+
+    def named(self) -> Iterator[tuple[str, str]]:
+        """Give each topic with its scheme."""
+        for topic in self.mitchell:
+            yield "mitchell", topic
+        if self.template:
+            yield "template", self.template
 
 
 RULES = tomllib.loads(files("miners.cards").joinpath("headings.toml").read_text(encoding="utf-8"))["rule"]
