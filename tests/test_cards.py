@@ -12,7 +12,7 @@ from miners.cards.sections import Section, sections, without_comments
 
 
 def sections_of(text: str) -> list[Section]:
-    return sections(without_filler(without_comments(text)))
+    return sections(without_filler(without_comments(text))[0])
 
 
 def front(text: str) -> Card:

@@ -10,9 +10,8 @@ DATASET = r"(?: on [^\n]{1,300}? datasets?)?"
 LINK = r"\[[^\]\n]{0,200}\]\([^)\n]{0,300}\)"
 RULES = {  # words, in lower case, without which a rule cannot apply -> what it removes
     # The Hub's model card template, and whoever fills in a card by it
-    "information needed": r"(?i:\[more information needed\]|\bmore information needed\b)"
-    r"(?: for further recommendations)?\.?",
-    "needs more information": r"(?i:\[needs more information\]|\bneeds more information\b)\.?",
+    "more information": r"(?i:\[(?:more information needed|needs more information)\]|\bneeds more information\b|"
+    r"\bmore information needed\b(?: for further recommendations)?)\.?",
     "direct and downstream": r"Users \(both direct and downstream\) should be made aware of the risks, biases,? and "
     r"limitations of the model\.",
     "code below to get": r"Use the code below to get started with the model\.",
@@ -42,13 +41,20 @@ COMPILED = [(words, re.compile(pattern)) for words, pattern in RULES.items()]
 LABEL = re.compile(r"[ \t]*(?:[-*+][ \t]+)?\*\*[^*\n]*\*\*:?[ \t]*")
 
 
-def without_filler(text: str) -> str:
-    """Remove filler, and a label that it leaves alone: `- **Developed by:** [More Information Needed]`."""
-    lower, begun = text.lower(), text
+def without_filler(text: str) -> tuple[str, str]:
+    """Remove filler, and a label that it leaves alone; give the text, and the same in lower case.
+
+    >>> without_filler("- **License:** MIT\\n- **Developed by:** [More Information Needed]")[0]
+    '- **License:** MIT\\n'
+    """
+    lower, whole = text.lower(), text
     for words, pattern in COMPILED:
         if words in lower:
             text = pattern.sub("\0", text)
-    return text if text is begun else "\n".join([_without_mark(line) for line in text.split("\n")])
+    if text is whole:
+        return text, lower
+    text = "\n".join([_without_mark(line) for line in text.split("\n")])
+    return text, text.lower()
 
 
 def _without_mark(line: str) -> str:

@@ -8,6 +8,7 @@ dates, `1_000`, `0o17` and `1:30` stay text, as do `no`, `on` and numbers that J
 import json
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -54,10 +55,12 @@ class _Open:
     merged: list[Any] = field(default_factory=list)
 
 
-def parse(text: str) -> tuple[Any, list[str]]:
-    """Give the value of a YAML text and the problems that did not keep it from being read.
+@lru_cache(maxsize=2**12)
+def parse(text: str) -> tuple[Any, tuple[str, ...]]:
+    """Give the value of a YAML text, which is not to be changed, and the problems that did not keep it from being read.
 
-    Raises Malformed for what is no YAML, or costs too much.
+    Raises Malformed for what is no YAML, or costs too much. Thousands of cards say the same few lines, which are
+    read once.
     """
     reader = _Reader()
     try:
@@ -66,7 +69,7 @@ def parse(text: str) -> tuple[Any, list[str]]:
             pass
     except (yaml.YAMLError, ValueError) as error:
         raise Malformed(INVALID) from error
-    return reader.root, reader.problems
+    return reader.root, tuple(reader.problems)
 
 
 class _Reader:

@@ -37,7 +37,7 @@ NO_OWNERS = {
     *("about", "apps", "assets", "collections", "explore", "features", "groups", "login", "marketplace", "orgs"),
     *("search", "settings", "site", "sponsors", "stars", "topics", "trending", "user-attachments", "users"),
 }
-NAMING = ("arxiv", "doi", "paper", "papers", "citation", "repository", "repo", "code", "github")  # fields of metadata
+NAMING = {"arxiv", "doi", "paper", "papers", "citation", "repository", "repo", "code", "github"}  # fields of metadata
 
 
 class Mention(NamedTuple):
@@ -71,10 +71,11 @@ def mentions(text: str, lower: str, metadata: Mapping[str, Any] | None = None) -
 
 def _stated(metadata: Mapping[str, Any]) -> str:
     tags = metadata.get("tags")
-    named = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
-    found = [tag for tag in named if tag.startswith(("arxiv:", "doi:"))]
-    for name in NAMING:
-        value = metadata.get(name)
+    found = []
+    if isinstance(tags, list):
+        found += [tag for tag in tags if isinstance(tag, str) and tag.startswith(("arxiv:", "doi:"))]
+    for name in sorted(NAMING & metadata.keys()):
+        value = metadata[name]
         found += [f"{name}:{item}" for item in (value if isinstance(value, list) else [value]) if isinstance(item, str)]
     return "\n".join(found)
 

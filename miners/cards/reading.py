@@ -58,8 +58,7 @@ def read_card(body: bytes, size: int | None = None) -> Card:
 
 def _said(rest: str, metadata: dict[str, Any] | None) -> tuple[list[Section], list[Mention], list[Footprint]]:
     """Give what a reader of the card sees, without what nobody has written for this model."""
-    text = without_filler(without_comments(rest))
-    lower = text.lower()
+    text, lower = without_filler(without_comments(rest))
     return sections(text), mentions(text, lower, metadata), footprints(text, lower, metadata)
 
 
@@ -95,5 +94,5 @@ def _metadata(text: str) -> tuple[dict[str, Any] | None, list[str]]:
     except Malformed as error:
         return None, [str(error)]
     if value is None:
-        return {}, problems
-    return (value, problems) if isinstance(value, dict) else (None, [*problems, NOT_A_MAP])
+        return {}, [*problems]
+    return (value, [*problems]) if isinstance(value, dict) else (None, [*problems, NOT_A_MAP])

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -17,6 +17,7 @@ from miners.cards.reading import Card
 SECTION = {name: dtype for name, dtype in COLUMNS["card_section"].items() if name not in ("model_id", "position")}
 ABOUT = {"position": pl.Int32(), "field": pl.String(), "kind": pl.UInt32(), "filled": pl.Boolean()}
 NAMED = {"kind": pl.UInt32(), "scheme": pl.String(), "topic": pl.String()}
+JSON = json.JSONEncoder(ensure_ascii=False)
 MENTION = {"kind": pl.String(), "target": pl.String()}
 FOOTPRINT = dict.fromkeys(Footprint._fields, pl.String()) | {"grams": pl.Float64(), "hours": pl.Float64()}
 
@@ -40,9 +41,9 @@ def add_cards(batch: Batch, cards: Sequence[ReadCard]) -> None:
     if not cards:
         return
     ids = pl.Series("model_id", [one.model_id for one in cards])
-    batch.add_rows("card", [_card(one) for one in cards])
+    batch.add("card", _cards(ids, cards))
     sections = _owned(ids, [one.card.sections for one in cards], SECTION)
-    places = chain.from_iterable(range(len(one.card.sections)) for one in cards)
+    places = [place for one in cards for place in range(len(one.card.sections))]
     sections = sections.with_columns(pl.Series("position", places, pl.Int32())).select(list(COLUMNS["card_section"]))
     batch.add("card_section", sections)
     topics = _topics(ids, [documented(one.card.sections, one.card.metadata) for one in cards])
@@ -57,10 +58,20 @@ def add_cards(batch: Batch, cards: Sequence[ReadCard]) -> None:
         batch.fail(model_id, "card", f"{FIELD} is {stated[:80]!r}, expected an amount of grams, kilograms or tonnes")
 
 
-def _card(one: ReadCard) -> tuple[object, ...]:
-    card = one.card
-    metadata = None if card.metadata is None else json.dumps(card.metadata, ensure_ascii=False)
-    return (one.model_id, one.sha, card.text, metadata, card.problems, one.size, one.read_at)
+def _cards(ids: pl.Series, cards: Sequence[ReadCard]) -> pl.DataFrame:
+    problems = [tuple(one.card.problems) for one in cards]
+    kinds = {found: kind for kind, found in enumerate(dict.fromkeys(problems))}  # each list costs as much as a card
+    lists = pl.Series("problems", [list(found) for found in kinds], pl.List(pl.String()))
+    columns: dict[str, list[Any]] = {
+        "sha": [one.sha for one in cards],
+        "text": [one.card.text for one in cards],
+        "metadata": [None if one.card.metadata is None else JSON.encode(one.card.metadata) for one in cards],
+        "bytes": [one.size for one in cards],
+        "fetched_at": [one.read_at for one in cards],
+    }
+    series = [pl.Series(name, column, COLUMNS["card"][name]) for name, column in columns.items()]
+    frame = pl.DataFrame([ids, lists.gather([kinds[found] for found in problems]), *series])
+    return frame.select(list(COLUMNS["card"]))
 
 
 def _owned(

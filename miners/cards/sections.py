@@ -107,6 +107,6 @@ def _section(level: int, heading: str | None, text: str) -> Section:
         text = TAG.sub(" ", text)
     if "![" in text:
         text = IMAGE.sub(" ", text)
-    begin = text.split(None, EVIDENCE)[:EVIDENCE]
+    begin = text.lstrip()[: 20 * EVIDENCE].split()
     words = len(text.encode().translate(None, NO_WORDS).split()) if begin else 0
     return Section(level, heading, words, words > 0, " ".join(begin)[:EVIDENCE] if words else None)
