@@ -42,6 +42,14 @@ class SoupMethod(StrEnum):
     UNIFORM = "uniform"
 
 
+class Device(StrEnum):
+    """Where a population is trained."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 @app.command()
 def mine(
     hub: Annotated[str, typer.Argument(help="huggingface, or local for folders on this machine.")],
@@ -109,16 +117,18 @@ def mine(
 def zoo_build(
     recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a TOML file.")],
     lake: LakeFolder = DEFAULT_LAKE,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[Device, typer.Option(help="Where to train; auto: on a GPU if there is one.")] = Device.AUTO,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core without it.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe's population; what is already trained is not trained again."""
     import zoo
+    from zoo.recipe import load_recipe
 
+    checked = load_recipe(recipe)  # before a lake is made for what cannot be built
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        population_id = zoo.build(opened, recipe, device=device, workers=workers, progress=progress)
+        population_id = zoo.build(opened, checked, device=device, workers=workers, progress=progress)
         show(zoo.populations(opened, population_id), as_json)
 
 
@@ -144,13 +154,17 @@ def zoo_publish(
     selection: Annotated[str, typer.Argument(help="SQL query that returns model_id, in quotes.")],
     to: Annotated[Path, typer.Option(help="Folder to write owner/name/ repositories to.")],
     lake: LakeFolder = DEFAULT_LAKE,
+    license_id: Annotated[
+        str | None,
+        typer.Option("--license", help="Licence that the cards state, e.g. cc-by-4.0; none without it."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write models as model repositories: config.json, model.safetensors and a model card each."""
     import zoo
 
     with open_lake(lake, read_only=True) as opened:
-        written = zoo.publish_repositories(opened, selection, to)
+        written = zoo.publish_repositories(opened, selection, to, license_id=license_id)
     show(pl.DataFrame({"repositories": [written], "folder": [str(to)]}), as_json)
 
 

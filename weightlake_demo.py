@@ -17,6 +17,7 @@ from schemas import HubError, Lake, UsageError, open_lake
 
 HUB_MODELS = 200
 HUB_SECONDS = 5.0
+DEMO_LICENSE = "cc0-1.0"  # of what the demo trains on scikit-learn's digits
 GRID_RECIPE = "digits-demo"
 SHARED_RECIPE = "digits-shared"
 QUERIES = (
@@ -145,11 +146,15 @@ def _publish_and_mine(
 ) -> None:
     with demo.step("publish and mine a local hub") as result:
         say("Publishing the trained models as model repositories, and mining them like any hub ...")
-        written = zoo.publish_repositories(lake, "SELECT model_id FROM models WHERE origin = 'trained'", repositories)
+        trained = "SELECT model_id FROM models WHERE origin = 'trained'"
+        written = zoo.publish_repositories(lake, trained, repositories, license_id=DEMO_LICENSE)
         crawl = miners.mine(lake, "local", folder=repositories, progress=progress)
         result.append(
             f"{written} written, {crawl.rows_stored} models, {crawl.cards} cards, {crawl.tensors} tensors mined"
         )
+        if crawl.failures:
+            reason = lake.sql("SELECT reason FROM failure WHERE crawl_id = $id LIMIT 1", id=crawl.crawl_id).item()
+            result.append(f"{crawl.failures} could not be mined, e.g.: {reason}")
 
 
 def _soup(demo: Demo, lake: Lake, grid: str, shared: str, say: Callable[[str], None]) -> None:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from schemas import UsageError
+
 NARROWEST = 9  # characters that a column of a table needs
 
 
@@ -23,7 +25,7 @@ def say(text: str) -> None:
 def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
     """Print a result to stdout: every row as JSON, or a table of at most `rows` rows (0: all)."""
     if as_json:
-        typer.echo(frame.with_columns(pl.col(pl.Binary).bin.encode("hex")).write_json())
+        typer.echo(_json(frame))
         return
     shown = frame.head(rows) if rows else frame
     if sys.stdout.isatty() and frame.width * NARROWEST > Console().width:
@@ -32,6 +34,13 @@ def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
         show_table(shown)
     if shown.height < frame.height:
         say(f"{shown.height} of {frame.height:,} rows; --rows 0 prints all, --json gives them as JSON")
+
+
+def _json(frame: pl.DataFrame) -> str:
+    for name, kind in frame.schema.items():
+        if kind.is_nested() and "Binary" in str(kind):
+            raise UsageError(f"column {name} holds bytes inside of {kind}, which have no place in JSON; leave it out")
+    return frame.with_columns(pl.col(pl.Binary).bin.encode("hex")).write_json()
 
 
 def show_upright(frame: pl.DataFrame) -> None:

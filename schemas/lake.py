@@ -12,7 +12,7 @@ import polars as pl
 
 from schemas import migrate
 from schemas.connection import connection, explained, rows
-from schemas.errors import OutsideError, UsageError
+from schemas.errors import DataError, OutsideError, UsageError
 from schemas.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -51,13 +51,14 @@ def _check_place(folder: Path, read_only: bool) -> None:
             return
         foreign = folder.is_dir() and any(path.name not in OWN_NAMES for path in folder.iterdir())
         if read_only or foreign:
-            state = "has other things in it" if foreign else "does not exist" if not folder.exists() else "is empty"
+            other = f"has other things in it and no {DATABASE}"
+            state = other if foreign else "does not exist" if not folder.exists() else "is empty"
             way = (
                 "name the folder of a lake; mining or building makes one"
                 if read_only
                 else "name a lake or a new folder"
             )
-            raise UsageError(f"{folder} is no lake: it {state} and holds no {DATABASE}; {way}")
+            raise UsageError(f"{folder} is no lake: it {state}; {way}")
         folder.mkdir(parents=True, exist_ok=True)
     except ValueError as error:
         raise UsageError(f"{str(folder)!r} is no name of a folder: {error}") from error
@@ -149,7 +150,10 @@ class Lake:
 
     def _version(self) -> int:
         with self._explaining(), connection(self.database, read_only=True, wait=self.wait) as opened:
-            found = migrate.version(opened)
+            try:
+                found = migrate.version(opened)
+            except DataError as error:
+                raise DataError(f"{self.path} is no lake: {error}") from error
         migrate.check_not_newer(found)
         return found
 

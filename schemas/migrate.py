@@ -38,7 +38,10 @@ def version(connection: duckdb.DuckDBPyConnection) -> int:
         return 0
     columns = {name for (name,) in connection.execute(COLUMNS_OF_RECORD).fetchall()}
     if columns != {"number", "name", "applied_at"}:
-        raise DataError(f"lake.duckdb is a database of something else: it has {', '.join(sorted(tables)[:3])}")
+        raise DataError(
+            f"lake.duckdb is a database of something else, with the tables {', '.join(sorted(tables)[:3])}; "
+            "name another folder"
+        )
     row = connection.execute("SELECT coalesce(max(number), 0) FROM migration").fetchone()
     return int(row[0]) if row else 0
 

@@ -69,6 +69,11 @@ class WeightStore:
         """One member, without the leading axis."""
         return {name: tensor[0] for name, tensor in self.read_members(shard, [row], names).items()}
 
+    def names(self, shard: str) -> list[str]:
+        """Names of a shard's tensors; raises DataError if it is missing, or shorter or longer than its header says."""
+        with _opened(self.path(shard)) as file:
+            return _names(file, None, self.path(shard))
+
     def verify(self, shard: str, sha256: str) -> None:
         """Raise DataError unless the shard's content has this SHA-256 (hexadecimal)."""
         found = _sha256(self.path(shard))

@@ -8,12 +8,20 @@ import torch
 from schemas import DataError, Lake, UsageError, open_lake
 from tests.tiny_population import START, built, files, rows, tiny_recipe, write_images
 from zoo.building import build
+from zoo.catalogue import populations
 from zoo.datasets import load_dataset
 from zoo.load import load_weights
 from zoo.population import member
 from zoo.recipe import Recipe
 from zoo.task import Task, fingerprint, perform
 from zoo.train import initial_weights, train
+
+
+def test_a_build_on_its_way_shows_in_the_lake(lake: Lake, recipe: Recipe) -> None:
+    seen = []
+    build(lake, recipe, workers=1, progress=lambda *_: seen.append(populations(lake).row(0, named=True)))
+    assert (seen[0]["state"], seen[0]["trained"]) == ("building", 0)
+    assert populations(lake)["state"].to_list() == ["complete"]
 
 
 def test_the_rows_are_those_of_the_recipe(undisturbed: Lake, recipe: Recipe) -> None:

@@ -148,6 +148,7 @@ def test_mining_a_hub(run: Run) -> None:
         (["mine", "local", "absent", "--lake", "LAKE"], 2, "absent"),
         (["mine", "huggingface", "--limit", "0"], 2, "limit"),
         (["mine", "huggingface", "--lake", "FOLDER", "--limit", "3"], 2, "other things"),
+        (["sql", "SELECT ['x'::BLOB] AS parts", "--lake", "LAKE", "--json"], 2, "column parts holds bytes"),
         (["zoo", "build", "digits-tinny", "--lake", "LAKE"], 2, "digits-tiny"),
         (["zoo", "build", "digits-tiny", "--lake", "LAKE", "--device", "gpu"], 2, "gpu"),
         (["zoo", "build", "TYPO", "--lake", "LAKE"], 2, "batch_sise"),

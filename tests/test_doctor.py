@@ -42,13 +42,21 @@ def test_damage_is_found_and_named(lake: Lake) -> None:
         "p/unknown.safetensors",
     ]
     assert "damaged: its SHA-256" in found["problem"][3]
-    assert examine(lake, weights=False).height == 3
+    assert examine(lake, weights=False)["check"].to_list() == ["unique", "orphans", "counts", "weights"]
 
 
 def test_a_missing_shard_is_found(lake: Lake) -> None:
     healthy(lake)
     lake.weights.path("p/a.safetensors").unlink()
-    assert examine(lake)["problem"][0].endswith("is missing")
+    for whole in (True, False):
+        assert "is missing; delete it, then build" in examine(lake, weights=whole)["problem"][0]
+
+
+def test_a_truncated_shard_is_found_without_reading_it_whole(lake: Lake) -> None:
+    healthy(lake)
+    path = lake.weights.path("p/a.safetensors")
+    path.write_bytes(path.read_bytes()[:-1])
+    assert "is damaged" in examine(lake, weights=False)["problem"][0]
 
 
 def test_one_bad_row_does_not_hide_the_others(lake: Lake) -> None:

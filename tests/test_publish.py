@@ -62,7 +62,7 @@ def test_the_card_states_the_test_accuracy_as_hubs_read_it(lake: Lake, published
     accuracy = lake.sql("SELECT test_accuracy FROM models WHERE model_id = $model_id", model_id=model_id).item()
     assert result.metric_value == pytest.approx(accuracy, abs=1e-6)
     assert (result.task_type, result.dataset_name, result.dataset_split) == ("image-classification", "images", "test")
-    assert (card.data.license, card.data.library_name) == ("cc0-1.0", "weightlake")
+    assert (card.data.license, card.data.library_name) == (None, "weightlake")
     assert card.data.pipeline_tag == "image-classification"
     assert card.data.datasets == ["images"]
 
@@ -151,7 +151,7 @@ def test_publishing_again_writes_only_what_differs(lake: Lake, tmp_path: Path) -
 def test_a_licence_is_stated_as_asked(lake: Lake, tmp_path: Path) -> None:
     sql = f"{ALL} LIMIT 1"
     publish_repositories(lake, sql, tmp_path / "a", license_id="mit")
-    publish_repositories(lake, sql, tmp_path / "b", license_id=None)
+    publish_repositories(lake, sql, tmp_path / "b")
     (stated,), (silent,) = (list((tmp_path / name).rglob("README.md")) for name in ("a", "b"))
     assert ModelCard.load(stated).data.license == "mit"
     assert ModelCard.load(silent).data.license is None

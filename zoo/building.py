@@ -19,7 +19,7 @@ from zoo.group import Group
 from zoo.lock import sole_builder
 from zoo.mistakes import expected_one_of
 from zoo.recipe import Recipe, load_recipe
-from zoo.register import register_group
+from zoo.register import register_group, register_population
 from zoo.results import GroupResult, PopulationFile, population_file, read_population, read_result
 from zoo.task import Task
 
@@ -78,6 +78,7 @@ def build(
     if not construction.complete():
         with sole_builder(lake.weights.folder, recipe.population_id):
             construction.begin()
+            construction.announce()
             failures = construction.train(crew_size, progress)
             construction.register(None)
         if failures:
@@ -113,6 +114,11 @@ class _Construction:
         else:
             self.population = known
         self._look()
+
+    def announce(self) -> None:
+        """Let the lake show that the population is being built, if nobody holds it."""
+        with suppress(LakeBusy), self.lake.write(PATIENCE_WHILE_TRAINING) as transaction:
+            register_population(transaction, self.population)
 
     def _known(self) -> PopulationFile | None:
         return read_population(self.weights, self.recipe.population_id)

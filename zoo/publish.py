@@ -23,7 +23,7 @@ FROM lineage JOIN product ON child_id = product.model_id WHERE child_id IN (SELE
 
 
 def publish_repositories(
-    lake: Lake, sql: str, folder: str | Path, *, license_id: str | None = "cc0-1.0", **parameters: object
+    lake: Lake, sql: str, folder: str | Path, *, license_id: str | None = None, **parameters: object
 ) -> int:
     """Write each selected model as a repository `folder/<owner>/<name>/`.
 
@@ -34,7 +34,7 @@ def publish_repositories(
         lake: Where the models are.
         sql: Any query that returns `model_id`; the final weights are published.
         folder: Where the repositories go.
-        license_id: Licence that the cards state, as hubs name it; None for no statement.
+        license_id: Licence that the cards state, as hubs name it, e.g. `cc0-1.0`; None states none.
         parameters: Values for `$name` in the query.
 
     Returns:
