@@ -52,7 +52,7 @@ class Device(StrEnum):
 
 @app.command()
 def mine(
-    hub: Annotated[str, typer.Argument(help="huggingface, or local for folders on this machine.")],
+    hub: Annotated[str, typer.Argument(help="huggingface, onnx, or local for folders on this machine.")],
     folder: Annotated[
         Path | None, typer.Argument(help="For local: model repositories, one of them, or the Hugging Face cache.")
     ] = None,
@@ -88,6 +88,9 @@ def mine(
     polite: Annotated[float | None, typer.Option(help="Use only this share of the hub's quotas, e.g. 0.5.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the hub, and stop.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="URL of another hub of the same kind.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="For onnx: a checkout or a tar archive of it instead of the live site.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -98,8 +101,9 @@ def mine(
     choices = {"limit": limit, "full": full, "ids": ids, "sample": sample, "seed": seed, "restart": restart}
     things = {"cards": cards, "configs": configs, "tensors": tensors, "commits": commits, "files": files}
     limits = {"max_requests": max_requests, "max_hours": max_hours, "polite": polite}
-    strata = {"stratify": stratify.split(",") if stratify else None, "discussions": discussions, "folder": folder}
-    options = {**texts, **choices, **things, **limits, **strata}
+    strata = {"stratify": stratify.split(",") if stratify else None, "discussions": discussions}
+    places = {"folder": folder, "source": source}
+    options = {**texts, **choices, **things, **limits, **strata, **places}
     given: dict[str, object] = {
         name: value for name, value in options.items() if value is not None and value is not False
     }

@@ -8,10 +8,11 @@ import polars as pl
 
 from miners import huggingface, local
 from miners.crawl import Crawl
+from miners.onnx import zoo as onnx
 from schemas.errors import UsageError
 from schemas.lake import Lake
 
-MINERS: dict[str, Callable[..., Crawl]] = {"huggingface": huggingface.mine, "local": local.mine}
+MINERS: dict[str, Callable[..., Crawl]] = {"huggingface": huggingface.mine, "local": local.mine, "onnx": onnx.mine}
 PLANS: dict[str, Callable[..., pl.DataFrame]] = {"huggingface": huggingface.plan}
 
 HANDED_IN = ("client", "progress", "say", "now", "clock")  # by programs, not by people
@@ -20,7 +21,8 @@ HANDED_IN = ("client", "progress", "say", "now", "clock")  # by programs, not by
 def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
     """Pull models from a hub into the lake: `mine(lake, "huggingface", limit=500, cards=True)`.
 
-    The options are those of the hub's miner: see `miners.huggingface.mine` and `miners.local.mine`.
+    The options are those of the hub's miner: see `miners.huggingface.mine` and `miners.local.mine`; the other hubs
+    have `source` (a checkout or an archive of their catalogue instead of the live site) and `endpoint`.
 
     Raises UsageError for a hub or an option that does not exist, and what the miner raises.
     """

@@ -29,12 +29,14 @@ UNIQUE = {
     "tag": "model_id, tag, kind",
     "link": "model_id, kind, target",
     "lineage": "child_id, parent_id, relation",
+    "statement": "model_id, name, value, source",
 }
 OF_A_MODEL = (
     *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),
     *("member", "training", "checkpoint", "measurement", "product", "lineage"),
     *("fetched", "config", "discussion", "card_topic", "documentation", "footprint"),
     *("weights", "weights_dtype", "weights_metadata"),
+    "statement",
 )
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
 

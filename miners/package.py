@@ -1,0 +1,101 @@
+"""A model as a hub's catalogue describes it, before it becomes rows."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from miners.evaluations import number
+
+
+class Lost(NamedTuple):
+    """A record of a catalogue that cannot be stored: which one, and why."""
+
+    subject: str
+    reason: str
+
+
+class PackageFile(NamedTuple):
+    """A file of a model; its size in bytes and its SHA-256 where the hub says them."""
+
+    path: str
+    size: int | None = None
+    sha256: str | None = None
+
+
+class Score(NamedTuple):
+    """A published result; `value_text` is the value as the source writes it, `evidence` the line that it is from."""
+
+    task: str | None
+    dataset: str | None
+    config: str | None
+    split: str | None
+    metric: str
+    value_text: str
+    value: float | None
+    source: str
+    evidence: str | None = None
+
+
+class Statement(NamedTuple):
+    """Something said that has no column of its own."""
+
+    name: str
+    value: str
+    number: float | None
+    source: str
+    evidence: str | None
+
+
+@dataclass
+class Package:
+    """A model as a catalogue describes it. What the catalogue does not say stays None or empty.
+
+    `name` is its `owner/name` or `name`, `records` how many records of the catalogue it is made of, and `card` its
+    page as (path, bytes).
+    """
+
+    name: str
+    hub_id: str | None = None
+    task: str | None = None
+    library: str | None = None
+    license: str | None = None
+    architecture: str | None = None
+    parameters: int | None = None
+    likes: int | None = None
+    created_at: datetime | None = None
+    card: tuple[str, bytes] | None = None
+    records: int = 1
+    tags: list[tuple[str, str]] = field(default_factory=list)
+    links: list[tuple[str, str, str]] = field(default_factory=list)
+    files: list[PackageFile] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+    statements: list[Statement] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def tag(self, tags: Sequence[object], kind: str = "plain") -> None:
+        """Add the texts among `tags`."""
+        self.tags += [(tag.strip(), kind) for tag in tags if isinstance(tag, str) and tag.strip()]
+
+    def link(self, kind: str, target: object, source: str = "listing") -> None:
+        """Add a link, if `target` is a text. A source of `text` means the model's page."""
+        if isinstance(target, str) and target.strip():
+            self.links.append((kind, target.strip(), source))
+
+    def say(self, name: str, value: object, source: str, evidence: str | None = None) -> None:
+        """Add a statement, if there is a value; what is no text is stored as JSON."""
+        if value is None or value == "" or value == [] or value == {}:
+            return
+        text = value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        self.statements.append(Statement(name, text, number(value), source, evidence))
+
+    def take(self, name: str, kind: type[str] | type[int], value: object, source: str) -> None:
+        """Set a field of this class from a value that may be missing; one of another type is noted as a problem."""
+        if value is None or value == "":
+            return
+        if type(value) is kind and (kind is str or abs(int(value)) < 2**63):
+            setattr(self, name, value)
+        else:
+            expected = "text" if kind is str else "a whole number of 64 bits"
+            self.problems.append(f"{name} is {repr(value)[:80]} in {source}, expected {expected}")

@@ -1,0 +1,5 @@
+"""Sites on loopback that serve catalogues as GitHub and other hubs do, and misbehave on order like the test hub."""
+
+from tests.sites.github import GitHub
+
+__all__ = ["GitHub"]
