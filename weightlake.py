@@ -52,9 +52,13 @@ class Device(StrEnum):
 
 @app.command()
 def mine(
-    hub: Annotated[str, typer.Argument(help="huggingface, onnx, or local for folders on this machine.")],
-    folder: Annotated[
-        Path | None, typer.Argument(help="For local: model repositories, one of them, or the Hugging Face cache.")
+    hub: Annotated[str, typer.Argument(help="huggingface, onnx, local (folders here) or snapshot (files of records).")],
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            help="For local: model repositories, one of them, or the Hugging Face cache. "
+            "For snapshot: Parquet or JSON lines of hub records, a file, folder, pattern or URL."
+        ),
     ] = None,
     lake: LakeFolder = DEFAULT_LAKE,
     limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many models.")] = None,
@@ -91,10 +95,14 @@ def mine(
     source: Annotated[
         Path | None, typer.Option(help="For onnx: a checkout or a tar archive of it instead of the live site.")
     ] = None,
+    observed_at: Annotated[
+        str | None, typer.Option(help="When a snapshot was taken (UTC), if not as its path says.")
+    ] = None,
+    download_limit: Annotated[int | None, typer.Option(min=1, help="Largest snapshot to download, in bytes.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Pull models from a hub, or from a folder, into the lake."""
+    """Pull models from a hub, a folder, or snapshots of the Hub, into the lake."""
     import miners
 
     texts = {"search": search, "author": author, "task": task, "library": library, "sort": sort, "endpoint": endpoint}
@@ -102,8 +110,9 @@ def mine(
     things = {"cards": cards, "configs": configs, "tensors": tensors, "commits": commits, "files": files}
     limits = {"max_requests": max_requests, "max_hours": max_hours, "polite": polite}
     strata = {"stratify": stratify.split(",") if stratify else None, "discussions": discussions}
-    places = {"folder": folder, "source": source}
-    options = {**texts, **choices, **things, **limits, **strata, **places}
+    places = {"source": place or source} if hub == "snapshot" else {"folder": place, "source": source}
+    snapshots = {"observed_at": observed_at, "download_limit": download_limit}
+    options = {**texts, **choices, **things, **limits, **strata, **places, **snapshots}
     given: dict[str, object] = {
         name: value for name, value in options.items() if value is not None and value is not False
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from miners.records import FormatByPath
+from miners.listed_files import FormatByPath
 from miners.targets import CARD
 from schemas.errors import UsageError
 

@@ -6,13 +6,18 @@ from typing import Any
 
 import polars as pl
 
-from miners import huggingface, local
+from miners import huggingface, local, snapshot
 from miners.crawl import Crawl
 from miners.onnx import zoo as onnx
 from schemas.errors import UsageError
 from schemas.lake import Lake
 
-MINERS: dict[str, Callable[..., Crawl]] = {"huggingface": huggingface.mine, "local": local.mine, "onnx": onnx.mine}
+MINERS: dict[str, Callable[..., Crawl]] = {
+    "huggingface": huggingface.mine,
+    "local": local.mine,
+    "onnx": onnx.mine,
+    "snapshot": snapshot.mine,
+}
 PLANS: dict[str, Callable[..., pl.DataFrame]] = {"huggingface": huggingface.plan}
 
 HANDED_IN = ("client", "progress", "say", "now", "clock")  # by programs, not by people
@@ -21,8 +26,9 @@ HANDED_IN = ("client", "progress", "say", "now", "clock")  # by programs, not by
 def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
     """Pull models from a hub into the lake: `mine(lake, "huggingface", limit=500, cards=True)`.
 
-    The options are those of the hub's miner: see `miners.huggingface.mine` and `miners.local.mine`; the other hubs
-    have `source` (a checkout or an archive of their catalogue instead of the live site) and `endpoint`.
+    The options are those of the hub's miner: see `miners.huggingface.mine`, `miners.local.mine` and
+    `miners.snapshot.mine`; the other hubs have `source` (a checkout or an archive of their catalogue instead of the
+    live site) and `endpoint`.
 
     Raises UsageError for a hub or an option that does not exist, and what the miner raises.
     """

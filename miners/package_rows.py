@@ -9,9 +9,10 @@ from miners.batch import COLUMNS, TIME, Batch
 from miners.cards import Card, read_card
 from miners.cards.rows import ReadCard, add_cards
 from miners.licenses import spdx
+from miners.listed_files import FormatByPath
 from miners.metadata import is_repository
 from miners.package import Package, Score, Statement
-from miners.records import OBSERVED, FormatByPath, revisions
+from miners.records import OBSERVED, revisions
 
 TEXT, WHOLE, NUMBER, FLAG = pl.String(), pl.Int64(), pl.Float64(), pl.Boolean()
 LONGEST_NAME = 256

@@ -5,26 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
+from typing import NamedTuple
 
 import polars as pl
 
 from miners.batch import COLUMNS, TIME, Batch
 from miners.evaluations import evaluation_rows
-from miners.fields import Fields, Json, Positions
+from miners.fields import Fields, Json
 from miners.licenses import spdx
+from miners.listed_files import file_rows
 from miners.metadata import is_repository, languages, lineage_rows, link_rows, tag_parts, tag_rows
 from miners.pages import Page, Unreadable, records
 
 HUB = "huggingface"
-FORMATS = {
-    "safetensors": "safetensors",
-    "gguf": "gguf",
-    "onnx": "onnx",
-    **dict.fromkeys(["bin", "pt", "pth", "ckpt", "pkl", "pickle", "joblib", "pdparams"], "pickle"),
-    **dict.fromkeys(["h5", "hdf5", "keras"], "keras"),
-    **dict.fromkeys(["pb", "tflite"], "tensorflow"),
-    "msgpack": "flax",
-}
 READ = [  # of a record; what else it has is kept in raw/
     *("_id", "sha", "location", "pipeline_tag", "library_name", "usedStorage", "downloads", "downloadsAllTime"),
     *("likes", "trendingScore", "gated", "private", "disabled", "createdAt", "lastModified", "tags", "spaces"),
@@ -45,28 +38,45 @@ def rows(pages: Sequence[Page], crawl_id: str, most: int | None = None) -> Batch
     is kept. `most` leaves out what the pages have beyond that many records. Several pages at once are quicker than
     one after the other.
     """
+    listed = (
+        Listed(f"{page.url}#{place}", page.fetched_at, record)
+        for page in pages
+        for place, record in enumerate(records(page.body))
+    )
+    return listed_rows(islice(listed, most), crawl_id)
+
+
+class Listed(NamedTuple):
+    """A record of a listing: the place that failures name, when it was seen, and what it says."""
+
+    place: str
+    seen_at: datetime
+    record: object
+
+
+def listed_rows(listed: Iterable[Listed], crawl_id: str) -> Batch:
+    """Turn records into rows, as `rows` does."""
     batch = Batch()
     with nothing_to_collect():
-        _add_pages(batch, pages, crawl_id, most)
+        _add_listed(batch, listed, crawl_id)
     for model in batch.frames.get("model", []):
         batch.add("observation", model.select(*OBSERVED, observed_at="last_seen"))
         batch.add("revision", revisions(model, "listing"))
     return batch
 
 
-def _add_pages(batch: Batch, pages: Sequence[Page], crawl_id: str, most: int | None) -> None:
+def _add_listed(batch: Batch, listed: Iterable[Listed], crawl_id: str) -> None:
     named: dict[str, Json] = {}
     seen: dict[str, datetime] = {}
-    listed = ((page, place, record) for page in pages for place, record in enumerate(records(page.body)))
-    for page, place, record in islice(listed, most):
+    for place, seen_at, record in listed:
         batch.seen += 1
         name = record_id(record)
         if name is None:
-            batch.fail(f"{page.url}#{place}", "listing", _complaint(record))
+            batch.fail(place, "listing", _complaint(record))
         else:
             batch.stored += 1
             named[name] = record  # type: ignore[assignment]  # only an object has an id
-            seen[name] = page.fetched_at
+            seen[name] = seen_at
     add_models(batch, named, HUB, crawl_id, moments(list(seen.values())))
 
 
@@ -132,7 +142,7 @@ def add_models(batch: Batch, named: Mapping[str, Json], hub: str, crawl_id: str,
     batch.add("model", models)
     add_owned(batch, "tag", ids, tag_rows(tags, languages(card)))
     add_owned(batch, "link", ids, link_rows(tags, card, fields.texts("spaces")))
-    add_owned(batch, "file", ids, _file_rows(fields))
+    add_owned(batch, "file", ids, file_rows(fields))
     add_owned(batch, "evaluation", ids, evaluation_rows(fields))
     batch.add("lineage", parents)
     for row, complaints in fields.wrong.items():
@@ -246,54 +256,3 @@ def _gated(fields: Fields) -> pl.Series:
     for row in (stated.is_not_null() & ~stated.is_in(["no", "auto", "manual"])).arg_true():
         fields.refuse(row, "gated", "false, auto or manual", stated[row])
     return stated.set(~stated.is_in(["no", "auto", "manual"]), None)
-
-
-class FormatByPath(dict[str | None, str | None]):
-    """The weight format that each path's ending stands for; repositories share most of their paths.
-
-    >>> FormatByPath()["onnx/model.ONNX"], FormatByPath()["README.md"]
-    ('onnx', None)
-    """
-
-    def __missing__(self, path: str | None) -> str | None:
-        """Find the format of a path that was not asked for before."""
-        self[path] = FORMATS.get(path.rpartition(".")[2].lower()) if path else None
-        return self[path]
-
-
-def _file_rows(fields: Fields) -> pl.DataFrame:
-    """Give (row, path, format, bytes, sha256, blob) of each file; a listing mostly names the path and no more."""
-    plain = fields.sole_texts("siblings", "rfilename")
-    if plain:
-        files = _with_format(*plain).with_columns(
-            pl.lit(None, dtype=dtype).alias(name) for name, dtype in list(COLUMNS["file"].items())[3:]
-        )
-    else:
-        files = _detailed_files(fields)
-    return files.unique(["row", "path"], keep="first", maintain_order=True)
-
-
-def _with_format(rows: Positions, paths: Sequence[str | None]) -> pl.DataFrame:
-    formats = list(map(FormatByPath().__getitem__, paths))
-    columns = {"row": pl.Series(rows, dtype=pl.UInt32()), "path": pl.Series(paths, dtype=pl.String())}
-    return pl.DataFrame({**columns, "format": pl.Series(formats, dtype=pl.String())})
-
-
-def _detailed_files(fields: Fields) -> pl.DataFrame:
-    siblings = fields.objects("siblings")
-    paths = siblings.text("rfilename")
-    for position in paths.is_null().arg_true():
-        if not siblings.records[position].get("rfilename"):  # any other value has been refused as no text
-            siblings.refuse(position, "rfilename", "a path", None)
-    files = _with_format(siblings.rows, paths.to_list()).with_columns(_sizes(siblings))
-    return files.filter(pl.col("path").is_not_null())
-
-
-def _sizes(siblings: Fields) -> list[pl.Expr]:
-    lfs = siblings.inside("lfs")
-    size, sha256, blob = (
-        siblings.whole("size").fill_null(lfs.whole("size")),
-        lfs.text("sha256"),
-        siblings.text("blobId"),
-    )
-    return [pl.lit(size).alias("bytes"), pl.lit(sha256).alias("sha256"), pl.lit(blob).alias("blob")]

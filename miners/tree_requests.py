@@ -8,8 +8,8 @@ from miners.batch import COLUMNS, Batch
 from miners.fetching import Fetched
 from miners.fields import Fields, Json
 from miners.http import HubClient
+from miners.listed_files import FormatByPath
 from miners.paging import fetch_list
-from miners.records import FormatByPath
 from miners.targets import Target
 
 MOST_PAGES = 200  # of a thousand entries each

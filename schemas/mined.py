@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from schemas.changes import note_changes, note_new_parents, remember_parents
-from schemas.transaction import Transaction
+from schemas.transaction import Rows, Transaction
 
 SAYS = ("says_tags", "says_card", "says_spaces", "says_files")
 LISTS = (  # table, its column that names the model, which answers replace its rows, and the source of those rows
@@ -52,14 +52,15 @@ SAID_BETTER = {  # when a row loses its place to a new one
 }
 
 
-def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -> None:
+def merge_models(transaction: Transaction, tables: Mapping[str, Rows]) -> None:
     """Bring models and their lists up to date.
 
-    `tables` holds frames by table: `model` (one row a model; its columns of `SAYS` tell which lists the answer speaks
-    of, and only those replace what was known), `tag`, `link`, `lineage`, `file`, `evaluation`, `observation`,
-    `revision` and `failure`. A model's first_seen is kept, and so is what the new answer does not mention; a model
-    that was marked as deleted is alive again. Changed licences, tasks and rights leave rows in `event`. Cards and
-    tensors are not touched; what a stored card says holds until an answer speaks of the card at another commit.
+    `tables` holds frames, or queries, by table: `model` (one row a model; its columns of `SAYS` tell which lists the
+    answer speaks of, and only those replace what was known), `tag`, `link`, `lineage`, `file`, `evaluation`,
+    `observation`, `revision` and `failure`. A model's first_seen is kept, and so is what the new answer does not
+    mention; a model that was marked as deleted is alive again. Changed licences, tasks and rights leave rows in
+    `event`. Cards and tensors are not touched; what a stored card says holds until an answer speaks of the card at
+    another commit.
 
     There is one row for each (model_id, tag, kind), (model_id, kind, target) of a link, and (child_id, parent_id,
     relation). Tags outrank a card; a stated relation outranks `base`, and kind language outranks plain.
@@ -96,21 +97,21 @@ def merge_models(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -
             transaction.append(table, tables[table])
 
 
-def _without_known_files(transaction: Transaction, tables: Mapping[str, pl.DataFrame]) -> Mapping[str, pl.DataFrame]:
+def _without_known_files(transaction: Transaction, tables: Mapping[str, Rows]) -> Mapping[str, Rows]:
     """Leave out the files of models that are still at the commit whose files are known, with sizes perhaps.
 
     An answer that gives sizes itself is not left out: it may see more of them than the one before.
     """
-    files = tables.get("file", pl.DataFrame(schema={"model_id": pl.String(), "bytes": pl.Int64()}))
-    transaction.register("staged_file", files)
-    settled = transaction.sql("""
+    none = pl.DataFrame(schema={"model_id": pl.String(), "bytes": pl.Int64()})
+    transaction.register("staged_file", tables.get("file", none))
+    transaction.sql("""
+        CREATE OR REPLACE TEMP TABLE settled AS
         SELECT model_id FROM known_model AS known JOIN staged_model AS staged USING (model_id)
         WHERE known.sha = staged.sha AND staged.says_files
             AND model_id IN (SELECT model_id FROM file)
             AND model_id NOT IN (SELECT model_id FROM staged_file WHERE bytes IS NOT NULL)
     """)
-    transaction.register("settled", settled)
-    return {**tables, "file": files.join(settled, on="model_id", how="anti")}
+    return {**tables, "file": "SELECT staged_file.* FROM staged_file ANTI JOIN settled USING (model_id)"}
 
 
 def _forget_lists(transaction: Transaction) -> None:
@@ -139,17 +140,17 @@ def _insert_models(transaction: Transaction) -> None:
     """)  # noqa: S608 - our own columns
 
 
-def insert_said(transaction: Transaction, table: str, frame: pl.DataFrame) -> None:
+def insert_said(transaction: Transaction, table: str, rows: Rows) -> None:
     """Insert what is not said already, in the place of rows that say it worse."""
-    transaction.register("staged_rows", frame)
+    transaction.register("staged_rows", rows)
     if table in SAID_BETTER:
         worse = f"USING staged_rows AS new WHERE {SAID_BETTER[table]}"
         transaction.sql(f"DELETE FROM {table} AS old {worse}")  # noqa: S608 - our names
-    _insert_new(transaction, table, frame, SAID_ALREADY[table])
+    _insert_new(transaction, table, rows, SAID_ALREADY[table])
 
 
-def _insert_new(transaction: Transaction, table: str, frame: pl.DataFrame, same: str) -> None:
-    transaction.register("staged_rows", frame)
+def _insert_new(transaction: Transaction, table: str, rows: Rows, same: str) -> None:
+    transaction.register("staged_rows", rows)
     inserted = f"SELECT new.* FROM staged_rows AS new ANTI JOIN {table} AS old ON {same}"  # noqa: S608 - our names
     transaction.sql(f"INSERT INTO {table} BY NAME {inserted}")
 

@@ -1,0 +1,216 @@
+"""Opens a snapshot's file for DuckDB: its records in one shape, and those apart that the page path has to read.
+
+Parquet is read where it lies. JSON lines are parsed once, into a Parquet file of the shape beside the raw answers,
+because every table's rows need them again.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from glob import escape
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import duckdb
+import pyarrow  # type: ignore[import-untyped]  # ships no types
+
+from miners.pages import records
+from miners.records import Listed
+from miners.snapshot_files import PARQUET
+from miners.snapshot_layouts import READERS, Layout, fields, layout
+from miners.snapshot_shape import shape
+from schemas.connection import CONFIG, one_line
+from schemas.errors import DataError, OutsideError
+
+MEMORY = "1GB"  # of DuckDB; its buffers, Arrow and Python come on top
+LONGEST_LINE = 32 * 2**20  # bytes; DuckDB takes a few buffers of twice this size
+SAMPLE = 1000  # lines that tell which fields JSON lines have
+ROW_GROUP = 40_000
+SPACE = b" \t\r\n"  # of JSON
+TOGETHER = 10_000  # records that are read apart at once
+MOST_TIMES = 1000  # of observation in one file
+
+
+class Part(NamedTuple):
+    """The records of one time (None if the file does not say which): their number, and those that stand apart.
+
+    `unfit` are the places of those that the page path has to read, `stale` of those that a later one of the same name
+    replaces.
+    """
+
+    observed_at: datetime | None
+    rows: int
+    unfit: list[int]
+    stale: list[int]
+
+
+class Shaped(NamedTuple):
+    """A snapshot in its one shape: its layout, the query that gives it, the number of its rows, and its parts."""
+
+    layout: Layout
+    query: str
+    rows: int
+    parts: list[Part]
+
+
+@contextmanager
+def shaped(file: Path, beside: Path, use_times: bool) -> Iterator[Shaped]:
+    """Open a file; `beside` is where a file of its shape may lie while the block runs.
+
+    `use_times` says whether a column with times of observation counts.
+
+    Raises:
+        UsageError: it holds no model records.
+        DataError: it is damaged.
+        OutsideError: the disk is full, or the file cannot be read.
+    """
+    try:
+        with explaining(file), _connection() as connection:
+            opened = _parquet if file.name.endswith(PARQUET) else _lines
+            known, query = opened(connection, file, beside, use_times)
+            connection.execute(f"CREATE TEMP VIEW shaped AS {query}")
+            parts = _parts(connection)
+        yield Shaped(known, query, sum(part.rows for part in parts), parts)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(config=CONFIG) as connection:
+        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        connection.execute("SET TimeZone = 'UTC'")
+        yield connection
+
+
+@contextmanager
+def explaining(file: Path) -> Iterator[None]:
+    """Turn DuckDB's errors about a file into ours."""
+    try:
+        yield
+    except duckdb.Error as error:
+        text = one_line(error)[:300]
+        if "o space left" in text:
+            raise OutsideError(f"the disk is full; {file} was not read to its end") from error
+        if isinstance(error, duckdb.IOException) and "ermission" in text:
+            raise OutsideError(f"{file} cannot be read: {text}") from error
+        raise DataError(f"{file} cannot be read as a snapshot: {text}") from error
+
+
+def quoted(text: str) -> str:
+    """Give a text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _local(file: Path) -> str:
+    """Give a file's path so that DuckDB takes it for nothing but this one file on this machine."""
+    return quoted(escape(str(file.resolve())))
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, file: Path, beside: Path, use_times: bool) -> tuple[Layout, str]:
+    source = f"read_parquet({_local(file)}, file_row_number = true, hive_partitioning = false)"
+    described = connection.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()  # noqa: S608
+    known = layout({name: kind for name, kind, *_ in described}, str(file))
+    time = known.time if use_times else None
+    read = ", ".join(f'"{name}"' for name in (*READERS, time) if name in known.columns)
+    placed = f"(SELECT {read}, file_row_number AS place FROM {source})"  # noqa: S608 - quoted names of our own
+    return known, shape(known.columns, placed, time)
+
+
+def _lines(connection: duckdb.DuckDBPyConnection, file: Path, beside: Path, use_times: bool) -> tuple[Layout, str]:
+    with opened_lines(file) as lines:
+        sampled = records(b"[" + b",".join(islice(lines, SAMPLE)) + b"]")
+    known = layout({key: "JSON" for record in sampled if isinstance(record, dict) for key in record}, str(file))
+    time = known.time if use_times else None
+    columns = {name: "JSON" for name in (*READERS, time) if name}
+    options = f"format = 'newline_delimited', ignore_errors = true, maximum_object_size = {LONGEST_LINE}"
+    source = f"(SELECT *, 0 AS place FROM read_json({_local(file)}, {options}, columns = {columns}))"  # noqa: S608
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    target = f"TO {quoted(str(beside))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})"
+    query = f"SELECT * EXCLUDE place FROM ({shape(columns, source, time)})"  # noqa: S608 - our own query
+    connection.execute(f"COPY ({query}) {target}")
+    kept = f"read_parquet({_local(beside)}, file_row_number = true)"
+    return known, f"SELECT * EXCLUDE file_row_number, file_row_number AS place FROM {kept}"  # noqa: S608 - our path
+
+
+def _parts(connection: duckdb.DuckDBPyConnection) -> list[Part]:
+    """Count the rows of each time, and find those that stand apart."""
+    counts = connection.execute(f"{COUNTS} GROUP BY ALL ORDER BY ALL LIMIT {MOST_TIMES + 1}").fetchall()
+    unfit = _places(connection, "FROM shaped WHERE fits IS DISTINCT FROM true")
+    stale = _places(connection, STALE) if any(repeated for *_, repeated in counts) else {}
+    return [Part(_moment(time), rows, unfit.get(time, []), stale.get(time, [])) for time, rows, _ in counts]
+
+
+COUNTS = "SELECT epoch_us(observed_at) AS time, count(*), count(DISTINCT name) < count(name) FROM shaped"
+STALE = """
+    FROM (
+        FROM shaped WHERE name IS NOT NULL QUALIFY place < max(place) OVER (PARTITION BY name, observed_at)
+    )
+"""
+
+
+def _places(connection: duckdb.DuckDBPyConnection, rows: str) -> dict[int | None, list[int]]:
+    found = connection.execute(f"SELECT epoch_us(observed_at) AS time, list(place) {rows} GROUP BY ALL").fetchall()
+    return dict(found)
+
+
+def _moment(time: int | None) -> datetime | None:
+    return None if time is None else datetime.fromtimestamp(time / 1e6, UTC)
+
+
+@contextmanager
+def opened_lines(file: Path) -> Iterator[Iterator[bytes]]:
+    """Give the lines of a file of JSON lines that are not empty; DataError if one is longer than `LONGEST_LINE`."""
+    with pyarrow.input_stream(str(file), compression="detect") as stream, io.BufferedReader(stream) as buffered:
+        read = _lines_of(cast(io.BufferedReader, buffered), file)
+        yield (stripped for line in read if (stripped := line.strip(SPACE)))
+
+
+def _lines_of(stream: io.BufferedReader, file: Path) -> Iterator[bytes]:
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) > LONGEST_LINE:
+            raise DataError(f"{file} has a line of more than {LONGEST_LINE} bytes, expected one record a line")
+        yield line
+
+
+def read_apart(
+    file: Path, found: Shaped, places: Sequence[int], source: str, at: datetime
+) -> Iterator[tuple[int, Listed]]:
+    """Read the records at `places`, with their place, as the hub's API would have given them.
+
+    Failures name them by `source` and place.
+
+    Raises DataError if the file is not what it was when it was opened.
+    """
+    wanted = set(places)
+    if file.name.endswith(PARQUET):
+        read = _apart_of_parquet(file, found.layout, wanted)
+    else:
+        read = _apart_of_lines(file, found.rows, wanted)
+    for place, text in read:
+        for record in records(b"[" + text + b"]"):
+            yield place, Listed(f"{source}#{place}", at, record)
+
+
+def _apart_of_lines(file: Path, rows: int, wanted: set[int]) -> Iterator[tuple[int, bytes]]:
+    place = -1
+    with opened_lines(file) as lines:
+        for place, line in enumerate(lines):
+            if place in wanted:
+                yield place, line
+    if place + 1 != rows:
+        raise DataError(f"{file} has {place + 1} records, and had {rows} before; was it changed meanwhile?")
+
+
+def _apart_of_parquet(file: Path, known: Layout, wanted: set[int]) -> Iterator[tuple[int, bytes]]:
+    has = fields(known.columns)
+    members = ", ".join(f"'{name}': CAST({has[name].json} AS JSON)" for name in READERS if name in known.columns)
+    source = f"read_parquet({_local(file)}, file_row_number = true, hive_partitioning = false)"
+    query = f"SELECT file_row_number, to_json({{{members}}})::VARCHAR FROM {source} WHERE file_row_number IN ?"  # noqa: S608
+    with explaining(file), _connection() as connection:
+        ordered = sorted(wanted)
+        for begin in range(0, len(ordered), TOGETHER):
+            for place, text in connection.execute(query, [ordered[begin : begin + TOGETHER]]).fetchall():
+                yield place, text.encode()
