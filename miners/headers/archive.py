@@ -70,7 +70,7 @@ def archive(source: Source) -> Iterator[ZipFile]:
         with ZipFile(_File(source, source.size)) as opened:
             yield opened
     except UNREADABLE as error:
-        raise DataError(f"the zip archive cannot be read: {error or type(error).__name__}") from error
+        raise DataError(f"the zip archive cannot be read: {str(error)[:200] or type(error).__name__}") from error
 
 
 def content(source: Source, opened: ZipFile, member: ZipInfo, most: int, least: int | None = None) -> bytes:

@@ -109,10 +109,10 @@ def check_tensors(tensors: Sequence[Tensor], file_bytes: int | None = None) -> N
         if len(tensor.name) > LONGEST_NAME:
             raise DataError(f"a tensor's name has {len(tensor.name)} characters, expected at most {LONGEST_NAME}")
         if tensor.name in names:
-            raise DataError(f"the header names {tensor.name!r} twice")
+            raise DataError(f"the header names {tensor.name[:80]!r} twice")
         if tensor.end is not None and tensor.end > (LARGEST if file_bytes is None else file_bytes):
             has = "more than 64 bits can count" if file_bytes is None else f"the file has {file_bytes} bytes"
-            raise DataError(f"tensor {tensor.name!r} would end at byte {tensor.end}, {has}")
+            raise DataError(f"tensor {tensor.name[:80]!r} would end at byte {tensor.end}, {has}")
         names.add(tensor.name)
 
 

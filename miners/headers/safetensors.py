@@ -75,7 +75,7 @@ def described(header: bytes, file_bytes: int | None = None) -> Header:
         begin, end = _place(tensor)
         if begin != position:
             what = "overlaps the data before it" if begin < position else "leaves a hole before it"
-            raise DataError(f"tensor {tensor.name!r} begins at byte {begin}, expected {position}: it {what}")
+            raise DataError(f"tensor {tensor.name[:80]!r} begins at byte {begin}, expected {position}: it {what}")
         position = end
     if file_bytes is not None and position != file_bytes:
         raise DataError(f"the file has {file_bytes} bytes, its header describes {position}")
@@ -111,17 +111,17 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _tensor(name: str, entry: object, start: int) -> Tensor:
     if not isinstance(entry, dict):
-        raise DataError(f"tensor {name!r} is {str(entry)[:80]!r}, expected dtype, shape and data_offsets")
+        raise DataError(f"tensor {name[:80]!r} is {str(entry)[:80]!r}, expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise DataError(f"tensor {name!r} has dtype {str(dtype)[:80]!r}, expected one of {', '.join(sorted(DTYPES))}")
+        raise DataError(f"tensor {name[:80]!r} has dtype {str(dtype)[:80]!r}, expected one of {', '.join(sorted(DTYPES))}")
     shape = checked_shape(name, shape if isinstance(shape, list) else [shape])
     if not are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise DataError(f"tensor {name!r} has data_offsets {str(offsets)[:80]}, expected [begin, end]")
+        raise DataError(f"tensor {name[:80]!r} has data_offsets {str(offsets)[:80]}, expected [begin, end]")
     tensor = Tensor(name, dtype, shape, start + offsets[0], start + offsets[1])
     size = offsets[1] - offsets[0]
     if start + offsets[1] > LARGEST:
-        raise DataError(f"tensor {name!r} would end at byte {tensor.end}, more than 64 bits can count")
+        raise DataError(f"tensor {name[:80]!r} would end at byte {tensor.end}, more than 64 bits can count")
     if tensor.elements * BITS[dtype] != 8 * size:
-        raise DataError(f"tensor {name!r} takes {size} bytes, expected those of {dtype} x {str(shape)[:80]}")
+        raise DataError(f"tensor {name[:80]!r} takes {size} bytes, expected those of {dtype} x {str(shape)[:80]}")
     return tensor
