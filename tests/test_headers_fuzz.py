@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.weight_file import one_of_each, read
 
 QUICK, THOROUGH = 200, 100_000
-LONGEST = 5.0  # seconds for one small file, on a machine that is busy with other things
+LONGEST = 2.0  # seconds of work for one small file
 MEMORY = 2**30  # bytes more than the interpreter and its libraries take
 NAMES = ["model.safetensors", "model.gguf", "model.onnx", "model.pt", "model.npz", "packed.npz", "model.npy"]
 WRITTEN = [b"\0", b"\1", b"\x7f", b"\x80", b"\xff", b"[", b"}", *(bytes([value]) * 4 for value in (0, 0x7F, 0xFF))]
@@ -45,7 +45,7 @@ def changed(content: bytes, script: bytes) -> bytes:
 
 def check(path: str, content: bytes) -> None:
     """Read a header, and look at what every row needs of it."""
-    begun = time.monotonic()
+    begun = time.process_time()
     try:
         header = read(path, content)
     except DataError as error:
@@ -60,7 +60,7 @@ def check(path: str, content: bytes) -> None:
             assert tensor.end is None or tensor.end <= len(content)
         "".join([*names, *(f"{fact.key}{fact.value}" for fact in header.facts)]).encode()
     assert 0 < len(complaint) < 1000
-    assert time.monotonic() - begun < LONGEST
+    assert time.process_time() - begun < LONGEST
 
 
 def fuzz(path: str, sound: bytes, cases: int) -> None:

@@ -140,7 +140,8 @@ class _Reading:
         if begin is None or end is None or is_external or tensor.dtype == "STRING":
             return tensor
         if tensor.bytes not in (None, end - begin):
-            raise DataError(f"tensor {name[:80]!r} takes {end - begin} bytes, expected {tensor.bytes} of {tensor.dtype}")
+            expected = f"expected {tensor.bytes} of {tensor.dtype}"
+            raise DataError(f"tensor {name[:80]!r} takes {end - begin} bytes, {expected}")
         return tensor._replace(begin=begin, end=end)
 
     def name(self, field: Field) -> str:

@@ -114,7 +114,8 @@ def _tensor(name: str, entry: object, start: int) -> Tensor:
         raise DataError(f"tensor {name[:80]!r} is {str(entry)[:80]!r}, expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise DataError(f"tensor {name[:80]!r} has dtype {str(dtype)[:80]!r}, expected one of {', '.join(sorted(DTYPES))}")
+        expected = f"expected one of {', '.join(sorted(DTYPES))}"
+        raise DataError(f"tensor {name[:80]!r} has dtype {str(dtype)[:80]!r}, {expected}")
     shape = checked_shape(name, shape if isinstance(shape, list) else [shape])
     if not are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise DataError(f"tensor {name[:80]!r} has data_offsets {str(offsets)[:80]}, expected [begin, end]")

@@ -47,7 +47,7 @@ COMMENT ON COLUMN weights_metadata.characters IS 'Length of the value before it 
 DELETE FROM fetched WHERE what = 'tensors';  -- earlier versions read safetensors only, and nothing but the tensors
 
 CREATE VIEW mergeable AS
-WITH RECURSIVE edge AS (
+WITH RECURSIVE edge AS MATERIALIZED (
     SELECT DISTINCT child_id, parent_id FROM lineage WHERE child_id <> parent_id
 ), founder AS (  -- parents that have no parents themselves
     SELECT DISTINCT parent_id AS model_id FROM edge ANTI JOIN (SELECT child_id AS parent_id FROM edge) USING (parent_id)
@@ -55,7 +55,7 @@ WITH RECURSIVE edge AS (
     SELECT model_id, model_id AS ancestor_id FROM founder
     UNION
     SELECT edge.child_id, family.ancestor_id FROM family JOIN edge ON edge.parent_id = family.model_id
-), circled AS (  -- lineage in circles, and what comes from nothing else, has no founder
+), circled AS MATERIALIZED (  -- lineage in circles, and what comes from nothing else, has no founder
     SELECT child_id, parent_id FROM edge
     ANTI JOIN (SELECT model_id AS child_id FROM family) USING (child_id)
 ), above AS (
