@@ -32,6 +32,7 @@ class Fetched(Generic[Found]):
     failures: list[str] = field(default_factory=list)
     unreachable: bool = False
     enough: Enough | None = None  # the run's limit was reached before it was whole
+    found_bytes: int = 0  # memory that `found` takes, about, where that may be much
 
 
 def fetch_all(
@@ -39,8 +40,8 @@ def fetch_all(
 ) -> Iterator[list[Fetched[Found]]]:
     """Call `fetch` for each of `count` targets in a few threads; give the results in portions, in the targets' order.
 
-    A portion ends when its answers have grown large, so that memory is bounded. `progress` hears of each result,
-    which is one of `what`.
+    A portion ends when its answers, or what they mean, have grown large, so that memory is bounded. `progress` hears
+    of each result, which is one of `what`.
 
     Raises HubError if the hub did not answer for one target after the other: then it has gone, and those are not
     given, for them to be asked for again. Raises Enough at a limit of the run's own, after giving what came before.
@@ -85,7 +86,7 @@ def _in_order(
 
 
 def _is_full(portion: Sequence[Fetched[Found]]) -> bool:
-    size = sum(len(answer.body) for one in portion for answer in one.answers)
+    size = sum(one.found_bytes + sum(len(answer.body) for answer in one.answers) for one in portion)
     return len(portion) >= TOGETHER or size >= LARGEST_PORTION
 
 

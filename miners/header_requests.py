@@ -19,7 +19,8 @@ WHOLE_MODEL = "model.safetensors"  # what is asked for where the hub lists no fi
 INDEX_LIMIT = 2**26  # bytes
 MOST_FILES = 200  # of one repository; some keep thousands of checkpoints
 MOST_INDICES = 20
-MOST_TENSORS = 500_000  # of one repository; the largest models in use have a third of that
+MOST_TENSORS = 250_000  # of one repository; the largest models in use have about half of that
+TENSOR_BYTES = 500  # in memory, about
 MOST_BYTES = 2**28  # of one repository; a GGUF file with a large vocabulary takes eight million
 LARGEST_KEPT = 2**20  # bytes of a file's answers; what is larger is a tokenizer rather than a header, and not kept
 UNREADABLE = (DataError, HubError, UsageError)
@@ -101,11 +102,15 @@ class _Visit:
             self._fetched.failures.append(reason)
         files = main_files(self._files, named, [*self._broken, *self._unread])
         self._fetched.found = Headers(self._files, files)
+        self._fetched.found_bytes = self._tensors() * TENSOR_BYTES
         return self._fetched
 
     def _is_full(self) -> bool:
-        tensors = sum(len(header.tensors) for header in self._files.values())
-        return len(self._files) + len(self._broken) >= MOST_FILES or tensors > MOST_TENSORS or self._size > MOST_BYTES
+        files = len(self._files) + len(self._broken)
+        return files >= MOST_FILES or self._tensors() > MOST_TENSORS or self._size > MOST_BYTES
+
+    def _tensors(self) -> int:
+        return sum(len(header.tensors) for header in self._files.values())
 
     def _fail(self, path: str, error: Exception) -> None:
         self._broken.append(path)

@@ -89,6 +89,13 @@ def test_a_header_that_cannot_be_right_is_refused_with_the_reason(text: bytes, c
         described(text)
 
 
+def test_values_nested_to_any_depth_are_refused() -> None:
+    for depth in range(1, 1200):
+        for text in ('{"a": %s}', '{"a": {"dtype": %s}}', '{"a": {"dtype": "F32", "shape": %s}}'):
+            with pytest.raises(DataError):
+                described((text % ("[" * depth + "]" * depth)).encode())
+
+
 def test_data_must_end_where_the_file_ends() -> None:
     text = header({"a": entry("F32", [1], 0, 4)})
     assert len(described(text, 8 + len(text) + 4).tensors) == 1

@@ -116,6 +116,18 @@ def check_tensors(tensors: Sequence[Tensor], file_bytes: int | None = None) -> N
         names.add(tensor.name)
 
 
+def brief(value: object) -> str:
+    """What stands in place of something else, for a message.
+
+    >>> brief([1] * 1000)
+    '[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,'
+    """
+    try:
+        return str(value)[:60]
+    except RecursionError:
+        return "something nested deeply"
+
+
 def are_sizes(values: object) -> TypeGuard[list[int]]:
     """Whether these are whole numbers from 0 to 2^63 - 1, in a list."""
     return isinstance(values, list) and all(type(value) is int and 0 <= value <= LARGEST for value in values)
@@ -125,5 +137,5 @@ def checked_shape(name: str, sizes: Iterable[object]) -> list[int]:
     """A shape as a list of sizes; DataError for what is none."""
     shape = list(sizes)
     if not are_sizes(shape) or len(shape) > MOST_DIMENSIONS:
-        raise DataError(f"tensor {name[:80]!r} has shape {str(shape[:9])[:80]}, expected a list of sizes")
+        raise DataError(f"tensor {name[:80]!r} has shape {brief(shape[:9])}, expected a list of sizes")
     return shape

@@ -12,6 +12,7 @@ from miners.headers.header import (
     Header,
     Tensor,
     are_sizes,
+    brief,
     check_count,
     check_tensors,
     checked_shape,
@@ -97,7 +98,7 @@ def _object(header: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"the header is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise DataError(f"the header is {str(value)[:80]!r}, expected a JSON object")
+        raise DataError(f"the header is {brief(value)!r}, expected a JSON object")
     return value
 
 
@@ -111,18 +112,18 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _tensor(name: str, entry: object, start: int) -> Tensor:
     if not isinstance(entry, dict):
-        raise DataError(f"tensor {name[:80]!r} is {str(entry)[:80]!r}, expected dtype, shape and data_offsets")
+        raise DataError(f"tensor {name[:80]!r} is {brief(entry)!r}, expected dtype, shape and data_offsets")
     dtype, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
     if not isinstance(dtype, str) or dtype not in DTYPES:
         expected = f"expected one of {', '.join(sorted(DTYPES))}"
-        raise DataError(f"tensor {name[:80]!r} has dtype {str(dtype)[:80]!r}, {expected}")
+        raise DataError(f"tensor {name[:80]!r} has dtype {brief(dtype)!r}, {expected}")
     shape = checked_shape(name, shape if isinstance(shape, list) else [shape])
     if not are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise DataError(f"tensor {name[:80]!r} has data_offsets {str(offsets)[:80]}, expected [begin, end]")
+        raise DataError(f"tensor {name[:80]!r} has data_offsets {brief(offsets)}, expected [begin, end]")
     tensor = Tensor(name, dtype, shape, start + offsets[0], start + offsets[1])
     size = offsets[1] - offsets[0]
     if start + offsets[1] > LARGEST:
         raise DataError(f"tensor {name[:80]!r} would end at byte {tensor.end}, more than 64 bits can count")
     if tensor.elements * BITS[dtype] != 8 * size:
-        raise DataError(f"tensor {name[:80]!r} takes {size} bytes, expected those of {dtype} x {str(shape)[:80]}")
+        raise DataError(f"tensor {name[:80]!r} takes {size} bytes, expected those of {dtype} x {brief(shape)}")
     return tensor
