@@ -82,6 +82,7 @@ class Run:
     the lake they wait and the crawl goes on, but not so far that memory fills; at its end it waits as long as it
     takes, and tells `progress` who holds the lake. Whatever ends a run, even SIGKILL, its row and the tables agree:
     `cursor` is where the listing was committed last, and a run that is given the row as `unfinished` goes on there.
+    What a run sees is seen after it `started`, which is before the first answer, if that came before the run.
     """
 
     def __init__(
@@ -95,9 +96,10 @@ class Run:
         progress: Progress = silent,
         watermark: datetime | None = None,
         unfinished: Unfinished | None = None,
+        started: datetime | None = None,
     ) -> None:
         self.now = now
-        self.started = now()
+        self.started = started or now()
         self.cursor: str | None = None
         self.listed_at: datetime | None = None
         self.crawl = Crawl(f"{self.started.astimezone(UTC):%Y%m%dT%H%M%S%fZ}-{os.getpid()}", hub)

@@ -26,16 +26,19 @@ def fetch_discussions(client: HubClient, target: Target) -> Fetched[list[Json]]:
             fetched.failures.append(str(error))
             return fetched
         fetched.answers.append(answer)
-        entries = listed.get("discussions")
-        entries = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        entries, count = _entries(listed), listed.get("count")
         found += entries
-        count = listed.get("count")
         if not entries or not isinstance(count, int) or len(found) >= count:
             break
     else:
         fetched.failures.append(f"there is more; the first {len(found)} discussions were read")
     fetched.found = found
     return fetched
+
+
+def _entries(listed: Json) -> list[Json]:
+    entries = listed.get("discussions")
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def discussion_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
@@ -47,6 +50,8 @@ def discussion_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
         if one.found:
             fields = Fields(one.found)
             rows = _discussions(one.target.model_id, fields)
+            if lacking := rows["number"].null_count():
+                batch.fail(one.target.model_id, "discussions", f"{lacking} discussions have no number")
             batch.add("discussion", rows.filter(pl.col("number").is_not_null()).unique("number", maintain_order=True))
             if complaints := [complaint for found in fields.wrong.values() for complaint in found]:
                 batch.fail(one.target.model_id, "field", "; ".join(complaints[:10]))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import Generic, TypeVar
 
 from miners.crawl import Progress
@@ -43,8 +44,9 @@ def fetch_all(
     A portion ends when its answers, or what they mean, have grown large, so that memory is bounded. `progress` hears
     of each result, which is one of `what`.
 
-    Raises HubError if the hub did not answer for one target after the other: then it has gone, and those are not
-    given, for them to be asked for again. Raises Enough at a limit of the run's own, after giving what came before.
+    Raises HubError if the hub did not answer for one target after the other: then it has gone, and what it left
+    unanswered in the last portion is not given, nor what follows that, for it to be asked for again. Raises Enough at
+    a limit of the run's own, after giving what came before.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
     try:
@@ -53,10 +55,8 @@ def fetch_all(
         for done, one in enumerate(_in_order(pool, partial(_guarded, fetch), targets), start=1):
             gone = gone + 1 if one.unreachable else 0
             if one.enough is not None or gone == HARDLY_CHANCE:
-                while portion and portion[-1].unreachable:
-                    portion.pop()
-                if portion:
-                    yield portion
+                if whole := portion if one.enough else list(takewhile(lambda each: not each.unreachable, portion)):
+                    yield whole
                 raise one.enough or HubError(f"the hub has stopped answering: {one.failures[-1]}")
             portion.append(one)
             progress(done, count, what)

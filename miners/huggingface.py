@@ -106,9 +106,19 @@ def mine(
     with asking(client, endpoint, order) as hub:
         start = prepared(lake, hub, order, now)
         say(_announcement(start, hub, order))
-        with Run(
-            lake, HUB, start.query, hub.endpoint, now, clock, progress or silent, start.watermark, start.unfinished
-        ) as run:
+        run = Run(
+            lake,
+            HUB,
+            start.query,
+            hub.endpoint,
+            now,
+            clock,
+            progress or silent,
+            watermark=start.watermark,
+            unfinished=start.unfinished,
+            started=start.began,
+        )
+        with run:
             try:
                 _mine(run, hub, lake, order, start, progress or silent)
             finally:

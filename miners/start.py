@@ -26,10 +26,12 @@ NAMES = "models.txt"
 class Start:
     """What a run needs to begin.
 
-    `query` goes into its row; `first` is the first answer of its listing, None where there is none to read; `names`
-    are the models of a run that asks for them one by one; `since` is how far back an incremental one reads.
+    It `began` before anything was asked. `query` goes into its row; `first` is the first answer of its listing, None
+    where there is none to read; `names` are the models of a run that asks for them one by one; `since` is how far
+    back an incremental one reads.
     """
 
+    began: datetime
     query: dict[str, object]
     unfinished: Unfinished | None
     first: Answer | None
@@ -46,6 +48,7 @@ class Start:
 
 def prepared(lake: Lake, hub: HubClient, order: Order, now: Callable[[], datetime]) -> Start:
     """Look at the lake and ask the hub one question, which tells whether it is a hub and what its quotas are."""
+    began = now()
     before = None if order.restart else unfinished(lake, HUB, hub.endpoint, order.identity)
     names = _names(lake, hub, order, before)
     query = _query(lake, hub, order, before)
@@ -62,7 +65,7 @@ def prepared(lake: Lake, hub: HubClient, order: Order, now: Callable[[], datetim
     steps = plan(order, models, listing_requests(order, models), known, hub.quota)
     is_read = names is not None or (before is not None and before.listed_at is not None)
     reached = _hub_time(first, now()) if order.asks_for_all else None
-    return Start(query, before, None if is_read else first, names, since, reached, steps)
+    return Start(began, query, before, None if is_read else first, names, since, reached, steps)
 
 
 def _names(lake: Lake, hub: HubClient, order: Order, before: Unfinished | None) -> list[str] | None:

@@ -31,6 +31,8 @@ def tree_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
         if entries:
             fields = Fields(entries)
             rows = _files(one.target.model_id, fields)
+            if lacking := rows["path"].null_count():
+                batch.fail(one.target.model_id, "file", f"{lacking} entries of the tree have no path")
             batch.add("file", rows.filter(pl.col("path").is_not_null()).unique("path", maintain_order=True))
             if complaints := [complaint for found in fields.wrong.values() for complaint in found]:
                 batch.fail(one.target.model_id, "field", "; ".join(complaints[:10]))

@@ -57,6 +57,11 @@ class Orders:
         with self._lock:
             self._orders.append(order)
 
+    def clear(self) -> None:
+        """Forget all orders."""
+        with self._lock:
+            self._orders.clear()
+
     def take(self, path: str) -> Fault | Reply | None:
         """What the next request of a path gets instead of a good answer."""
         with self._lock:
