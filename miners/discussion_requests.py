@@ -22,11 +22,12 @@ def fetch_discussions(client: HubClient, target: Target) -> Fetched[list[Json]]:
     for page in range(MOST_PAGES):
         try:
             answer, listed = fetch_json(client, f"/api/models/{target.name}/discussions", dict, {"p": page})
+            entries = _entries(listed)
         except DataError as error:
             fetched.failures.append(str(error))
             return fetched
         fetched.answers.append(answer)
-        entries, count = _entries(listed), listed.get("count")
+        count = listed.get("count")
         found += entries
         if not entries or not isinstance(count, int) or len(found) >= count:
             break
@@ -38,7 +39,9 @@ def fetch_discussions(client: HubClient, target: Target) -> Fetched[list[Json]]:
 
 def _entries(listed: Json) -> list[Json]:
     entries = listed.get("discussions")
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f"the answer has {str(entries)[:80]!r}, expected a list of discussions")
+    return entries
 
 
 def discussion_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
