@@ -30,6 +30,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id (and epoch), in quotes.")]
 
 DEFAULT_LAKE = Path("lake")
+HUBS = "huggingface, onnx, pytorch_hub, modelhub_ai, local (folders here) or snapshot (files of records)."
 ROWS_SHOWN = 50
 INTERRUPTED = 130
 STOPPED = "interrupted; what was done is kept, and the same command goes on from there"
@@ -52,7 +53,7 @@ class Device(StrEnum):
 
 @app.command()
 def mine(
-    hub: Annotated[str, typer.Argument(help="huggingface, onnx, local (folders here) or snapshot (files of records).")],
+    hub: Annotated[str, typer.Argument(help=HUBS)],
     place: Annotated[
         str | None,
         typer.Argument(
@@ -93,7 +94,8 @@ def mine(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the hub, and stop.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="URL of another hub of the same kind.")] = None,
     source: Annotated[
-        Path | None, typer.Option(help="For onnx: a checkout or a tar archive of it instead of the live site.")
+        Path | None,
+        typer.Option(help="For catalogues (onnx, ...): a checkout or a tar archive instead of the live site."),
     ] = None,
     observed_at: Annotated[
         str | None, typer.Option(help="When a snapshot was taken (UTC), if not as its path says.")

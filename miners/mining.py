@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from miners import huggingface, local, snapshot
+from miners import huggingface, local, modelhub_ai, pytorch_hub, snapshot
 from miners.crawl import Crawl
 from miners.onnx import zoo as onnx
 from schemas.errors import UsageError
@@ -17,6 +17,8 @@ MINERS: dict[str, Callable[..., Crawl]] = {
     "local": local.mine,
     "onnx": onnx.mine,
     "snapshot": snapshot.mine,
+    "pytorch_hub": pytorch_hub.mine,
+    "modelhub_ai": modelhub_ai.mine,
 }
 PLANS: dict[str, Callable[..., pl.DataFrame]] = {"huggingface": huggingface.plan}
 

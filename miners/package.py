@@ -60,13 +60,13 @@ class Package:
     hub_id: str | None = None
     task: str | None = None
     library: str | None = None
-    license: str | None = None
     architecture: str | None = None
     parameters: int | None = None
     likes: int | None = None
     created_at: datetime | None = None
     card: tuple[str, bytes] | None = None
     records: int = 1
+    licenses: list[str] = field(default_factory=list)
     tags: list[tuple[str, str]] = field(default_factory=list)
     links: list[tuple[str, str, str]] = field(default_factory=list)
     files: list[PackageFile] = field(default_factory=list)

@@ -100,7 +100,6 @@ def _model(model_id: str, package: Package, sha: str | None) -> tuple[object, ..
     sizes = [file.size for file in package.files]
     known = [size for size in sizes if size is not None]
     stored_bytes = sum(known) if sizes and len(known) == len(sizes) else None
-    license_spdx = spdx([package.license]) if package.license else None
     row: dict[str, object] = dict.fromkeys(MODEL) | {
         "model_id": model_id,
         "owner": owner or None,
@@ -109,8 +108,8 @@ def _model(model_id: str, package: Package, sha: str | None) -> tuple[object, ..
         "sha": sha,
         "task": package.task,
         "library": package.library,
-        "license": package.license,
-        "license_spdx": license_spdx,
+        "license": ", ".join(package.licenses) or None,
+        "license_spdx": spdx(package.licenses),
         "architecture": package.architecture,
         "parameters": package.parameters,
         "stored_bytes": stored_bytes,

@@ -46,7 +46,7 @@ def package(name: str, **metadata: Any) -> Package:
 
 def test_a_model_has_what_the_manifest_and_its_row_of_the_page_say() -> None:
     found = package("net-1", model_bytes=4, model_sha="a" * 64, tags=["vision"], io_ports={"inputs": [{"name": "x"}]})
-    assert (found.name, found.task, found.license) == ("net/net-1", "classification", "BSD-3-Clause")
+    assert (found.name, found.task, found.licenses) == ("net/net-1", "classification", ["BSD-3-Clause"])
     assert found.files[0]._asdict() == {"path": f"{FOLDER}/model/net-1.onnx", "size": 4, "sha256": "a" * 64}
     (score,) = found.scores
     assert (score.metric, score.value, score.dataset) == ("Top-1 accuracy (%)", 70.5, "ImageNet (ILSVRC2012)")

@@ -35,7 +35,7 @@ class Page:
             return
         package.card = (self._path, self._body)
         if (license_ := LICENSE.search(self._text)) and license_[1].lower() in SPDX:
-            package.license = license_[1]
+            package.licenses.append(license_[1])
             package.say("license", license_[1], self._path, license_[0])
         self._add_datasets(package)
         relative = path.removeprefix(f"{self._folder}/")

@@ -1,0 +1,136 @@
+"""PyTorch Hub as a catalogue (https://github.com/pytorch/hub): pages of models, and the entry points in their code.
+
+A page is a package; each entry point of a `torch.hub.load` in its code is a model, named by its repository and itself.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from miners.cards import Card, read_card
+from miners.catalogue import Catalogue, Described, Files, miner
+from miners.evaluations import number
+from miners.github import SITE, archived, github_client
+from miners.markdown import Row, code_blocks, rows
+from miners.package import Lost, Package, Score
+
+HUB = "pytorch_hub"
+REPOSITORY = "pytorch/hub"
+NO_PAGES = {"readme.md", "contributing.md", "code_of_conduct.md"}
+LIBRARY = "pytorch"
+CALL = re.compile(
+    r"torch\.hub\.load\(\s*(?:repo_or_dir\s*=\s*)?['\"](?P<repository>[\w./-]{3,200})(?::(?P<revision>[\w./-]{1,100}))?['\"]"
+    r"\s*,\s*(?:model\s*=\s*)?(?:['\"](?P<entry>[^'\"\n]{1,200})['\"]|(?P<variable>[A-Za-z_]\w{0,100}))"
+)
+COMMENT = re.compile(r"^[ \t]*#+ ?", re.MULTILINE)
+QUOTES = "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK} "
+SAID = {"title": "title", "summary": "summary", "author": "author", "category": "category", "github-id": "repository"}
+NO_METRIC = re.compile(r"param|size|flop|speed", re.IGNORECASE)  # what a model is or costs, not how good it is
+IMAGENET = re.compile(r"\bImageNet\b", re.IGNORECASE)
+
+
+class EntryPoint(NamedTuple):
+    """An entry point that a page's code loads; `evidence` is the code, which calls it by name or by a variable."""
+
+    repository: str
+    name: str
+    revision: str | None
+    evidence: str
+
+    @property
+    def address(self) -> str:
+        """The model's name: the repository and the entry point."""
+        return f"{self.repository}/{self.name}"
+
+
+def wanted(path: str, size: int) -> bool:
+    """Say whether a file is a model's page."""
+    return path.endswith(".md") and "/" not in path and path.lower() not in NO_PAGES
+
+
+def describe(files: Files) -> Described:
+    """Turn the pages into packages, and their entry points into models."""
+    found = Described()
+    models: dict[str, Package] = {}
+    for path, body in sorted(files.items()):
+        card = read_card(body)
+        if not card.metadata:
+            found.lost.append(Lost(path, f"no page of a model: {', '.join(card.problems) or 'empty front matter'}"))
+            continue
+        page = _page(path, body, card.metadata)
+        found.packages.append(page)
+        text, tables = card.text, list(rows(card.text))
+        for entry in _entry_points(text, page):
+            if entry.address not in models:
+                models[entry.address] = Package(entry.address, library=LIBRARY)
+            _describe(models[entry.address], entry, page, card, tables)
+    found.packages += models.values()
+    return found
+
+
+def _page(path: str, body: bytes, metadata: dict[str, Any]) -> Package:
+    page = Package(path.removesuffix(".md"), library=LIBRARY, card=(path, body))
+    tags = metadata.get("tags")
+    page.tag(tags if isinstance(tags, list) else [tags])
+    for field, statement in SAID.items():
+        page.say(statement, metadata.get(field), path)
+    accelerator = metadata.get("accelerator")
+    page.say("accelerator", accelerator.strip(QUOTES) if isinstance(accelerator, str) else accelerator, path)
+    page.link("code", metadata.get("github-link"))
+    page.link("demo", metadata.get("demo-model-link"))
+    return page
+
+
+def _entry_points(text: str, page: Package) -> Iterator[EntryPoint]:
+    """Give the entry points of a page's code, what stands in comments (variants, mostly) included."""
+    for block in code_blocks(text):
+        code = COMMENT.sub("", block)
+        for call in CALL.finditer(code):
+            evidence = " ".join(call[0].split())
+            names = {"": call["entry"]} if call["entry"] else _assigned(code, call["variable"])
+            if not names:
+                page.problems.append(f"{evidence}: {call['variable']} is not set in this code")
+            for line, name in names.items():
+                yield EntryPoint(
+                    call["repository"], name, call["revision"], f"{line}; {evidence}" if line else evidence
+                )
+
+
+def _assigned(code: str, variable: str) -> dict[str, str]:
+    """Give the texts that code assigns to a variable, by the line that does."""
+    found = re.findall(rf"(?m)^\s*({re.escape(variable)}\s*=\s*['\"]([^'\"\n]{{1,200}})['\"])", code)
+    return dict(found)
+
+
+def _describe(model: Package, entry: EntryPoint, page: Package, card: Card, tables: list[Row]) -> None:
+    path = f"{page.name}.md"
+    model.tag([tag for tag, _ in page.tags])
+    model.link("page", f"{HUB}:{page.name}")
+    model.link("code", f"https://github.com/{entry.repository}")
+    for mention in card.mentions:
+        model.link(mention.kind, mention.target, "page")
+    model.say("entry_point", entry.name, path, entry.evidence)
+    model.say("revision", entry.revision, path, entry.evidence)
+    model.say("page", page.name, path)
+    for row in tables:
+        _score(model, entry, row, path)
+
+
+def _score(model: Package, entry: EntryPoint, row: Row, path: str) -> None:
+    """Add the numbers of a table's row that begins with the entry point's name."""
+    cells = list(row.cells.items())
+    if not cells or cells[0][1].casefold() != entry.name.casefold():
+        return
+    on_imagenet = IMAGENET.search(row.before)
+    evidence = f"{row.before}\n{row.line}" if on_imagenet else row.line
+    dataset = "ImageNet" if on_imagenet else None
+    for heading, cell in cells[1:]:
+        if NO_METRIC.search(heading):
+            model.say(heading, cell, path, row.line)
+        elif (value := number(cell.rstrip("% "))) is not None:
+            score = Score(None, dataset, None, None, heading, cell, value, path, evidence)
+            model.scores += [] if score in model.scores else [score]
+
+
+CATALOGUE = Catalogue(HUB, SITE, wanted, archived(REPOSITORY, wanted), describe, github_client)
+mine = miner(CATALOGUE)
