@@ -103,10 +103,13 @@ def test_the_identity_does_not_change_between_versions() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": '"cnm"'}, "architecture = 'cnm': expected one of: cnn, mlp; did you mean 'cnn'?"),
+        ({"architecture": '"cnm"'}, "architecture = 'cnm': expected one of: cnn, gpt2, mlp, pinn, resnet18, "),
         ({"dataset": '"digit"'}, "dataset = 'digit': expected one of: digits, npz:PATH; did you mean 'digits'?"),
-        ({"optimizer": '"sgdd"'}, "optimizer = 'sgdd': expected one of: adamw, sgd; did you mean 'sgd'?"),
-        ({"schedule": '"cosin"'}, "schedule = 'cosin': expected one of: constant, cosine, onecycle; did you mean"),
+        ({"optimizer": '"sgdd"'}, "optimizer = 'sgdd': expected one of: adam, adamw, sgd; did you mean 'sgd'?"),
+        (
+            {"schedule": '"cosin"'},
+            "schedule = 'cosin': expected one of: constant, cosine, onecycle, step; did you mean",
+        ),
         ({"epohcs": "3"}, "epohcs is no key: expected one of: architecture, checkpoint_epochs, dataset, epochs, "),
         ({"epohcs": "3"}, "; did you mean 'epochs'?"),
         ({"name": '"../x"'}, "name = '../x': expected at most 64 small letters"),

@@ -53,7 +53,8 @@ def train_alone(group: Group, index: int, splits: Splits) -> tuple[Weights, dict
             model.parameters(), settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay
         )
     else:
-        optimizer = torch.optim.AdamW(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[group.optimizer]
+        optimizer = kind(model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     scheduler = torch_schedule(optimizer, group.schedule, settings.learning_rate)
     y = noisy_labels(splits.train.y, splits.classes, settings.label_noise, settings.seed)
     train_losses, validation_losses = {}, {}
@@ -76,13 +77,15 @@ def train_alone(group: Group, index: int, splits: Splits) -> tuple[Weights, dict
 def torch_schedule(optimizer: torch.optim.Optimizer, name: str, peak: float) -> torch.optim.lr_scheduler.LRScheduler:
     if name == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=STEPS)
+    if name == "step":
+        return torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[ceil(STEPS / 2)])
     if name == "onecycle":
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=peak, total_steps=STEPS, cycle_momentum=False)
     return torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("architecture", ["mlp", "cnn"])
 def test_equals_training_one_after_the_other(architecture: str, optimizer: str, schedule: str) -> None:
     wanted = group(architecture, optimizer, schedule, 0.05 if optimizer == "sgd" else 0.01)
@@ -203,13 +206,15 @@ def test_data_order_is_a_permutation_of_seed_and_epoch() -> None:
     assert not torch.equal(order, data_order(seed=2, epoch=2, samples=50))
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "onecycle"])
+@pytest.mark.parametrize("schedule", ["cosine", "onecycle", "step"])
 @pytest.mark.parametrize("steps", [1, 2, 3, 10, 57])
 def test_schedules_equal_those_of_torch(schedule: str, steps: int) -> None:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.4)
     scheduler: torch.optim.lr_scheduler.LRScheduler
     if schedule == "cosine":
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    elif schedule == "step":
+        scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[ceil(steps / 2)])
     else:
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.4, total_steps=steps, cycle_momentum=False)
     for step in range(steps):

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import nn
 
 from schemas import DataError, Lake, UsageError
+from zoo.architectures import skeleton
 from zoo.mistakes import check_model_ids
 
 DEEPEST = 32  # generations of products that are followed
 
 TRAINED = """
-SELECT member.model_id, width, population.architecture, classes, input_shape, dataset, split_seed,
+SELECT member.model_id, width, population.architecture, classes, input_shape, dataset, split_seed, depth, activation,
     lineage.parent_id AS init
 FROM member JOIN population USING (population_id)
 LEFT JOIN lineage ON child_id = member.model_id AND relation = 'initialised-from'
@@ -33,11 +35,20 @@ class Description(BaseModel):
     architecture: str
     width: int
     classes: int
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     dataset: str
     split_seed: int
     init: str | None = None
     """`init:` and a fingerprint of its initial weights; equal for models that started alike."""
+    depth: int | None = None
+    """Hidden layers or blocks; None for the architecture's own number."""
+    activation: str | None = None
+    """Activation function; None for the architecture's own."""
+
+    def skeleton(self) -> nn.Module:
+        """Build the model's architecture without values, as `zoo.architectures.skeleton`."""
+        options = {"depth": self.depth, "activation": self.activation}
+        return skeleton(self.architecture, self.input_shape, self.classes, self.width, **options)  # type: ignore[arg-type] # each has its own type
 
 
 class _Configuration(BaseModel):

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from schemas import DataError, Lake, UsageError
 from schemas.weights import read_safetensors
 from zoo import population
-from zoo.architectures import skeleton
 from zoo.describe import Description, describe, describe_all
 from zoo.locate import InFiles, InShard, Place, locate, selection
 from zoo.population import Weights
@@ -124,8 +123,7 @@ def load_module(lake: Lake, model_id: str, epoch: int | None = None) -> nn.Modul
         DataError: Its weights are not those of its architecture.
     """
     description = describe(lake, model_id)
-    shape = description.input_shape, description.classes, description.width
-    module = skeleton(description.architecture, *shape)
+    module = description.skeleton()
     try:
         module.load_state_dict(load_weights(lake, model_id, epoch), assign=True)
     except RuntimeError as error:

@@ -59,9 +59,18 @@ class AdamW:
         return (1 - learning_rate * weight_decay) * weights - rate * self.mean / spread
 
 
-OPTIMIZERS = ("adamw", "sgd")
+class Adam(AdamW):
+    """Adam with coupled weight decay (Kingma and Ba, 2015), as `torch.optim.Adam`."""
+
+    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> Tensor:
+        """Give the next weights `[N, parameters]`; the settings are columns `[N, 1]`."""
+        none = torch.zeros_like(weight_decay)
+        return super().step(weights, gradient + weight_decay * weights, learning_rate, none)
+
+
+OPTIMIZERS = ("adam", "adamw", "sgd")
 
 
 def optimiser(name: str, momentum: float) -> Optimiser:
     """Make an optimiser by its name in a recipe; `momentum` is that of `sgd`."""
-    return SGD(momentum) if name == "sgd" else AdamW()
+    return SGD(momentum) if name == "sgd" else {"adam": Adam, "adamw": AdamW}[name]()

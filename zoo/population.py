@@ -15,7 +15,11 @@ SAMPLES_AT_ONCE = 65_536
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples `x` `[n, channels, height, width]` (floating point) with their classes `y` `[n]` (int64)."""
+    """Samples `x` `[n, ...]` with their classes `y` (int64).
+
+    Images are `[n, channels, height, width]`, floating point, with a class each, `[n]`. Texts are
+    tokens `[n, places]`, int64, and `y` `[n, places]` holds the next token of each place.
+    """
 
     x: Tensor
     y: Tensor
@@ -24,8 +28,9 @@ class Samples:
         return len(self.y)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "Samples":
-        """Move to a device; `dtype` is that of `x`."""
-        return Samples(self.x.to(device, dtype), self.y.to(device))
+        """Move to a device; `dtype` is that of `x` where it is floating point."""
+        x = self.x.to(device, dtype) if self.x.is_floating_point() else self.x.to(device)
+        return Samples(x, self.y.to(device))
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,9 @@ class Scores:
     loss_sum: Tensor
     """Summed cross-entropy `[N]`, float64, nats."""
     correct: Tensor
-    """Correctly classified samples `[N]`, int64."""
+    """Correct predictions `[N]`, int64."""
     samples: int
+    """Predictions in all: one for each image, one for each place of each text."""
 
     @property
     def loss(self) -> Tensor:
@@ -45,7 +51,7 @@ class Scores:
 
     @property
     def accuracy(self) -> Tensor:
-        """Share of correctly classified samples `[N]`, float64."""
+        """Share of correct predictions `[N]`, float64."""
         return self.correct.double() / self.samples
 
 
@@ -77,7 +83,7 @@ def unflatten(matrix: Tensor, shapes: Mapping[str, torch.Size]) -> Weights:
 
 
 def forward(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Run every member on the same samples `[n, ...]`; gives logits `[N, n, classes]`.
+    """Run every member on the same samples `[n, ...]`; gives logits `[N, n, ..., classes]`.
 
     `module` only says how to compute; it may be a `zoo.architectures.skeleton`.
     """
@@ -85,14 +91,20 @@ def forward(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> T
 
 
 def forward_each(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Run each member on samples of its own `[N, n, ...]`; gives logits `[N, n, classes]`."""
+    """Run each member on samples of its own `[N, n, ...]`; gives logits `[N, n, ..., classes]`.
+
+    A module that is training writes what its normalising layers learn into the population's buffers.
+    """
     return _vectorised(module, population, x, 0)
 
 
 def losses(logits: Tensor, y: Tensor) -> Tensor:
-    """Cross-entropy `[N, n]` in nats of logits `[N, n, classes]` against classes `[N, n]` or `[n]`."""
-    y = y.expand(logits.shape[:2])
-    return cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
+    """Cross-entropy in nats of logits `[N, n, ..., classes]` against classes `[N, n, ...]` or `[n, ...]`.
+
+    Gives a number for each prediction, `[N, n, ...]`.
+    """
+    y = y.expand(logits.shape[:-1])
+    return cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none").view(y.shape)
 
 
 @torch.no_grad()
@@ -110,9 +122,9 @@ def evaluate(module: nn.Module, population: Mapping[str, Tensor], samples: Sampl
     correct = torch.zeros(size(population), dtype=torch.int64, device=samples.x.device)
     for x, y in zip(torch.split(samples.x, chunk), torch.split(samples.y, chunk), strict=True):
         logits = forward(module, population, x)
-        loss_sum += losses(logits, y).sum(dim=1, dtype=torch.float64)
-        correct += (logits.argmax(dim=2) == y).sum(dim=1)
-    return Scores(loss_sum, correct, len(samples))
+        loss_sum += losses(logits, y).flatten(1).sum(dim=1, dtype=torch.float64)
+        correct += (logits.argmax(dim=-1) == y).flatten(1).sum(dim=1)
+    return Scores(loss_sum, correct, samples.y.numel())
 
 
 def _vectorised(module: nn.Module, population: Mapping[str, Tensor], x: Tensor, axis_of_x: int | None) -> Tensor:

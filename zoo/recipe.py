@@ -115,8 +115,8 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.optimizer == "adamw" and self.momentum is not None:
-            raise ValueError(f"momentum = {self.momentum}: adamw has none; leave it out")
+        if self.optimizer != "sgd" and self.momentum is not None:
+            raise ValueError(f"momentum = {self.momentum}: {self.optimizer} has none; leave it out")
         late = [epoch for epoch in self.checkpoint_epochs if epoch > self.epochs]
         if late:
             raise ValueError(f"checkpoint_epochs = {late[0]}: expected epochs from 0 to {self.epochs}, the last one")

@@ -8,7 +8,8 @@ import polars as pl
 from schemas import Transaction
 from zoo.results import GroupResult, PopulationFile
 
-TASK = "image-classification"
+TASKS = {"gpt2": "text-generation", "pinn": "differential-equation"}
+IMAGES = "image-classification"
 LIBRARY = "weightlake"
 
 
@@ -59,7 +60,7 @@ def _models(population: PopulationFile, result: GroupResult) -> Iterator[dict[st
             "name": member.name,
             "architecture": population.architecture,
             "parameters": result.parameters,
-            "task": TASK,
+            "task": TASKS.get(population.architecture, IMAGES),
             "library": LIBRARY,
             **dict.fromkeys(["created_at", "first_seen", "last_seen"], population.created_at),
         }
@@ -80,6 +81,14 @@ def _members(population: PopulationFile, result: GroupResult) -> Iterator[dict[s
             "weight_decay": member.weight_decay,
             "label_noise": member.label_noise,
             "epochs": group.epochs,
+            "depth": group.depth,
+            "activation": group.activation,
+            "dropout": group.dropout,
+            "initialisation": member.initialisation,
+            "optimizer": group.optimizer,
+            "schedule": group.schedule,
+            "data_fraction": group.data_fraction,
+            "convection": member.convection,
             "state": "trained" if diverged_epoch is None else "diverged",
             "diverged_epoch": diverged_epoch,
         }
@@ -113,11 +122,12 @@ def _checkpoints(population: PopulationFile, result: GroupResult) -> Iterator[di
 
 
 def _lineage(population: PopulationFile, result: GroupResult) -> Iterator[dict[str, Any]]:
-    for identity, initialisation in zip(_identities(population, result), result.initialisations, strict=True):
-        yield {
-            "child_id": identity,
-            "parent_id": f"init:{initialisation}",
-            "relation": "initialised-from",
-            "source": "recipe",
-            "confidence": 1.0,
-        }
+    members = zip(_identities(population, result), result.group.members, result.initialisations, strict=True)
+    for identity, member, initialisation in members:
+        yield _from(identity, f"init:{initialisation}", "initialised-from")
+        if member.parent is not None:
+            yield _from(identity, member.parent, "finetune")
+
+
+def _from(child: str, parent: str, relation: str) -> dict[str, Any]:
+    return {"child_id": child, "parent_id": parent, "relation": relation, "source": "recipe", "confidence": 1.0}

@@ -34,7 +34,7 @@ class PopulationFile(BaseModel):
     dataset_sha256: str
     split_seed: int
     classes: int
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     members: int
     device: str
     software: str

@@ -2,7 +2,7 @@
 
 from math import cos, pi
 
-SCHEDULES = ("constant", "cosine", "onecycle")
+SCHEDULES = ("constant", "cosine", "onecycle", "step")
 
 
 def share(schedule: str, step: int, steps: int) -> float:
@@ -10,7 +10,8 @@ def share(schedule: str, step: int, steps: int) -> float:
 
     `constant` is 1. `cosine` falls from 1 to 0 over all steps, as torch's `CosineAnnealingLR` with
     `T_max=steps`. `onecycle` rises from 1/25 to 1 in the first 30 % of the steps and falls to
-    1/250,000, both along a cosine, as torch's `OneCycleLR` with `cycle_momentum=False`.
+    1/250,000, both along a cosine, as torch's `OneCycleLR` with `cycle_momentum=False`. `step` is 1 for
+    the first half of the steps and a tenth for the second, as torch's `MultiStepLR` with one milestone.
 
     >>> [round(share("cosine", step, 4), 3) for step in range(4)]
     [1.0, 0.854, 0.5, 0.146]
@@ -24,6 +25,8 @@ def share(schedule: str, step: int, steps: int) -> float:
         return 1.0
     if schedule == "cosine":
         return _between(1.0, 0.0, step / steps)
+    if schedule == "step":
+        return 1.0 if step < steps / 2 else 0.1
     peak = 0.3 * steps - 1
     if step <= peak:
         return _between(1 / 25, 1.0, step / peak)

@@ -15,7 +15,7 @@ from schemas.files import write_whole
 from schemas.weights import WeightStore
 from zoo.datasets import Dataset, load_dataset
 from zoo.group import Group
-from zoo.population import Weights, member
+from zoo.population import Weights, member, stack
 from zoo.results import Curves, GroupResult, Shard, result_file
 from zoo.train import Trained, initial_weights, train
 
@@ -30,24 +30,29 @@ class Task(BaseModel):
     weights: Path
     population_id: str
     device: str
+    starts: list[tuple[str, int]] | None = None
+    """Shard and row of the weights that each member starts from, if they are others' weights."""
 
 
 def perform(task: Task, progress: Callable[[int], None]) -> GroupResult:
     """Train a group and write its shards, and then the result file that says that it is done.
 
     Raises:
-        DataError: The dataset is another one than when the build began.
+        DataError: The dataset is another one than when the build began, or weights to start from have
+            other shapes than the group's.
         OutsideError: The disk is full or cannot be written.
     """
     dataset = _dataset(task.dataset, task.split_seed)
     if dataset.sha256 != task.dataset_sha256:
         raise DataError(f"dataset {task.dataset} was changed while the population was being built")
-    trained = train(task.group, dataset.splits, device=torch.device(task.device), progress=progress)
-    start = initial_weights(task.group, dataset.input_shape, dataset.classes)
+    start = _start(task, dataset)
+    device = torch.device(task.device)
+    trained = train(task.group, dataset.splits, device=device, start=start, progress=progress)
+    module = task.group.skeleton(dataset.input_shape, dataset.classes)
     result = GroupResult(
         group=task.group,
         dataset_sha256=dataset.sha256,
-        parameters=sum(tensor.numel() for tensor in member(start, 0).values()),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
         initialisations=[fingerprint(member(start, row)) for row in range(len(task.group.members))],
         diverged_epochs=list(trained.diverged_epoch),
         curves=_curves(trained),
@@ -66,6 +71,23 @@ def fingerprint(weights: Weights) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(tensor.numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _start(task: Task, dataset: Dataset) -> Weights:
+    """Weights that the members start from: drawn, or those of the models that the task names."""
+    drawn = initial_weights(task.group, dataset.input_shape, dataset.classes)
+    if task.starts is None:
+        return drawn
+    store = WeightStore(task.weights)
+    read = [store.read_member(shard, row) for shard, row in task.starts]
+    wanted = {name: tensor.shape[1:] for name, tensor in drawn.items()}
+    for weights, settings in zip(read, task.group.members, strict=True):
+        if {name: tensor.shape for name, tensor in weights.items()} != wanted:
+            raise DataError(
+                f"{settings.parent} has other shapes than a {task.group.architecture} of width {task.group.width}, "
+                f"so {settings.name} cannot start from it; the recipes need the same architecture and classes"
+            )
+    return stack(read)
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,6 @@ from learners.soups.greedy import Trial, greedy
 from learners.soups.ingredients import Ingredients, gather
 from learners.soups.product import Product, store
 from schemas.lake import Lake
-from zoo.architectures import skeleton
 from zoo.datasets import Dataset, load_dataset
 from zoo.load import Population, load_population
 from zoo.population import evaluate
@@ -92,9 +91,8 @@ class _Kitchen:
 def _prepare(lake: Lake, sql: str, force: bool) -> _Kitchen:
     ingredients = gather(lake, sql, force)
     shared = ingredients.description
-    module = skeleton(shared.architecture, shared.input_shape, shared.classes, shared.width)
     dataset = load_dataset(shared.dataset, shared.split_seed)
-    return _Kitchen(lake, sql, ingredients, load_population(lake, sql), module, dataset)
+    return _Kitchen(lake, sql, ingredients, load_population(lake, sql), shared.skeleton(), dataset)
 
 
 def _serve(kitchen: _Kitchen, method: str, chosen: list[int], trials: list[Trial]) -> Soup:

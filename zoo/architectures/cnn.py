@@ -1,8 +1,10 @@
 """The small convolutional network of the model-zoo literature: three convolutions, two linear layers."""
 
-from torch import Tensor, nn, tanh
+from torch import Tensor, nn
 
 from schemas.errors import UsageError
+from zoo.architectures.activations import activation_named
+from zoo.architectures.dropout import KeyedDropout
 
 SMALLEST_SIDE = 2
 
@@ -13,14 +15,23 @@ class CNN(nn.Module):
     At width 8 and 1 x 28 x 28 inputs these are the 2,464 parameters of "Predicting Neural Network
     Accuracy from Weights" (Unterthiner et al., 2020) and "Model Zoos" (Schürholt et al., 2022):
     channels 8, 6, 4, kernels 5, 5, 2, pooling by 2 after the first two, 20 hidden units. Units with tanh
-    cannot die, so that networks of two channels train as surely as wide ones.
+    cannot die, so that networks of two channels train as surely as wide ones; `activation` names another.
+    `dropout` follows the two pooled layers and the hidden one.
 
     Small images would be eaten up by those kernels. So a map whose shorter side is below 12 is
     convolved with kernel 3 and padding 1, which keeps its size, and a map below 8 is not pooled.
     Both 28 x 28 and 8 x 8 images thereby reach the linear layers as maps of 3 x 3.
     """
 
-    def __init__(self, input_shape: tuple[int, int, int], classes: int, width: int) -> None:
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        classes: int,
+        width: int,
+        *,
+        activation: str = "tanh",
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         channels, *sides = input_shape
         if min(sides) < SMALLEST_SIDE:
@@ -37,13 +48,16 @@ class CNN(nn.Module):
         features = third * (sides[0] - 1) * (sides[1] - 1)
         self.linear1 = nn.Linear(features, _share(width, 5, 2))
         self.linear2 = nn.Linear(_share(width, 5, 2), classes)
+        self.activation = activation_named(activation)
+        self.dropout1, self.dropout2, self.dropout3 = (KeyedDropout(dropout) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images `[n, channels, height, width]` to logits `[n, classes]`."""
-        maps = self.pool1(tanh(self.conv1(x)))
-        maps = self.pool2(tanh(self.conv2(maps)))
-        maps = tanh(self.conv3(maps))
-        logits: Tensor = self.linear2(tanh(self.linear1(maps.flatten(1))))
+        maps = self.dropout1(self.pool1(self.activation(self.conv1(x))))
+        maps = self.dropout2(self.pool2(self.activation(self.conv2(maps))))
+        maps = self.activation(self.conv3(maps))
+        hidden = self.dropout3(self.activation(self.linear1(maps.flatten(1))))
+        logits: Tensor = self.linear2(hidden)
         return logits
 
 

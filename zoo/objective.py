@@ -1,0 +1,100 @@
+"""What training makes small, and what it is measured by: classes of images and texts, or a differential equation."""
+
+from collections.abc import Mapping, Sequence
+from math import pi
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vjp, vmap
+
+from zoo.group import Member
+from zoo.population import Samples, evaluate, forward_each, losses
+
+PERIOD = 2 * pi
+
+
+class Objective(Protocol):
+    """Gives each member's loss and a second metric on samples."""
+
+    metric: str
+    """Name of the second metric."""
+
+    def step(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Each member's mean loss on a batch of its own `[N]`, and the second metric summed over its samples `[N]`."""
+
+    def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
+        """Each member's mean loss and mean second metric on the same samples, `[N]` each, float64."""
+
+
+class Classification:
+    """Cross-entropy in nats and accuracy (a share, 0 to 1), of an image's class or of each next token of a text."""
+
+    metric = "accuracy"
+
+    def step(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Objective.step`; `x` is `[N, n, ...]` and `y` `[N, n]` or `[N, n, places]`."""
+        logits = forward_each(module, population, x)
+        hits = (logits.argmax(dim=-1) == y).unsqueeze(-1).flatten(2)
+        return losses(logits, y).flatten(1).mean(dim=1), hits.double().mean(dim=2).sum(dim=1)
+
+    def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
+        """As `Objective.measure`."""
+        scores = evaluate(module, population, samples)
+        return scores.loss, scores.accuracy
+
+
+class Convection:
+    """The equation u_t + c u_x = 0 on 0 <= x <= 2 pi, 0 <= t <= 1 with u(x, 0) = sin(x) and a periodic boundary.
+
+    The loss of a network u (Krishnapriyan et al., 2021) is the mean over samples (x, t, x0, t0) of
+
+        (u_t + c u_x)(x, t)^2 + (u(x0, 0) - sin(x0))^2 + (u(0, t0) - u(2 pi, t0))^2
+
+    and the second metric its mean squared distance from the exact solution sin(x - c t). No data are
+    needed: samples are places. Derivatives are torch.func's.
+    """
+
+    metric = "squared_error"
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.coefficients = [member.convection or 0.0 for member in members]
+
+    def step(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Objective.step`; `x` is `[N, n, 4]`, and `y` is not used."""
+        loss, error = self._terms(module, population, x)
+        return loss.mean(dim=1), error.detach().double().sum(dim=1)
+
+    @torch.no_grad()
+    def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
+        """As `Objective.measure`."""
+        x = samples.x.expand(len(self.coefficients), *samples.x.shape)
+        loss, error = self._terms(module, population, x)
+        return loss.double().mean(dim=1), error.double().mean(dim=1)
+
+    def _terms(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss and squared error of each sample, `[N, n]` each."""
+
+        def one(weights: Mapping[str, Tensor], coefficient: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+            def solution(points: Tensor) -> Tensor:
+                values: Tensor = functional_call(module, dict(weights), (points,))
+                return values[:, 0]
+
+            x, t, start, edge = samples.unbind(dim=1)
+            points, zero = torch.stack([x, t], dim=1), torch.zeros_like(x)
+            value, pull_back, *_ = vjp(solution, points)
+            in_x, in_t = pull_back(torch.ones_like(value))[0].unbind(dim=1)
+            residual = in_t + coefficient * in_x
+            initial = solution(torch.stack([start, zero], dim=1)) - start.sin()
+            left, right = (solution(torch.stack([zero + place, edge], dim=1)) for place in (0.0, PERIOD))
+            exact = (x - coefficient * t).sin()
+            return residual**2 + initial**2 + (left - right) ** 2, (value - exact) ** 2
+
+        coefficients = torch.tensor(self.coefficients, dtype=x.dtype, device=x.device)
+        loss, error = vmap(one)(dict(population), coefficients, x)
+        return loss, error
+
+
+def objective(architecture: str, members: Sequence[Member]) -> Objective:
+    """Choose what members of an architecture are trained for."""
+    return Convection(members) if architecture == "pinn" else Classification()
