@@ -18,6 +18,7 @@ from miners.batch import TIME
 from miners.committing import PATIENCE, Change, Commit, Committer
 from miners.pacing import Enough
 from schemas.errors import OutsideError, WeightlakeError
+from schemas.files import UNFINISHED
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
@@ -139,6 +140,8 @@ class Run:
         except BaseException:
             self._lock.release()
             raise
+        for left in self.folder.glob(f".*{UNFINISHED}"):  # by a process of this crawl that was killed while it wrote
+            left.unlink()
         self._committer = Committer(self._lake, self.crawl.crawl_id, self._tell)
         return self
 

@@ -42,12 +42,11 @@ PASSING: tuple[Fault, ...] = ("429", "500", "503", "cut body", "reset", "broken 
 
 
 class Orders:
-    """The orders that are still to be carried out, the oldest first; and faults by chance at a `rate`."""
+    """The orders that are still to be carried out, the oldest first, and faults by chance."""
 
-    def __init__(self, rate: float = 0.0, seed: int = 0) -> None:
+    def __init__(self) -> None:
         self._orders: list[Order] = []
-        self._rate = rate
-        self._chance = random.Random(seed)
+        self.fail_at_random(0.0, 0)
         self._lock = threading.Lock()
 
     def add(self, order: Order) -> None:
@@ -56,6 +55,11 @@ class Orders:
             raise ValueError(f"{order.kind!r} is no misbehaviour; choose from {', '.join(get_args(Fault))}")
         with self._lock:
             self._orders.append(order)
+
+    def fail_at_random(self, rate: float, seed: int) -> None:
+        """From now on answer this share of all requests with a passing fault, which ones decided by the seed."""
+        self._rate = rate
+        self._chance = random.Random(seed)
 
     def clear(self) -> None:
         """Forget all orders."""

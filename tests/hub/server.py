@@ -29,8 +29,7 @@ class TestHub:
     opens private models, and the gated ones named in `granted`. `quotas` limits requests by kind (api, resolvers,
     pages). `large_files` says where weights lie: on this host, or on another port ("elsewhere"). `compress`
     sends JSON as gzip to whoever accepts that. `patience` is how many seconds an ordered timeout lasts. `largest_page`
-    is how many records a page has at most; `histories` are commits and discussions. Of all requests the share
-    `fault_rate` is answered with a passing fault, which ones decided by `seed`.
+    is how many records a page has at most; `histories` are commits and discussions.
     """
 
     __test__ = False  # the name begins with Test, but pytest shall not collect it
@@ -48,8 +47,6 @@ class TestHub:
         patience: float = 2.0,
         largest_page: int = LARGEST_PAGE,
         histories: Histories | None = None,
-        fault_rate: float = 0.0,
-        seed: int = 0,
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -60,7 +57,7 @@ class TestHub:
         self.patience = patience
         self.closing = threading.Event()
         self.turnstile = Turnstile(quotas or {}, clock)
-        self.orders = Orders(fault_rate, seed)
+        self.orders = Orders()
         self.clock = clock
         self._servers = [Server(self, port), Server(self, 0)]
         self.url, self.blob_host_url = (server.url for server in self._servers)
