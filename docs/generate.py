@@ -16,34 +16,43 @@ from weightlake import app
 
 DOCS = Path(__file__).parent
 TABLES = """
-SELECT table_name AS name, comment, 'table' AS kind, table_oid AS position FROM duckdb_tables() WHERE NOT internal
+SELECT schema_name AS space, table_name AS name, comment, 'table' AS kind, table_oid AS position
+FROM duckdb_tables() WHERE NOT internal
 UNION ALL
-SELECT view_name, comment, 'view', view_oid FROM duckdb_views() WHERE NOT internal
-ORDER BY kind DESC, position
+SELECT schema_name, view_name, comment, 'view', view_oid FROM duckdb_views() WHERE NOT internal
+ORDER BY space, kind DESC, position
 """
 COLUMNS = """
 SELECT column_name AS name, data_type AS type, comment FROM duckdb_columns()
-WHERE table_name = $table AND NOT internal ORDER BY column_index
+WHERE schema_name = $space AND table_name = $table AND NOT internal ORDER BY column_index
+"""
+MACROS = """
+SELECT function_name AS name, parameters, comment FROM duckdb_functions()
+WHERE function_type = 'table_macro' AND NOT internal ORDER BY name
 """
 INHERITED = """
-SELECT duckdb_columns.comment FROM duckdb_columns() JOIN duckdb_tables() USING (table_name)
+SELECT duckdb_columns.comment FROM duckdb_columns() JOIN duckdb_tables() USING (schema_name, table_name)
 WHERE column_name = $column AND duckdb_columns.comment IS NOT NULL
 ORDER BY table_name NOT IN ('model', 'member', 'card', 'population'), table_name NOT IN ('model'), table_name LIMIT 1
 """
 
 
 def schema() -> str:
-    """The lake's tables and views as Markdown."""
+    """The lake's tables, views and macros as Markdown."""
     with tempfile.TemporaryDirectory() as folder, open_lake(Path(folder) / "lake") as lake:
-        relations = lake.sql(TABLES).rows(named=True)
-        parts = [_relation(lake, each["name"], each["kind"], each["comment"]) for each in relations]
-    return "# The lake's tables and views\n\nGenerated from the comments in the database; do not edit.\n\n" + "\n".join(
-        parts
-    )
+        parts = [_relation(lake, **each) for each in lake.sql(TABLES).drop("position").rows(named=True)]
+        parts += [_macro(**each) for each in lake.sql(MACROS).rows(named=True)]
+    head = "# The lake's tables and views\n\nGenerated from the comments in the database; do not edit.\n\n"
+    return head + "\n".join(parts)
 
 
-def _relation(lake: Lake, name: str, kind: str, comment: str) -> str:
-    rows = lake.sql(COLUMNS, table=name).rows(named=True)
+def _macro(name: str, parameters: list[str], comment: str) -> str:
+    return f"## table macro `{name}({', '.join(parameters)})`\n\n{comment}\n"
+
+
+def _relation(lake: Lake, space: str, name: str, kind: str, comment: str) -> str:
+    rows = lake.sql(COLUMNS, space=space, table=name).rows(named=True)
+    name = name if space == "main" else f"{space}.{name}"
     lines = [f"| `{row['name']}` | {row['type']} | {row['comment'] or _inherited(lake, row['name'])} |" for row in rows]
     return f"## {kind} `{name}`\n\n{comment}\n\n| column | type | meaning |\n|---|---|---|\n" + "\n".join(lines) + "\n"
 

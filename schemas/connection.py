@@ -26,6 +26,7 @@ LOCK_HELD = re.compile(r"Conflicting lock is held in (?P<program>.+?) \(PID (?P<
 CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,  # a query never reaches for the internet
     "python_enable_replacements": False,  # a query sees tables, not the caller's variables
+    "dynamic_or_filter_threshold": 2048,  # rows that a join looks up in an index; DuckDB's own 50 end with a family
 }
 if hasattr(os, "sched_getaffinity"):  # DuckDB itself would take every core of the machine, allowed or not
     CONFIG["threads"] = len(os.sched_getaffinity(0))
