@@ -9,6 +9,7 @@ import polars as pl
 from miners import huggingface, local, modelhub_ai, pytorch_hub, snapshot
 from miners.crawl import Crawl
 from miners.onnx import zoo as onnx
+from miners.timm import repository as timm
 from schemas.errors import UsageError
 from schemas.lake import Lake
 
@@ -19,6 +20,7 @@ MINERS: dict[str, Callable[..., Crawl]] = {
     "snapshot": snapshot.mine,
     "pytorch_hub": pytorch_hub.mine,
     "modelhub_ai": modelhub_ai.mine,
+    "timm": timm.mine,
 }
 PLANS: dict[str, Callable[..., pl.DataFrame]] = {"huggingface": huggingface.plan}
 

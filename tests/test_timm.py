@@ -1,0 +1,197 @@
+import csv
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from miners.catalogue import Described
+from miners.crawl import Crawl
+from miners.mining import mine
+from miners.timm.repository import describe, wanted
+from schemas import Lake, open_lake
+from schemas.doctor import examine
+
+RESULTS = """model,img_size,top1,top1_err,top5,top5_err,param_count,crop_pct,interpolation
+net.a_in1k,448,90.056,9.944,99.054,0.946,"1,014.45",1.000,bicubic
+net.a_in1k,224,80.1,19.9,95.5,4.5,"1,014.45",0.900,bicubic
+"""
+COLUMNS = "model img_size samples_per_sec step_time batch_size gmacs macts"
+BENCHMARK = f"""{",infer_".join(COLUMNS.split())},param_count
+net,160,"299,257.15",3.401,1024.0,0.04,0.48,0.37
+other,224,10,100,1,,,2.5
+"""
+NAMED = "results/benchmark-infer-amp-nchw-pt291-cu128-4090-dynamo.csv"
+
+
+def described(**tables: str) -> Described:
+    return describe({f"results/{name.replace('_', '-')}.csv": text.encode() for name, text in tables.items()})
+
+
+def test_a_model_has_its_accuracies_at_each_size_and_on_each_dataset() -> None:
+    found = described(results_imagenet=RESULTS, results_sketch=RESULTS.split("\n")[0] + "\n" + RESULTS.split("\n")[2])
+    (net,) = found.packages
+    assert (net.name, net.architecture, net.parameters, net.records) == ("net.a_in1k", "net", 1_014_450_000, 3)
+    assert net.links == [("model", "huggingface:timm/net.a_in1k", "listing")]
+    assert net.tags == [("a_in1k", "pretrained")]
+    top1 = [(s.dataset, s.split, s.config, s.value) for s in net.scores if s.metric == "top1"]
+    assert top1 == [
+        ("ImageNet-1k", "validation", "448 px, crop 1.000, bicubic", 90.056),
+        ("ImageNet-1k", "validation", "224 px, crop 0.900, bicubic", 80.1),
+        ("ImageNet-Sketch", "test", "224 px, crop 0.900, bicubic", 80.1),
+    ]
+
+
+def test_a_benchmark_is_throughput_of_architectures() -> None:
+    found = describe({NAMED: BENCHMARK.encode()})
+    assert found.packages == []
+    assert found.throughput is not None
+    first, second = found.throughput.rows(named=True)
+    assert first == {
+        "hub": "timm",
+        "architecture": "net",
+        "phase": "infer",
+        "device": "4090",
+        "precision": "amp",
+        "layout": "nchw",
+        "compiled": True,
+        "software": "pt291 cu128",
+        "image_size": 160,
+        "batch_size": 1024,
+        "samples_per_second": 299257.15,
+        "step_milliseconds": 3.401,
+        "gmacs": 0.04,
+        "million_activations": 0.48,
+        "million_parameters": 0.37,
+        "source": NAMED,
+    }
+    assert (second["gmacs"], second["samples_per_second"]) == (None, 10)
+
+
+BROKEN = [
+    "net.b,1,2\n",  # too few values
+    "net.b,224,many,1,2,3,4,1,bicubic\n",
+    ",224,90,1,2,3,4,1,bicubic\n",
+    "net.b,224,nan,1,inf,3,4,1,bicubic\n",
+    'net.b,"224\n',
+]
+
+
+@pytest.mark.parametrize("row", BROKEN)
+def test_a_row_that_cannot_be_read_is_lost_and_said(row: str, lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "results-imagenet.csv").write_text(RESULTS + row)
+    crawl = mine(lake, "timm", source=tmp_path)
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures) == (3, 2, 1)
+    assert lake.sql("SELECT stage FROM failure")["stage"].to_list() == ["listing"]
+
+
+@pytest.mark.parametrize("body", [b"", b"\n", b"\xff\xfe\x00", b"a,b\n1,2\n", b'"' + b"x" * 200_000])
+def test_a_table_of_anything_is_read_without_an_exception(body: bytes) -> None:
+    for name in ("results-imagenet.csv", "model_metadata-in1k.csv", NAMED.rpartition("/")[2]):
+        assert describe({f"results/{name}": body}).packages == []
+
+
+def test_a_benchmark_whose_name_says_nothing_is_not_read_and_said() -> None:
+    found = describe({"results/benchmark-of-mine.csv": BENCHMARK.encode()})
+    assert [one.subject for one in found.unread] == ["results/benchmark-of-mine.csv"]
+
+
+def test_only_the_tables_matter() -> None:
+    assert [wanted(p, 1) for p in ("results/results-imagenet.csv", "results/README.md", "x/results/y.csv")] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_second_run_measures_anew(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / NAMED).write_text(BENCHMARK)
+    (tmp_path / "results" / "results-imagenet.csv").write_text(RESULTS)
+    for _ in range(2):
+        mine(lake, "timm", source=tmp_path)
+        assert lake.sql("SELECT count(*) FROM throughput").item() == 2
+        assert lake.sql("SELECT count(*) FROM evaluation").item() == 4
+
+
+Mined = tuple[Lake, Crawl, Path]
+
+
+@pytest.fixture(scope="module")
+def mined(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Mined:
+    packed = data_folder / "hubs" / "timm" / "timm_results.tar.gz"
+    checkout = tmp_path_factory.mktemp("checkout")
+    with tarfile.open(packed) as opened:
+        opened.extractall(checkout, filter="data")
+    lake = open_lake(tmp_path_factory.mktemp("lakes") / "lake")
+    return lake, mine(lake, "timm", source=packed), checkout / "results"
+
+
+def read(place: Path) -> list[dict[str, str]]:
+    with place.open(encoding="utf-8", newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+@pytest.mark.data
+def test_every_row_of_every_table_is_stored_or_a_failure(mined: Mined) -> None:
+    lake, crawl, results = mined
+    tables = {place.name: read(place) for place in results.glob("*.csv")}
+    assert crawl.rows_seen == sum(len(rows) for rows in tables.values()) == crawl.rows_stored + crawl.failures
+    failed = lake.sql("SELECT subject FROM failure WHERE stage = 'listing'")["subject"].to_list()
+    for name, rows in tables.items():
+        lost = sum(subject.startswith(f"{name}#") for subject in failed)
+        if name.startswith("results-"):
+            query = "SELECT count(*) // 2 FROM evaluation WHERE source = $source"
+            assert lake.sql(query, source=f"results/{name}").item() == len(rows) == 1556
+        elif name.startswith("benchmark-"):
+            query = "SELECT count(*) FROM throughput WHERE source = $source"
+            assert lake.sql(query, source=f"results/{name}").item() == len(rows) - lost
+    blank = [
+        row for row in tables["benchmark-infer-amp-nchw-pt210-cu121-rtx3090.csv"] if not row["infer_samples_per_sec"]
+    ]
+    assert len(failed) == len(blank) == 2
+    assert examine(lake).is_empty()
+
+
+@pytest.mark.data
+def test_accuracies_and_parameters_are_those_of_the_tables(mined: Mined) -> None:
+    lake, _, results = mined
+    for place in results.glob("results-*.csv"):
+        expected = sorted(
+            (
+                f"timm:{row['model']}",
+                f"{row['img_size']} px",
+                float(row[metric]),
+                float(row["param_count"].replace(",", "")),
+            )
+            for row in read(place)
+            for metric in ("top1", "top5")
+        )
+        stored = lake.sql(
+            """
+            SELECT model_id, split_part(config, ',', 1), value, parameters / 1e6
+            FROM evaluation JOIN model USING (model_id) WHERE source = $source ORDER BY ALL
+            """,
+            source=f"results/{place.name}",
+        )
+        assert stored.rows() == expected
+
+
+@pytest.mark.data
+def test_throughput_is_that_of_the_tables(mined: Mined) -> None:
+    lake, _, results = mined
+    for place in results.glob("benchmark-*.csv"):
+        phase = place.name.split("-")[1]
+        expected = sorted(
+            (row["model"], int(float(row[f"{phase}_img_size"])), float(row[f"{phase}_samples_per_sec"]))
+            for row in read(place)
+            if row[f"{phase}_samples_per_sec"]
+        )
+        query = (
+            "SELECT architecture, image_size, samples_per_second FROM throughput WHERE source = $source ORDER BY ALL"
+        )
+        assert lake.sql(query, source=f"results/{place.name}").rows() == expected
+    joined = (
+        "SELECT count(DISTINCT model_id) FROM model JOIN throughput USING (hub, architecture) WHERE name LIKE '%.%'"
+    )
+    assert lake.sql(joined).item() == 1267  # every model with results has a speed
