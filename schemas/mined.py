@@ -160,7 +160,10 @@ def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mappin
 
     `parameters` fills the models' number where there is none.
     """
-    forget(transaction, OF_HEADERS, asked)
+    transaction.register("asked", pl.DataFrame({"model_id": asked}, schema={"model_id": pl.String()}))
+    known = transaction.sql("SELECT DISTINCT model_id FROM weights SEMI JOIN asked USING (model_id)")
+    if not known.is_empty():
+        forget(transaction, OF_HEADERS, known["model_id"].to_list())
     for table in (*OF_HEADERS, "failure"):
         if table in tables:
             transaction.append(table, tables[table])

@@ -20,6 +20,10 @@ COMMENT ON COLUMN weights.parameters IS 'Their elements; NULL where it is not kn
 COMMENT ON COLUMN weights.bytes IS 'Bytes that the tensors take up; NULL where a dtype''s size is not known.';
 COMMENT ON COLUMN weights.fingerprint IS 'Architecture''s fingerprint: SHA-256 of the sorted names and shapes, as JSON text [["name",[2,3]],...]. Dtypes are no part of it.';
 
+INSERT INTO weights BY NAME  -- who has rows in tensor has one here, so that only for those the old ones are searched
+SELECT model_id, 'safetensors' AS format, false AS main, count(DISTINCT path) AS files, count(*) AS tensors
+FROM tensor GROUP BY model_id;
+
 CREATE TABLE weights_dtype (
     model_id VARCHAR, format VARCHAR, dtype VARCHAR, tensors BIGINT, parameters BIGINT, bytes BIGINT, share DOUBLE
 );
