@@ -164,3 +164,11 @@ def test_a_long_tokenizer_is_not_kept(lake: Lake, tmp_path: Path) -> None:
     assert len(mined(lake, root)) == 2
     assert not list(lake.raw.rglob("tensors-*.parquet"))
     assert lake.sql("SELECT name FROM tensor").item() == "w"
+
+
+def test_a_header_of_fifty_megabytes_takes_two_requests(lake: Lake, tmp_path: Path) -> None:
+    content = save(ARRAYS, {"notes": "x" * 50_000_000})
+    asked = mined(lake, repository(tmp_path / "hub", "model", {"model.safetensors": content}))
+    assert len(asked) == 2
+    assert lake.sql("SELECT parameters FROM model").item() == 15
+    assert lake.sql("SELECT characters FROM weights_metadata").item() == 50_000_000
