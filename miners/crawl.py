@@ -22,7 +22,7 @@ from schemas.files import UNFINISHED
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
-COMMIT_RECORDS = 100_000  # commits are dear and should be rare, but
+COMMIT_RECORDS = 25_000  # commits are dear and should be rare, but run beside the reading, and
 COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while
 Progress = Callable[[int, int | None, str], None]
 

@@ -129,7 +129,15 @@ def test_mining_a_hub(run: Run) -> None:
     records = [{"id": f"owner/model-{number}", "tags": ["license:mit"], "downloads": number} for number in range(30)]
     with TestHub(records=records) as hub:
         mined = run("mine", "huggingface", "--endpoint", hub.url, "--limit", 20, "--lake", "new", "--json")
-    assert json.loads(mined.out)[0]["rows_stored"] == 20
+        assert json.loads(mined.out)[0]["rows_stored"] == 20
+        planned = run("mine", "huggingface", "--endpoint", hub.url, "--cards", "--lake", "new", "--json", "--dry-run")
+        assert [step["what"] for step in json.loads(planned.out)] == ["listing", "cards"]
+        whole = run("mine", "huggingface", "--endpoint", hub.url, "--lake", "new", "--max-requests", 1, "--json")
+        assert json.loads(whole.out)[0]["state"] == "finished"
+        assert "listing: about 1 requests (api)" in whole.err
+        drawn = ("--sample", 5, "--stratify", "task,popularity", "--seed", 3)
+        cohort = run("mine", "huggingface", "--endpoint", hub.url, "--lake", "new", *drawn, "--quiet", "--json")
+        assert (json.loads(cohort.out)[0]["rows_stored"], cohort.err) == (5, "")
     down = run("mine", "huggingface", "--endpoint", "http://127.0.0.1:1", "--limit", 20, "--lake", "new")
     assert (down.code, "127.0.0.1:1" in one_line(down.err)) == (1, True)
 
@@ -147,6 +155,10 @@ def test_mining_a_hub(run: Run) -> None:
         (["mine", "local", "--lake", "LAKE"], 2, "folder"),
         (["mine", "local", "absent", "--lake", "LAKE"], 2, "absent"),
         (["mine", "huggingface", "--limit", "0"], 2, "limit"),
+        (["mine", "huggingface", "--full", "--limit", "3", "--lake", "LAKE"], 2, "exclude each other"),
+        (["mine", "huggingface", "--polite", "2", "--lake", "LAKE"], 2, "polite is 2"),
+        (["mine", "huggingface", "--ids", "absent.txt", "--lake", "LAKE"], 2, "neither a file nor a query"),
+        (["mine", "local", "x", "--full", "--lake", "LAKE"], 2, "no option 'full'"),
         (["mine", "huggingface", "--lake", "FOLDER", "--limit", "3"], 2, "other things"),
         (["sql", "SELECT ['x'::BLOB] AS parts", "--lake", "LAKE", "--json"], 2, "column parts holds bytes"),
         (["zoo", "build", "digits-tinny", "--lake", "LAKE"], 2, "digits-tiny"),

@@ -1,8 +1,11 @@
 """A crawl that is killed anywhere is gone on with by the next one: no row twice, none missing."""
 
+import itertools
 import json
+import os
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from schemas import Lake, examine, open_lake
+from miners.mining import mine
+from schemas import Lake, OutsideError, UsageError, examine, open_lake
 from tests.disturbed_crawls import assert_equal, contents, killed, run
 from tests.hub import Histories, TestHub
 
@@ -90,3 +94,60 @@ def test_a_crawl_killed_at_many_random_points(hub: TestHub, undisturbed: Lake, t
     lake = open_lake(tmp_path / "lake")
     assert disturb(hub, lake, times=20, seed=seed, requests=60, **WANTED) >= 10
     assert_equal(lake, undisturbed)
+
+
+def test_a_full_disk_ends_a_crawl_and_the_next_goes_on(hub: TestHub, undisturbed: Lake, small_disk: Path) -> None:
+    lake = open_lake(small_disk / "lake")
+    filler = small_disk / "filler"
+
+    def fill(done: int, total: int | None, what: str) -> None:
+        if not filler.exists():
+            with filler.open("wb") as opened, suppress(OSError):
+                while True:
+                    opened.write(os.urandom(2**16))
+                    opened.flush()
+
+    ticking = itertools.count(step=10.0)
+    with pytest.raises(OutsideError, match=r"full|No space left"):
+        mine(lake, "huggingface", endpoint=hub.url, progress=fill, clock=lambda: next(ticking), **WANTED)
+    filler.unlink()
+    assert not lake.sql("SELECT * FROM crawl WHERE state = 'finished'").height
+    run(lake, hub, **WANTED)
+    assert_equal(lake, undisturbed)
+
+
+def test_ctrl_c_keeps_what_has_come(hub: TestHub, undisturbed: Lake, tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+
+    def interrupt(done: int, total: int | None, what: str) -> None:
+        if done >= 100:
+            raise KeyboardInterrupt
+
+    ticking = itertools.count(step=10.0)
+    with pytest.raises(KeyboardInterrupt):
+        mine(lake, "huggingface", endpoint=hub.url, progress=interrupt, clock=lambda: next(ticking), **WANTED)
+    assert lake.sql("SELECT state, rows_seen FROM crawl").rows() == [("failed", 100)]
+    run(lake, hub, **WANTED)
+    assert_equal(lake, undisturbed)
+
+
+def test_a_commit_that_fails_ends_the_crawl_at_the_one_before(hub: TestHub, tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+    spoilt: list[int] = []
+
+    def spoil(done: int, total: int | None, what: str) -> None:
+        if done >= 100 and not spoilt:
+            while lake.sql("SELECT rows_seen FROM crawl").item() != 100:
+                continue
+            with lake.write() as transaction:
+                transaction.sql("ALTER TABLE observation RENAME TO hidden")
+            spoilt.append(done)
+
+    ticking = itertools.count(step=10.0)
+    with pytest.raises(UsageError, match="observation does not exist"):
+        mine(lake, "huggingface", endpoint=hub.url, progress=spoil, clock=lambda: next(ticking))
+    assert lake.sql("SELECT state, rows_seen FROM crawl").rows() == [("failed", 100)]
+    with lake.write() as transaction:
+        transaction.sql("ALTER TABLE hidden RENAME TO observation")
+    assert mine(lake, "huggingface", endpoint=hub.url).rows_seen == MODELS
+    assert lake.sql("SELECT count(*), count(DISTINCT model_id) FROM observation").row(0) == (392, 392)
