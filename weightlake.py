@@ -30,7 +30,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id (and epoch), in quotes.")]
 
 DEFAULT_LAKE = Path("lake")
-HUBS = "huggingface, onnx, pytorch_hub, modelhub_ai, timm, local (folders here) or snapshot (files of records)."
+HUBS = "huggingface, local (folders), snapshot (files), onnx, pytorch_hub, modelhub_ai, timm or modelzoo_co."
 ROWS_SHOWN = 50
 INTERRUPTED = 130
 STOPPED = "interrupted; what was done is kept, and the same command goes on from there"

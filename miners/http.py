@@ -67,10 +67,10 @@ class HubClient:
     """Asks one hub, as often as its quotas allow and until it answers; a context manager, safe to share by threads.
 
     `endpoint` is the hub's address (None: huggingface_hub's, from HF_ENDPOINT). `token` is sent to that origin
-    and to no other (None: as huggingface_hub finds one; False: none). `timeout` is how many seconds one step may
-    take: connecting, or the wait for the next bytes. `attempts` counts the first one too. `transport`, `sleep`,
-    `clock` (monotonic seconds), `now` and `jitter` are where tests hand in their own; without a transport the
-    client that huggingface_hub is configured with is used.
+    and to no other (None: as huggingface_hub finds one; False: none), and so are `headers`. `timeout` is how many
+    seconds one step may take: connecting, or the wait for the next bytes. `attempts` counts the first one too.
+    `transport`, `sleep`, `clock` (monotonic seconds), `now` and `jitter` are where tests hand in their own; without a
+    transport the client that huggingface_hub is configured with is used.
 
     Raises UsageError for an endpoint, a token or a number that cannot work.
     """
@@ -80,6 +80,7 @@ class HubClient:
         endpoint: str | None = None,
         *,
         token: str | bool | None = None,
+        headers: Mapping[str, str] | None = None,
         transport: httpx2.BaseTransport | None = None,
         timeout: float = 30.0,
         attempts: int = 8,
@@ -93,6 +94,7 @@ class HubClient:
         self._home = checked_endpoint(constants.ENDPOINT if endpoint is None else endpoint)
         self.endpoint = str(self._home).rstrip("/")
         self._headers, self._token = identification(token)
+        self._at_home = dict(headers or {}) | ({"authorization": f"Bearer {self._token}"} if self._token else {})
         self._own = own_client(transport)
         self._timeout = timeout
         self._attempts = attempts
@@ -187,9 +189,7 @@ class HubClient:
     @contextmanager
     def _response(self, hop: httpx2.URL, byte_range: tuple[int, int] | None) -> Iterator[httpx2.Response]:
         at_home = hop.origin == self._home.origin
-        headers = dict(self._headers)
-        if at_home and self._token is not None:
-            headers["authorization"] = f"Bearer {self._token}"
+        headers = self._headers | (self._at_home if at_home else {})
         if byte_range is not None:
             headers |= {"range": f"bytes={byte_range[0]}-{byte_range[1] - 1}", "accept-encoding": "identity"}
         client = self._own or get_session()

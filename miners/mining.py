@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from miners import huggingface, local, modelhub_ai, pytorch_hub, snapshot
+from miners import huggingface, local, modelhub_ai, modelzoo_co, pytorch_hub, snapshot
 from miners.crawl import Crawl
 from miners.onnx import zoo as onnx
 from miners.timm import repository as timm
@@ -21,6 +21,7 @@ MINERS: dict[str, Callable[..., Crawl]] = {
     "pytorch_hub": pytorch_hub.mine,
     "modelhub_ai": modelhub_ai.mine,
     "timm": timm.mine,
+    "modelzoo_co": modelzoo_co.mine,
 }
 PLANS: dict[str, Callable[..., pl.DataFrame]] = {"huggingface": huggingface.plan}
 

@@ -1,12 +1,10 @@
 """Modelhub.ai as a catalogue (https://github.com/modelhub-ai): models.json, and the repository of each model."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from miners.answers import NotFound
-from miners.cards.mentions import mentions
 from miners.catalogue import Catalogue, Described, Files, miner
 from miners.github import SITE, github_client
 from miners.http import HubClient
@@ -14,6 +12,7 @@ from miners.json_values import json_value
 from miners.license_texts import recognised
 from miners.package import Lost, Package, PackageFile
 from miners.pages import Unreadable, records
+from miners.papers import addresses, link_papers
 from miners.raw import keep
 from miners.source import Contents
 from schemas.errors import DataError, HubError
@@ -29,7 +28,6 @@ ADDRESS = re.compile(
     r"https://github\.com/(?P<owner>[A-Za-z0-9._-]{1,100})/(?P<name>[A-Za-z0-9._-]{1,100}?)(?:\.git)?/?"
 )
 BRANCH = re.compile(r"[A-Za-z0-9._-]{1,100}")
-WEB = re.compile(r"https?://\S+")
 LISTED = ("name", "task_extended", "github", "github_branch", "backend", "gpu")
 
 
@@ -127,27 +125,12 @@ def _add_config(package: Package, config: dict[str, Any], place: str) -> None:
             package.say(f"{part}.{name}", value, place)
     package.take("task", str, parts.get("meta", {}).get("task"), place)
     package.take("architecture", str, parts.get("model", {}).get("architecture"), place)
-    for address in _addresses(parts.get("meta", {}).get("data_source")):
+    for address in addresses(parts.get("meta", {}).get("data_source")):
         package.link("dataset", address)
-    for address in _addresses(parts.get("model", {}).get("provenance")):
+    for address in addresses(parts.get("model", {}).get("provenance")):
         package.link("code", address)
-    _add_publication(package, parts.get("publication", {}))
-
-
-def _addresses(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield from WEB.findall(value)
-
-
-def _add_publication(package: Package, publication: dict[str, Any]) -> None:
-    """Link the paper, by its arXiv identifier or DOI where its address or citation has one, else by its address."""
-    text = "\n".join(str(publication.get(name, "")) for name in ("url", "bibtex"))
-    named = [mention for mention in mentions(text, text.lower()) if mention.kind in ("paper", "doi")]
-    for mention in named:
-        package.link(*mention)
-    if not any(mention.kind == "paper" for mention in named):
-        for address in _addresses(publication.get("url")):
-            package.link("paper", address)
+    publication = parts.get("publication", {})
+    link_papers(package, [publication.get("url")], publication.get("bibtex"))
 
 
 def _add_files(package: Package, init: dict[str, Any], place: str) -> None:

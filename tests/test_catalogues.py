@@ -11,6 +11,7 @@ import pytest
 
 from miners.github import github_client
 from miners.http import HubClient
+from miners.markdown import code_blocks
 from miners.mining import mine
 from schemas import DataError, HubError, Lake, UsageError, open_lake
 from schemas.doctor import examine
@@ -183,3 +184,17 @@ def test_the_command_line_takes_a_source(tmp_path: Path) -> None:
     done = subprocess.run([*command, "absent"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "does not exist; name a folder or a tar archive" in done.stderr
+
+
+def test_the_miner_of_the_documentation_works(lake: Lake, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "add_a_miner.md").read_text(encoding="utf-8")
+    (code,) = [block for block in code_blocks(text) if "CATALOGUE = " in block]
+    example: dict[str, Any] = {}
+    exec(compile(code, "example.py", "exec"), example)
+    listing = [{"name": "o/net", "task": "seeing", "paper": "https://arxiv.org/abs/1512.03385", "top1": 76.1}, {"x": 1}]
+    (tmp_path / "models.json").write_text(json.dumps(listing))
+    crawl = example["mine"](lake, source=tmp_path)
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures) == (2, 1, 1)
+    assert lake.sql("SELECT model_id, task FROM model").rows() == [("example:o/net", "seeing")]
+    assert lake.sql("SELECT metric, value FROM evaluation").rows() == [("top1", 76.1)]
+    assert lake.sql("SELECT target FROM link")["target"].to_list() == ["1512.03385"]
