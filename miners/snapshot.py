@@ -13,12 +13,13 @@ import polars as pl
 from miners.batch import Batch
 from miners.crawl import Crawl, Progress, Run, silent
 from miners.http import HubClient
+from miners.licenses import spdx
 from miners.records import HUB as NAMED
 from miners.records import listed_rows
 from miners.snapshot_download import LARGEST, download, is_address
 from miners.snapshot_files import check_ending, check_time, dated, snapshot_files, stated_time
 from miners.snapshot_records import MEMORY, MOST_TIMES, TOGETHER, Part, Shaped, read_apart, shaped
-from miners.snapshot_rows import queries
+from miners.snapshot_rows import LICENSES, queries
 from schemas.errors import UsageError
 from schemas.files import UNFINISHED
 from schemas.lake import Lake
@@ -154,6 +155,9 @@ def _register_fitting(transaction: Transaction, found: Shaped, part: Part) -> No
         at = "NULL" if part.observed_at is None else f"TIMESTAMP '{part.observed_at:%Y-%m-%d %H:%M:%S.%f}'"
         query = f"SELECT * FROM ({query}) WHERE observed_at IS NOT DISTINCT FROM {at}"  # noqa: S608 - our own query
     transaction.register("fitting", query)
+    stated = transaction.sql("SELECT DISTINCT license FROM fitting WHERE license IS NOT NULL")
+    identifiers = pl.Series("license_spdx", [spdx([license]) for license in stated["license"]], pl.String())
+    transaction.register(LICENSES, stated.with_columns(identifiers))
 
 
 def _unfit_rows(snapshot: Snapshot, found: Shaped, part: Part, observed_at: datetime, crawl_id: str) -> Iterator[Batch]:

@@ -1,7 +1,6 @@
 """Opens a snapshot's file for DuckDB: its records in one shape, and those apart that the page path has to read.
 
-Parquet is read where it lies. JSON lines are parsed once, into a Parquet file of the shape beside the raw answers,
-because every table's rows need them again.
+The file is read once, into a Parquet file of the shape that lies beside the raw answers meanwhile.
 """
 
 import io
@@ -69,7 +68,8 @@ def shaped(file: Path, beside: Path, use_times: bool) -> Iterator[Shaped]:
     try:
         with explaining(file), _connection() as connection:
             opened = _parquet if file.name.endswith(PARQUET) else _lines
-            known, query = opened(connection, file, beside, use_times)
+            known, shaping = opened(connection, file, use_times)
+            query = _keep(connection, shaping, beside)
             connection.execute(f"CREATE TEMP VIEW shaped AS {query}")
             parts = _parts(connection)
         yield Shaped(known, query, sum(part.rows for part in parts), parts)
@@ -109,30 +109,33 @@ def _local(file: Path) -> str:
     return quoted(escape(str(file.resolve())))
 
 
-def _parquet(connection: duckdb.DuckDBPyConnection, file: Path, beside: Path, use_times: bool) -> tuple[Layout, str]:
+def _parquet(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool) -> tuple[Layout, str]:
     source = f"read_parquet({_local(file)}, file_row_number = true, hive_partitioning = false)"
     described = connection.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()  # noqa: S608
     known = layout({name: kind for name, kind, *_ in described}, str(file))
-    time = known.time if use_times else None
-    read = ", ".join(f'"{name}"' for name in (*READERS, time) if name in known.columns)
-    placed = f"(SELECT {read}, file_row_number AS place FROM {source})"  # noqa: S608 - quoted names of our own
-    return known, shape(known.columns, placed, time)
+    return known, shape(known.columns, source, known.time if use_times else None)
 
 
-def _lines(connection: duckdb.DuckDBPyConnection, file: Path, beside: Path, use_times: bool) -> tuple[Layout, str]:
+def _lines(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool) -> tuple[Layout, str]:
     with opened_lines(file) as lines:
         sampled = records(b"[" + b",".join(islice(lines, SAMPLE)) + b"]")
     known = layout({key: "JSON" for record in sampled if isinstance(record, dict) for key in record}, str(file))
     time = known.time if use_times else None
     columns = {name: "JSON" for name in (*READERS, time) if name}
     options = f"format = 'newline_delimited', ignore_errors = true, maximum_object_size = {LONGEST_LINE}"
-    source = f"(SELECT *, 0 AS place FROM read_json({_local(file)}, {options}, columns = {columns}))"  # noqa: S608
+    return known, shape(columns, f"read_json({_local(file)}, {options}, columns = {columns})", time)
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, query: str, beside: Path) -> str:
+    """Write the rows of a query into a Parquet file, in their order; give the query that reads them with their place.
+
+    Every table's rows need them again, and making them is half of the work.
+    """
     beside.parent.mkdir(parents=True, exist_ok=True)
     target = f"TO {quoted(str(beside))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})"
-    query = f"SELECT * EXCLUDE place FROM ({shape(columns, source, time)})"  # noqa: S608 - our own query
     connection.execute(f"COPY ({query}) {target}")
     kept = f"read_parquet({_local(beside)}, file_row_number = true)"
-    return known, f"SELECT * EXCLUDE file_row_number, file_row_number AS place FROM {kept}"  # noqa: S608 - our path
+    return f"SELECT * EXCLUDE file_row_number, file_row_number AS place FROM {kept}"  # noqa: S608 - our path
 
 
 def _parts(connection: duckdb.DuckDBPyConnection) -> list[Part]:

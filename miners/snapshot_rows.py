@@ -2,23 +2,23 @@
 
 from collections.abc import Mapping
 
-from miners.licenses import SPDX
 from miners.listed_files import FORMATS
 from miners.metadata import LINKS, PREFIXES, RELATIONS, UNKNOWN_RELATION
 from miners.records import HUB, OBSERVED
 
+LICENSES = "stated_license"
 MODEL = [
     *("hub_id", "sha", "location", "task", "library", "license", "architecture", "model_type", "parameters"),
     *("stored_bytes", "files", "downloads", "downloads_all_time", "likes", "trending_score", "gated", "private"),
     *("disabled", "says_tags", "says_card", "says_spaces", "says_files"),
 ]
-ID = f"'{HUB}:' || name"
 
 
 def queries(records: str, crawl_id: str, observed_at: str) -> Mapping[str, str]:
     """Give a query for each table over `records`, a relation of the shape all of whose rows fit.
 
-    `observed_at` is the time of the snapshot in ISO 8601. What `evaluation` and `failure` have comes from records
+    `observed_at` is the time of the snapshot in ISO 8601. A relation `stated_license` gives the SPDX expression
+    (license_spdx) of each license. What `evaluation` and `failure` have comes from records
     that do not fit.
     """
     model = _models(records, crawl_id, observed_at)
@@ -37,53 +37,50 @@ def queries(records: str, crawl_id: str, observed_at: str) -> Mapping[str, str]:
 
 def _models(records: str, crawl_id: str, observed_at: str) -> str:
     return f"""
-        SELECT {ID} AS model_id, '{HUB}' AS hub, if(contains(name, '/'), split_part(name, '/', 1), NULL) AS owner,
+        SELECT model_id, '{HUB}' AS hub, if(contains(name, '/'), split_part(name, '/', 1), NULL) AS owner,
             split_part(name, '/', -1) AS name, {", ".join(MODEL)},
-            {_looked_up("lower(trim(license))", SPDX)} AS license_spdx,
             created_at::TIMESTAMPTZ AS created_at, modified_at::TIMESTAMPTZ AS modified_at,
-            TIMESTAMPTZ '{observed_at}' AS last_seen, '{crawl_id}' AS crawl_id
-        FROM {records}
+            TIMESTAMPTZ '{observed_at}' AS last_seen, '{crawl_id}' AS crawl_id, license_spdx
+        FROM {records} LEFT JOIN {LICENSES} USING (license)
     """  # noqa: S608 - our own names
 
 
 def _tags(records: str) -> str:
     """Give the tags; what a card or another tag calls a language is one, in whatever way a tag names it."""
     return f"""
-        SELECT {ID} AS model_id, if(prefixed, rest, text) AS tag, if(prefixed, prefix, 'plain') AS kind
+        SELECT model_id, if(prefixed, rest, text) AS tag, if(prefixed, prefix, 'plain') AS kind
         FROM (
-            SELECT *, text[:colon - 1] AS prefix, text[colon + 1:] AS rest,
+            SELECT *, CASE WHEN colon > 0 THEN left(text, colon - 1) END AS prefix,
+                CASE WHEN colon > 0 THEN substr(text, colon + 1) END AS rest,
                 colon > 0 AND rest <> '' AND prefix IN ({_listed(PREFIXES)}) AS prefixed
             FROM (SELECT *, strpos(text, ':') AS colon FROM (
-                SELECT name, languages, unnest(tags) AS text FROM {records}
+                SELECT model_id, languages, unnest(tags) AS text FROM {records}
             ))
         )
         WHERE languages IS NULL OR NOT if(prefixed, prefix = 'language', list_contains(languages, text))
-        UNION ALL SELECT {ID}, unnest(languages), 'language' FROM {records}
+        UNION ALL SELECT model_id, unnest(languages), 'language' FROM {records}
     """  # noqa: S608 - our own names
 
 
 def _links(records: str) -> str:
-    tagged = " UNION ALL ".join(
-        f"""
-        SELECT {ID} AS model_id, '{kind}' AS kind, text[{len(prefix) + 2}:] AS target, 'tags' AS source
-        FROM (SELECT name, unnest(tags) AS text FROM {records}) WHERE starts_with(text, '{prefix}:') AND target <> ''
-        """  # noqa: S608 - our own names
-        for prefix, kind in LINKS.items()
-    )
+    """Give the links; what a tag names already, a card need not."""
+    prefixes = " ".join(f"WHEN '{prefix}' THEN '{kind}'" for prefix, kind in LINKS.items())
     return f"""
-        {tagged}
-        UNION ALL SELECT {ID}, 'dataset', target, 'card' FROM (
-            SELECT name, tags, unnest(list_distinct(datasets)) AS target FROM {records}
+        SELECT model_id, CASE text[:colon - 1] {prefixes} END AS kind, text[colon + 1:] AS target, 'tags' AS source
+        FROM (SELECT *, strpos(text, ':') AS colon FROM (SELECT model_id, unnest(tags) AS text FROM {records}))
+        WHERE colon > 0 AND text[:colon - 1] IN ({_listed(list(LINKS))}) AND len(text) > colon
+        UNION ALL SELECT model_id, 'dataset', target, 'card' FROM (
+            SELECT model_id, tags, unnest(list_distinct(datasets)) AS target FROM {records}
         ) WHERE NOT list_contains(tags, 'dataset:' || target)
-        UNION ALL SELECT {ID}, 'space', unnest(spaces), 'listing' FROM {records}
+        UNION ALL SELECT model_id, 'space', unnest(spaces), 'listing' FROM {records}
     """  # noqa: S608 - our own names
 
 
 def _files(records: str) -> str:
     ending = "lower(split_part(path, '.', -1))"
     return f"""
-        SELECT {ID} AS model_id, path, {_looked_up(ending, FORMATS)} AS format, NULL::BIGINT AS bytes
-        FROM (SELECT name, unnest(paths) AS path FROM {records})
+        SELECT model_id, path, {_looked_up(ending, FORMATS)} AS format, NULL::BIGINT AS bytes
+        FROM (SELECT model_id, unnest(paths) AS path FROM {records})
     """  # noqa: S608 - our own names
 
 
@@ -92,21 +89,21 @@ def _parents(records: str) -> str:
     stated = f"'^(?:({'|'.join(RELATIONS)}):)?(.*)$'"
     return f"""
         WITH said AS (
-            SELECT name, regexp_extract(text, {stated}, 2) AS parent,
+            SELECT model_id, regexp_extract(text, {stated}, 2) AS parent,
                 coalesce(nullif(regexp_extract(text, {stated}, 1), ''), '{UNKNOWN_RELATION}') AS relation,
                 'tags' AS source
-            FROM (SELECT name, unnest(tag_parents) AS text FROM {records})
+            FROM (SELECT model_id, unnest(tag_parents) AS text FROM {records})
             UNION ALL
-            SELECT name, unnest(list_distinct(card_parents)), coalesce(card_relation, '{UNKNOWN_RELATION}'), 'card'
+            SELECT model_id, unnest(list_distinct(card_parents)), coalesce(card_relation, '{UNKNOWN_RELATION}'), 'card'
             FROM {records}
         ), parents AS (
-            SELECT name, parent, list({{'relation': relation, 'source': source}}) AS relations,
+            SELECT model_id, parent, list({{'relation': relation, 'source': source}}) AS relations,
                 bool_or(relation <> '{UNKNOWN_RELATION}') AS is_known
-            FROM (SELECT name, parent, relation, max(source) AS source FROM said GROUP BY ALL) GROUP BY ALL
+            FROM (SELECT model_id, parent, relation, max(source) AS source FROM said GROUP BY ALL) GROUP BY ALL
         )
-        SELECT {ID} AS child_id, '{HUB}:' || parent AS parent_id, stated.relation AS relation,
+        SELECT model_id AS child_id, '{HUB}:' || parent AS parent_id, stated.relation AS relation,
             stated.source AS source, 1.0 AS confidence
-        FROM (SELECT name, parent, is_known, unnest(relations) AS stated FROM parents)
+        FROM (SELECT model_id, parent, is_known, unnest(relations) AS stated FROM parents)
         WHERE NOT is_known OR stated.relation <> '{UNKNOWN_RELATION}'
     """  # noqa: S608 - our own names
 

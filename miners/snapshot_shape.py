@@ -1,14 +1,14 @@
 """The query that brings a snapshot's records into one shape, whatever their columns are.
 
-A row of the shape is a record: its `place` in the file, `name` (owner/name), the scalars of `model`, the lists `tags`,
-`paths`, `spaces`, `datasets`, `languages`, `tag_parents` and `card_parents`, and `fits`: whether the row says all that
-the record does. Only such rows are turned into the tables' rows by SQL; any other record goes the page path, which
-knows every oddity and names what is wrong.
+A row of the shape is a record, in the order of the file: `name` (owner/name), its `model_id`, the scalars of `model`,
+the lists `tags`, `paths`, `spaces`, `datasets`, `languages`, `tag_parents` and `card_parents`, and `fits`: whether the
+row says all that the record does. Only such rows are turned into the tables' rows by SQL; any other record goes the
+page path, which knows every oddity and names what is wrong.
 """
 
 from collections.abc import Mapping
 
-from miners.metadata import RELATIONS
+from miners.metadata import HUB, RELATIONS
 from miners.snapshot_columns import PLAIN, TEXTS, WHOLE, full_match, split_texts
 from miners.snapshot_layouts import fields
 
@@ -53,12 +53,13 @@ CONDITIONS = [
 
 
 def shape(columns: Mapping[str, str], source: str, time: str | None = None) -> str:
-    """Give the query over `source`, the records and their `place`; `time` is a column with the time of observation."""
+    """Give the query over `source`, the records; `time` is a column with the time of observation."""
     parts = ", ".join(_extracted(name) for name in PARTS)
     named = ", ".join(_named(name) for name in PARTS)
     return f"""
-        SELECT place, observed_at, name, {_SCALARS}, coalesce(said_tags, []) AS tags, said_siblings AS paths,
-            said_spaces AS spaces, {split_texts("card_datasets")} AS datasets, tag_parents, card_parents,
+        SELECT observed_at, name, '{HUB}:' || name AS model_id, {_SCALARS}, coalesce(said_tags, []) AS tags,
+            said_siblings AS paths, said_spaces AS spaces, {split_texts("card_datasets")} AS datasets,
+            tag_parents, card_parents,
             card_base_model_relation[2:-2] AS card_relation, says_tags, says_card, says_spaces, says_files,
             list_distinct(list_concat({split_texts("card_language")}, tag_languages)) AS languages,
             ({" AND ".join(CONDITIONS)}) AS fits
@@ -92,7 +93,7 @@ def _typed(columns: Mapping[str, str], source: str, time: str | None) -> str:
     fits = " AND ".join(field.fits for name, field in has.items() if name in columns)
     observed = f"""TRY_CAST(trim("{time}"::VARCHAR, '"') AS TIMESTAMP)""" if time else "NULL::TIMESTAMP"
     return f"""
-        SELECT place, {said}, {observed} AS observed_at, ({fits}) AS typed, {_says("tags", columns)} AS says_tags,
+        SELECT {said}, {observed} AS observed_at, ({fits}) AS typed, {_says("tags", columns)} AS says_tags,
             {_says("spaces", columns)} AS says_spaces, {_says("siblings", columns)} AS says_files,
             {_says("cardData", columns)} OR {_says("model-index", columns)} AS says_card
         FROM {source}
