@@ -20,6 +20,7 @@ INDEX_LIMIT = 2**26  # bytes
 MOST_FILES = 200  # of one repository; some keep thousands of checkpoints
 MOST_INDICES = 20
 MOST_TENSORS = 250_000  # of one repository; the largest models in use have about half of that
+MOST_REQUESTS = 1000  # for one repository; an ONNX file may take a quarter of them
 TENSOR_BYTES = 500  # in memory, about
 MOST_BYTES = 2**28  # of one repository; a GGUF file with a large vocabulary takes eight million
 LARGEST_KEPT = 2**20  # bytes of a file's answers; what is larger is a tokenizer rather than a header, and not kept
@@ -69,6 +70,7 @@ class _Visit:
         self._broken: list[str] = []
         self._unread: list[str] = []
         self._size = 0
+        self._requests = 0
 
     def indices(self) -> dict[str, list[str]]:
         """Give what the repository's indices name, by their paths."""
@@ -93,6 +95,7 @@ class _Visit:
         except UNREADABLE as error:
             self._fail(path, error)
         self._size += sum(len(answer.body) for answer in answers)
+        self._requests += len(answers)
         self._fetched.answers += _kept(answers, self._files.get(path))
 
     def result(self, named: dict[str, list[str]]) -> Fetched[Headers]:
@@ -107,7 +110,8 @@ class _Visit:
 
     def _is_full(self) -> bool:
         files = len(self._files) + len(self._broken)
-        return files >= MOST_FILES or self._tensors() > MOST_TENSORS or self._size > MOST_BYTES
+        many = files >= MOST_FILES or self._requests >= MOST_REQUESTS
+        return many or self._tensors() > MOST_TENSORS or self._size > MOST_BYTES
 
     def _tensors(self) -> int:
         return sum(len(header.tensors) for header in self._files.values())

@@ -15,11 +15,11 @@ from miners.batch import Batch
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.rows import ReadCard, add_cards
 from miners.crawl import Crawl, Progress, Run, silent
-from miners.fields import LARGEST, Json
+from miners.fields import Json
 from miners.folders import Entry, Repository, entries, readable, repositories
 from miners.headers.header import Header
 from miners.headers.reading import format_of, read_header
-from miners.headers.source import OnDisk, Source
+from miners.headers.source import on_disk
 from miners.pages import storable
 from miners.records import HUB as NAMED_BY_CARDS
 from miners.records import add_models, moments, revisions
@@ -220,7 +220,7 @@ def _add_tensors(batch: Batch, model_id: str, files: dict[str, Entry]) -> int | 
     found: dict[str, Header] = {}
     for path in sorted(chosen & files.keys()):
         try:
-            found[path] = read_header(path, Source(OnDisk(files[path].place, files[path].size), most_pieces=LARGEST))
+            found[path] = read_header(path, on_disk(files[path].place, files[path].size))
         except (DataError, OSError) as error:
             batch.fail(model_id, "tensors", f"{path}: {error}")
     broken = [path for path in (*chosen, *indices(files)) if path not in found and path not in named]

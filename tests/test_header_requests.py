@@ -138,7 +138,9 @@ def test_weights_that_are_gone_leave_the_lake(lake: Lake, tmp_path: Path) -> Non
     assert lake.sql("SELECT DISTINCT path FROM weights_metadata").is_empty()
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MOST_FILES", 3), ("MOST_TENSORS", 5), ("MOST_BYTES", 2500)])
+@pytest.mark.parametrize(
+    ("limit", "value"), [("MOST_FILES", 3), ("MOST_REQUESTS", 3), ("MOST_TENSORS", 5), ("MOST_BYTES", 2500)]
+)
 def test_a_repository_takes_no_more_than_one_may(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
 ) -> None:

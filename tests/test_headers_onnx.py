@@ -103,6 +103,22 @@ def test_large_weights_are_passed_over_and_small_files_read_at_once() -> None:
     assert small.fetches == 2
 
 
+def test_many_small_weights_take_pieces_that_grow() -> None:
+    arrays = {f"layer.{place}": np.zeros((64, 64), np.float32) for place in range(2000)}
+    content = Counting(onnx_model(arrays).SerializeToString())
+    assert len(read_onnx(Source(content)).tensors) == 2000
+    assert content.fetches < 20
+
+
+def test_pieces_are_short_again_where_large_weights_begin() -> None:
+    model = onnx_model({f"layer.{place}": np.zeros((512, 1024), np.float32) for place in range(40)})
+    model.graph.node.extend(helper.make_node("Add", ["x" * 200, "y"], ["z"]) for _ in range(20_000))
+    content = Counting(model.SerializeToString())
+    assert len(read_onnx(Source(content)).tensors) == 40
+    assert content.fetches < 60
+    assert content.fetched < 16 * 2**20
+
+
 def test_more_pieces_than_a_header_may_take_are_refused() -> None:
     arrays = {f"layer.{place}": np.zeros(40_000, np.float32) for place in range(100)}
     with pytest.raises(DataError, match="more than 20 pieces"):

@@ -193,6 +193,14 @@ def test_a_checkpoint_that_cannot_be_right_is_refused_with_the_reason(content: b
         read("m.pt", content)
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_long_pickle_is_read_whole(method: int) -> None:
+    state = pickle.dumps({"notes": "x" * 30_000_000, "last": [1]}, protocol=4)
+    items = follow(state)
+    assert isinstance(items, Items)
+    assert read("m.pt", archive(state, method=method)).tensors == []
+
+
 def test_a_directory_that_claims_to_be_huge_is_not_read() -> None:
     content = bytearray(archive(b"N."))
     end = content.rindex(b"PK\x05\x06")

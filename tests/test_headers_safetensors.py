@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from miners.headers.header import LONGEST_HEADER as LONGEST
 from miners.headers.header import MOST_TENSORS
 from miners.headers.safetensors import described, header_length, read_safetensors
-from miners.headers.source import InMemory, OnDisk, Source
+from miners.headers.source import InMemory, Source, on_disk
 from schemas.errors import DataError
 
 
@@ -154,7 +154,7 @@ def test_real_files_are_read_as_the_library_reads_them(data_folder: Path) -> Non
     files = sorted((data_folder / "weights").rglob("*.safetensors"))
     assert len(files) > 50
     for file in files:
-        found = {tensor.name: tensor for tensor in read_safetensors(Source(OnDisk(file, file.stat().st_size))).tensors}
+        found = {tensor.name: tensor for tensor in read_safetensors(on_disk(file, file.stat().st_size)).tensors}
         with safe_open(file, "np") as opened:
             assert found.keys() == set(opened.keys())
             for name, tensor in found.items():

@@ -11,6 +11,7 @@ from schemas.errors import DataError
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
 LONGEST_DIRECTORY = 2**23  # bytes; about 100,000 members
+LONGEST_PART = 2**26  # bytes that are read of a member at once
 LARGE = 2**24  # bytes of a file, from which on its directory is expected to be long
 LARGE_TAIL = 2**18  # bytes; about 3,000 members
 LOCAL_HEADER = 30 + 2**9  # bytes before a member's content, with room for its name and extra fields
@@ -67,7 +68,9 @@ def archive(source: Source) -> Iterator[ZipFile]:
     tail = AHEAD if source.size < LARGE else LARGE_TAIL
     source.read(max(0, source.size - tail), source.size)
     try:
-        with ZipFile(_File(source, source.size)) as opened:
+        file = _File(source, source.size)
+        with ZipFile(file) as opened:
+            file.most = LONGEST_PART
             yield opened
     except UNREADABLE as error:
         raise DataError(f"the zip archive cannot be read: {str(error)[:200] or type(error).__name__}") from error

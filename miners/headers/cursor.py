@@ -4,19 +4,28 @@ import struct
 from typing import Any
 
 from miners.fields import LARGEST
-from miners.headers.source import AHEAD, Source
+from miners.headers.source import Source
 from schemas.errors import DataError
+
+FARTHEST_AHEAD = 2**22  # bytes, unless more is expected
 
 
 class Cursor:
-    """A position in a file. Every method raises DataError where the file ends too early."""
+    """A position in a file. Every method raises DataError where the file ends too early.
 
-    def __init__(self, source: Source, ahead: int = AHEAD) -> None:
+    Pieces grow while what is asked for lies close together, and are short again after a long leap. `expected` is how
+    many bytes of header are known to come, as a hint for the next piece.
+    """
+
+    def __init__(self, source: Source, ahead: int = 0) -> None:
         self._source = source
         self._window = b""
         self._begin = 0  # of the window in the file
         self._offset = 0  # of the position in the window
-        self.ahead = ahead
+        self._least_ahead = max(ahead, source.ahead)
+        self._ahead = self._least_ahead
+        self._known = 0  # where the last window ended
+        self.expected = 0
 
     @property
     def position(self) -> int:
@@ -57,6 +66,9 @@ class Cursor:
         position = self.position
         if position + least > (LARGEST if self._source.size is None else self._source.size):
             return False
-        self._window = self._source.window(position, least, self.ahead)
+        is_near = self._known > 0 and position - self._known < self._least_ahead
+        self._ahead = min(2 * self._ahead, FARTHEST_AHEAD) if is_near else self._least_ahead
+        self._window = self._source.window(position, least, max(self._ahead, self.expected))
         self._begin, self._offset = position, 0
+        self._known = position + len(self._window)
         return len(self._window) >= least

@@ -19,7 +19,7 @@ from miners.headers.header import (
     kept_facts,
     storable_text,
 )
-from miners.headers.source import AHEAD, Source
+from miners.headers.source import Source
 from schemas.errors import DataError
 
 MAGIC = b"GGUF"
@@ -65,7 +65,7 @@ class _Reading:
         if pairs > MOST_PAIRS:
             raise DataError(f"the file has {pairs} entries of metadata, at most {MOST_PAIRS} are read")
         facts, problems = kept_facts([self.fact() for _ in range(pairs)])
-        self.cursor.ahead = AHEAD
+        self.cursor.expected = 0
         infos = [self.info() for _ in range(tensors)]
         start = -(-self.cursor.position // self.alignment) * self.alignment
         found = [_tensor(name, shape, type, start + offset) for name, shape, type, offset in infos]
@@ -138,7 +138,7 @@ class _Reading:
 
     def look_ahead(self, left: int) -> None:
         """Let the next piece have the rest of the tokenizer, of which `left` bytes of tokens are to come."""
-        self.cursor.ahead = max(AHEAD, min(MORE_THAN_TOKENS * left, FARTHEST_AHEAD))
+        self.cursor.expected = min(MORE_THAN_TOKENS * left, FARTHEST_AHEAD)
 
     def spend(self, items: int) -> None:
         self.items_left -= items

@@ -22,7 +22,7 @@ from miners.headers.header import (
     text_fact,
 )
 from miners.headers.protobuf import Field, Messages
-from miners.headers.source import AHEAD, Source
+from miners.headers.source import Source
 from schemas.errors import DataError
 
 DTYPES = {
@@ -45,7 +45,7 @@ def read_onnx(source: Source) -> Header:
     Raises DataError for what is no ONNX model, and whatever exceeds a limit or the file.
     """
     source.read(0, 1)
-    ahead = SMALL_FILE if source.size is not None and source.size <= SMALL_FILE else AHEAD
+    ahead = SMALL_FILE if source.size is not None and source.size <= SMALL_FILE else 0
     reading = _Reading(Messages(Cursor(source, ahead)))
     reading.model()
     if not reading.has_graph:

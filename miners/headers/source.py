@@ -3,10 +3,12 @@
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from miners.fields import LARGEST
 from miners.headers.header import LONGEST_HEADER
 from schemas.errors import DataError
 
 AHEAD = 2**16  # bytes; most headers fit, and another piece is dearer than a few kilobytes too many
+ON_DISK_AHEAD = 2**12  # bytes
 MOST_PIECES = 256
 MOST_BYTES = LONGEST_HEADER + 2**24
 HELD = 4  # pieces that are remembered besides the first
@@ -60,11 +62,16 @@ class _Piece(NamedTuple):
 class Source:
     """Reads a file piece by piece, remembers the last pieces, and refuses to read more than a header can be.
 
+    A piece has `ahead` bytes or more: many where each is a request, few where the file is at hand.
+
     Raises DataError after `most_pieces` pieces or `most_bytes` bytes, whoever asks.
     """
 
-    def __init__(self, pieces: Pieces, most_pieces: int = MOST_PIECES, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self, pieces: Pieces, ahead: int = AHEAD, most_pieces: int = MOST_PIECES, most_bytes: int = MOST_BYTES
+    ) -> None:
         self._pieces = pieces
+        self.ahead = ahead
         self._held: list[_Piece] = []
         self._pieces_left = most_pieces
         self._most = (most_pieces, most_bytes)
@@ -75,9 +82,9 @@ class Source:
         """Size of the file; it may be unknown until the first read, and after it."""
         return self._pieces.size
 
-    def read(self, begin: int, end: int, ahead: int = AHEAD) -> bytes:
+    def read(self, begin: int, end: int, ahead: int = 0) -> bytes:
         """Give the bytes [begin, end), fewer only where the file ends; a new piece has `ahead` bytes or more."""
-        parts = []
+        parts, ahead = [], max(ahead, self.ahead)
         while begin < end:
             piece = self._holding(begin) or self._fetched(begin, max(end, begin + ahead))
             if piece is None:
@@ -86,7 +93,7 @@ class Source:
             begin += len(parts[-1])
         return b"".join(parts)
 
-    def window(self, begin: int, least: int, ahead: int = AHEAD) -> bytes:
+    def window(self, begin: int, least: int, ahead: int) -> bytes:
         """Give `least` bytes from `begin` on and what is known behind them, fewer only where the file ends."""
         data = self.read(begin, begin + least, ahead)
         last = self._holding(begin + len(data) - 1) if data else None
@@ -110,3 +117,8 @@ class Source:
         self._held.append(piece)
         del self._held[1:-HELD]
         return piece
+
+
+def on_disk(place: Path, size: int) -> Source:
+    """A source for a file on this machine, where pieces cost little."""
+    return Source(OnDisk(place, size), ON_DISK_AHEAD, most_pieces=LARGEST)
