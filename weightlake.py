@@ -57,7 +57,7 @@ def mine(
     place: Annotated[
         str | None,
         typer.Argument(
-            help="For local: model repositories, one of them, or the Hugging Face cache. "
+            help="For local: model repositories, one of them, the Hugging Face cache, or checkpoints (file or folder). "
             "For snapshot: Parquet or JSON lines of hub records, a file, folder, pattern or URL."
         ),
     ] = None,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from miners.listed_files import FormatByPath
 from miners.targets import CARD
+from miners.weight_files import is_part, matters
 from schemas.errors import UsageError
 
 CACHED = "models--"
@@ -16,12 +17,17 @@ NOT_THEIRS = {".git", ".cache"}  # version control and download notes inside of 
 
 
 class Repository(NamedTuple):
-    """A folder with a model. Links may lead to anywhere inside of `root`."""
+    """A folder with a model, or a file that is one. Links may lead to anywhere inside of `root`."""
 
     name: str  # owner/name
     place: Path
     root: Path
     sha: str | None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that the paths of its files start from."""
+        return self.place.parent if self.place.is_file() else self.place
 
 
 class Entry(NamedTuple):
@@ -44,10 +50,15 @@ class Found(NamedTuple):
 def repositories(folder: Path) -> Found:
     """Give the repositories in a folder: `owner/name/` or `name/` folders, the folder itself, or a Hugging Face cache.
 
+    In a folder of bare checkpoints, several files of weights that nothing describes, each is one; and a file of weights
+    may be given instead of a folder.
+
     Raises UsageError if the folder does not exist or holds no model.
     """
+    if folder.is_file() and matters(folder.name):
+        return Found([_checkpoint(folder.parent.resolve() / folder.name)], {})
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder; name a folder with model repositories in it")
+        raise UsageError(f"{folder} is no folder and no file of weights; name one, or a folder with models in it")
     place = folder.resolve()
     search = _Search()
     found = list(search.cached(place) or search.cached(place / "hub") or search.plain(place))
@@ -75,7 +86,7 @@ class _Search:
         """Give the folder itself, its `name/` folders or its `owner/name/` folders, whichever are repositories."""
         itself = Repository(f"{folder.parent.name}/{folder.name}".lstrip("/"), folder, folder, None)
         if self._is_one_model(folder):
-            yield itself
+            yield from self._checkpoints(folder) or [itself]
             return
         children = [found for child in self._folders(folder) for found in self._child(child)]
         if not children and self._has_card(folder):
@@ -97,11 +108,19 @@ class _Search:
 
     def _child(self, folder: Path) -> list[Repository]:
         if self._has_model(folder):
-            return [Repository(folder.name, folder, folder, None)]
+            return self._checkpoints(folder) or [Repository(folder.name, folder, folder, None)]
         below = [child for child in self._folders(folder) if self._has_model(child) or self._has_card(child)]
         if not below and self._has_card(folder):
             return [Repository(folder.name, folder, folder, None)]
         return [Repository(f"{folder.name}/{child.name}", child, child, None) for child in below]
+
+    def _checkpoints(self, folder: Path) -> list[Repository]:
+        """Give the files of weights in a folder, where they are several models and not the parts of one."""
+        names = self._files(folder)
+        weights = sorted(name for name in names if matters(name))
+        if len(weights) < 2 or CARD in names or not set(CONFIGS).isdisjoint(names) or any(map(is_part, weights)):
+            return []
+        return [_checkpoint(folder / name) for name in weights]
 
     def _is_one_model(self, folder: Path) -> bool:
         """Weights alone make no model of a folder that has repositories in it."""
@@ -142,6 +161,10 @@ class _Search:
             return []
 
 
+def _checkpoint(place: Path) -> Repository:
+    return Repository(f"{place.parent.name}/{place.name}".lstrip("/"), place, place.parent, None)
+
+
 def _is_file(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file()
@@ -151,6 +174,9 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 def entries(repository: Repository) -> Iterator[Entry]:
     """Give every file of a repository, and with a problem what looks like one but cannot be read as one."""
+    if repository.folder != repository.place:
+        yield _entry(repository, repository.place)
+        return
     for parent, folders, files in os.walk(repository.place):
         here = Path(parent)
         links = [name for name in folders if (here / name).is_symlink()]
@@ -178,7 +204,7 @@ def _problem(repository: Repository, place: Path, problem: str) -> Entry:
 
 
 def _shown(repository: Repository, place: Path) -> str:
-    return readable(place.relative_to(repository.place).as_posix())
+    return readable(place.relative_to(repository.folder).as_posix())
 
 
 def readable(name: str) -> str:

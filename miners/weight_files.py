@@ -20,6 +20,7 @@ TRAINING = ("optimizer", "scheduler", "scaler", "training_args", "rng_state", "t
 SAME_WEIGHTS = ("safetensors", "pickle")
 FORMATS = ("safetensors", "pickle", "onnx", "gguf", "numpy")  # the first that is complete counts
 INDEX = re.compile(rf"(?:.*/)?(?:{'|'.join(USUAL)})\.(safetensors|bin)\.index\.json", re.DOTALL)
+SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 PART = re.compile(r"(.*)-\d{5}-of-(\d{5})(\.gguf)", re.DOTALL | re.IGNORECASE)
 
 Shards = Mapping[str, list[str]]  # what an index names, by the path of the index
@@ -32,6 +33,15 @@ def matters(path: str) -> bool:
     [True, True, False, False]
     """
     return _is_weights(path) or INDEX.fullmatch(path) is not None
+
+
+def is_part(path: str) -> bool:
+    """Whether a file's name says that it belongs with others: the usual name of a model's weights, a shard, an index.
+
+    >>> [is_part(path) for path in ("model.safetensors", "x-00001-of-00002.bin", "epoch_10.pt")]
+    [True, True, False]
+    """
+    return _stem(path) in USUAL or SHARD.search(path) is not None or INDEX.fullmatch(path) is not None
 
 
 def is_inside(path: str) -> bool:

@@ -116,7 +116,14 @@ def _cached(model_id: str, model: dict[str, str | None], paths: list[str]) -> tu
 
 
 def _safetensors(model_id: str, folder: Path) -> tuple[Path, ...]:
-    """Choose a repository's weight files: those of its index, or the usual one, or all that there are."""
+    """Choose a repository's weight files: those of its index, or the usual one, or all that there are.
+
+    A model may be a single file instead of a folder.
+    """
+    if folder.is_file():
+        if folder.suffix != ".safetensors":
+            _refuse_other_formats(model_id, [folder.name])
+        return (_inside(folder.parent, folder.name),)
     if not folder.is_dir():
         raise DataError(f"{model_id} should lie in {folder}, which is gone; mine it again where it lies now")
     if (folder / INDEX).is_file():

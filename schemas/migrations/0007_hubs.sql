@@ -38,4 +38,5 @@ COMMENT ON COLUMN evaluation.evidence IS 'The words that it was read from; NULL 
 COMMENT ON COLUMN link.kind IS 'paper, dataset, code, space, doi, page, demo, or model (one of another hub that is the same).';
 COMMENT ON COLUMN link.target IS 'An arXiv identifier without version (or the address of a paper that has none), a dataset''s or space''s name, a DOI in lower case, a repository''s address or a model_id, by kind.';
 COMMENT ON COLUMN link.source IS 'Where it is said: tags, card (its metadata), text (of the card), page (of the hub, that names the model) or listing.';
+COMMENT ON COLUMN model.location IS 'Folder on this machine where its files lie, or the one file that it is; NULL if they do not.';
 COMMENT ON COLUMN tag.kind IS 'The tag''s prefix (license, region, dataset, ...), language for a language given in the card, or plain.';

@@ -1,0 +1,158 @@
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from miners.mining import mine
+from schemas import Lake, UsageError
+from schemas.doctor import examine
+from tests.mined_models import Bomb
+from zoo import load_weights
+
+onnx = pytest.importorskip("onnx")
+
+
+def net() -> torch.nn.Module:
+    return torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4))
+
+
+def scripted(place: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls TorchScript deprecated; people have such files
+        torch.jit.save(torch.jit.script(net()), place)
+
+
+def exported(place: Path) -> None:
+    weight = onnx.numpy_helper.from_array(np.zeros((4, 3), np.float32), "weight")
+    shape = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "y")]
+    node = onnx.helper.make_node("MatMul", ["weight", "x"], ["y"])
+    graph = onnx.helper.make_graph([node], "net", shape[:1], shape[1:], [weight])
+    onnx.save(onnx.helper.make_model(graph), place)
+
+
+def checkpoints(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    scripted(folder / "script.pt")
+    torch.save(net().state_dict(), folder / "state.pth")
+    exported(folder / "net.onnx")
+    save_file({"a": np.zeros((2, 5), np.float32)}, folder / "epoch_10.safetensors")
+    return folder
+
+
+def tensors(lake: Lake) -> dict[str, list[tuple[str, list[int]]]]:
+    rows = lake.sql("SELECT model_id, name, shape FROM tensor ORDER BY ALL").rows()
+    found: dict[str, list[tuple[str, list[int]]]] = {}
+    for model_id, name, shape in rows:
+        found.setdefault(model_id, []).append((name, shape))
+    return found
+
+
+def test_each_file_of_a_folder_of_bare_checkpoints_is_a_model(lake: Lake, tmp_path: Path) -> None:
+    folder = checkpoints(tmp_path / "runs" / "ckpt")
+    (folder / "notes.txt").write_text("x")
+    torch.save({"state": {}}, folder / "optimizer.pt")
+    crawl = mine(lake, "local", folder=folder)
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures) == (4, 4, 0)
+    state = sorted((name, list(value.shape)) for name, value in net().state_dict().items())
+    assert tensors(lake) == {
+        "local:ckpt/epoch_10.safetensors": [("a", [2, 5])],
+        "local:ckpt/net.onnx": [("weight", [4, 3])],
+        "local:ckpt/script.pt": state,
+        "local:ckpt/state.pth": state,
+    }
+    files = lake.sql("SELECT model_id, path, format FROM file ORDER BY ALL").rows()
+    assert files[0] == ("local:ckpt/epoch_10.safetensors", "epoch_10.safetensors", "safetensors")
+    assert len(files) == 4
+    assert lake.sql("SELECT count(*) FROM model WHERE parameters > 0").item() == 4
+    assert examine(lake).is_empty()
+
+
+@pytest.mark.parametrize("name", ["script.pt", "state.pth", "net.onnx", "epoch_10.safetensors"])
+def test_a_single_file_is_a_model(lake: Lake, tmp_path: Path, name: str) -> None:
+    place = checkpoints(tmp_path / "ckpt") / name
+    for _ in range(2):
+        assert mine(lake, "local", folder=place).rows_stored == 1
+    assert lake.sql("SELECT model_id, location FROM model").rows() == [(f"local:ckpt/{name}", str(place))]
+    assert list(tensors(lake)) == [f"local:ckpt/{name}"]
+    assert lake.sql("SELECT count(*) FROM failure").item() == 0
+
+
+def test_the_weights_of_a_single_file_are_its_own(lake: Lake, tmp_path: Path) -> None:
+    folder = checkpoints(tmp_path / "ckpt")
+    save_file({"b": np.ones(3, np.float32)}, folder / "other.safetensors")
+    mine(lake, "local", folder=folder)
+    weights = load_weights(lake, "local:ckpt/other.safetensors")
+    assert {name: value.tolist() for name, value in weights.items()} == {"b": [1, 1, 1]}
+    with pytest.raises(UsageError, match="in no safetensors file"):
+        load_weights(lake, "local:ckpt/state.pth")
+
+
+def test_a_file_that_is_gone_is_marked_and_the_others_are_not(lake: Lake, tmp_path: Path) -> None:
+    folder = checkpoints(tmp_path / "ckpt")
+    mine(lake, "local", folder=folder)
+    (folder / "state.pth").unlink()
+    mine(lake, "local", folder=folder)
+    gone = lake.sql("SELECT name FROM model WHERE deleted_at IS NOT NULL")["name"].to_list()
+    assert gone == ["state.pth"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.bin"],
+        ["model.safetensors", "extra.safetensors"],
+        ["pytorch_model.bin", "model.safetensors"],
+        ["w-00001-of-00002.bin", "w-00002-of-00002.bin"],
+        ["a.bin", "b.bin", "config.json"],
+        ["a.bin", "b.bin", "README.md"],
+        ["a.bin", "optimizer.pt"],
+    ],
+)
+def test_files_that_belong_together_stay_one_model(lake: Lake, tmp_path: Path, names: list[str]) -> None:
+    (tmp_path / "owner" / "net").mkdir(parents=True)
+    for name in names:
+        (tmp_path / "owner" / "net" / name).write_bytes(b"{}")
+    mine(lake, "local", folder=tmp_path / "owner" / "net")
+    assert lake.sql("SELECT model_id FROM model")["model_id"].to_list() == ["local:owner/net"]
+
+
+def test_a_pickle_in_a_folder_of_checkpoints_is_never_opened(lake: Lake, tmp_path: Path) -> None:
+    folder = checkpoints(tmp_path / "ckpt")
+    torch.save({"weight": torch.zeros(2), "bomb": Bomb(tmp_path / "exploded")}, folder / "bomb.pt")
+    mine(lake, "local", folder=folder)
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_a_link_out_of_a_folder_of_checkpoints_is_not_followed(lake: Lake, tmp_path: Path) -> None:
+    folder = checkpoints(tmp_path / "ckpt")
+    (tmp_path / "secret.pt").write_bytes((folder / "state.pth").read_bytes())
+    (folder / "link.pt").symlink_to(tmp_path / "secret.pt")
+    mine(lake, "local", folder=folder)
+    assert "local:ckpt/link.pt" not in tensors(lake)
+    reasons = lake.sql("SELECT reason FROM failure")["reason"].to_list()
+    assert reasons == ["a link that leads out of the repository is not followed"]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "absent.pt"])
+def test_another_file_is_refused_in_one_sentence(lake: Lake, tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match="no folder and no file of weights"):
+        mine(lake, "local", folder=tmp_path / name)
+
+
+@pytest.mark.data
+def test_published_networks_without_any_description_are_models_of_their_own(lake: Lake, data_folder: Path) -> None:
+    folder = data_folder / "weights" / "silverman_deformation"
+    places: list[Any] = sorted(folder.glob("*.safetensors"))
+    crawl = mine(lake, "local", folder=folder)
+    assert (crawl.rows_seen, crawl.failures) == (len(places), 0)
+    found = tensors(lake)
+    for place in places:
+        with safe_open(place, "np") as opened:
+            expected = sorted((name, opened.get_slice(name).get_shape()) for name in list(opened.keys()))
+        assert found[f"local:{folder.name}/{place.name}"] == expected
