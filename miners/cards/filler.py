@@ -38,6 +38,7 @@ RULES = {  # words, in lower case, without which a rule cannot apply -> what it 
     "n/a": r"(?im:^[ \t]*n/a[. \t]{0,4}$)",
 }
 COMPILED = [(words, re.compile(pattern)) for words, pattern in RULES.items()]
+LABEL_ABOVE = re.compile(r"^[ \t]*\*\*[^*\n]{0,100}\*\*:?[ \t]*\n(?=\s{0,9}\0)", re.MULTILINE)
 LABEL = re.compile(r"[ \t]*(?:[-*+][ \t]+)?\*\*[^*\n]*\*\*:?[ \t]*")
 
 
@@ -53,6 +54,7 @@ def without_filler(text: str) -> tuple[str, str]:
             text = pattern.sub("\0", text)
     if text is whole:
         return text, lower
+    text = LABEL_ABOVE.sub("", text)
     text = "\n".join([_without_mark(line) for line in text.split("\n")])
     return text, text.lower()
 
