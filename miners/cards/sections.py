@@ -11,7 +11,7 @@ NO_PARAGRAPH = re.compile(
 )
 FENCE = re.compile(r" {0,3}(?:`{3,}|~{3,}).*$", re.MULTILINE)
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")
-IMAGE = re.compile(r"!\[[^\]\n]{0,1000}\]\([^()\n]{0,2000}\)")
+IMAGE = re.compile(r"!\[[^\[\]\n]{0,1000}\]\([^()\n]{0,2000}\)")
 NO_WORDS = b"|-*:#>=_~`+."  # a piece of text of nothing else is no word
 EVIDENCE = 80
 Cut = tuple[int, str | None, str]
