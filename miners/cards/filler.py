@@ -10,8 +10,9 @@ DATASET = r"(?: on [^\n]{1,300}? datasets?)?"
 LINK = r"\[[^\]\n]{0,200}\]\([^)\n]{0,300}\)"
 RULES = {  # words, in lower case, without which a rule cannot apply -> what it removes
     # The Hub's model card template, and whoever fills in a card by it
-    "more information": r"(?i:\[(?:more information needed|needs more information)\]|\bneeds more information\b|"
-    r"\bmore information needed\b(?: for further recommendations)?)\.?",
+    "more information": r"[\[MmNn](?:(?<=\[)(?i:more information needed|needs more information)\]|"
+    r"(?<=\b[Mm])(?i:ore information needed)\b(?: for further recommendations)?|"
+    r"(?<=\b[Nn])(?i:eeds more information)\b)\.?",
     "direct and downstream": r"Users \(both direct and downstream\) should be made aware of the risks, biases,? and "
     r"limitations of the model\.",
     "code below to get": r"Use the code below to get started with the model\.",
@@ -38,7 +39,6 @@ RULES = {  # words, in lower case, without which a rule cannot apply -> what it 
     "n/a": r"(?im:^[ \t]*n/a[. \t]{0,4}$)",
 }
 COMPILED = [(words, re.compile(pattern)) for words, pattern in RULES.items()]
-LABEL_ABOVE = re.compile(r"^[ \t]*\*\*[^*\n]{0,100}\*\*:?[ \t]*\n(?=\s{0,9}\0)", re.MULTILINE)
 LABEL = re.compile(r"[ \t]*(?:[-*+][ \t]+)?\*\*[^*\n]*\*\*:?[ \t]*")
 
 
@@ -54,13 +54,21 @@ def without_filler(text: str) -> tuple[str, str]:
             text = pattern.sub("\0", text)
     if text is whole:
         return text, lower
-    text = LABEL_ABOVE.sub("", text)
-    text = "\n".join([_without_mark(line) for line in text.split("\n")])
+    lines: list[str] = []
+    for line in text.split("\n"):
+        lines.append(_without_mark(line, lines) if "\0" in line else line)
+    text = "\n".join(lines)
     return text, text.lower()
 
 
-def _without_mark(line: str) -> str:
-    if "\0" not in line:
-        return line
+def _without_mark(line: str, above: list[str]) -> str:
+    """Remove what was marked as filler, the label before it, or the one that stands above it."""
     rest = line.replace("\0", "")
-    return "" if LABEL.fullmatch(rest) else rest
+    if rest.strip():
+        return "" if LABEL.fullmatch(rest) else rest
+    for place in range(len(above) - 1, max(-1, len(above) - 4), -1):
+        if above[place].strip():
+            if LABEL.fullmatch(above[place]):
+                above[place] = ""
+            break
+    return rest

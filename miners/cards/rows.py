@@ -13,6 +13,7 @@ from miners.batch import COLUMNS, Batch
 from miners.cards.documentation import WEIGHTS, About, documented
 from miners.cards.footprint import FIELD, Footprint
 from miners.cards.reading import Card
+from miners.records import nothing_to_collect
 
 SECTION = {name: dtype for name, dtype in COLUMNS["card_section"].items() if name not in ("model_id", "position")}
 ABOUT = {"position": pl.Int32(), "field": pl.String(), "kind": pl.UInt32(), "filled": pl.Boolean()}
@@ -38,8 +39,12 @@ def add_cards(batch: Batch, cards: Sequence[ReadCard]) -> None:
     These are rows of `card`, `card_section`, `card_topic`, `documentation` and `footprint`, and those of `link` with
     source `text`. Many cards at once are quicker than one after the other.
     """
-    if not cards:
-        return
+    if cards:
+        with nothing_to_collect():
+            _add_cards(batch, cards)
+
+
+def _add_cards(batch: Batch, cards: Sequence[ReadCard]) -> None:
     ids = pl.Series("model_id", [one.model_id for one in cards])
     batch.add("card", _cards(ids, cards))
     sections = _owned(ids, [one.card.sections for one in cards], SECTION)

@@ -13,6 +13,7 @@ FENCE = re.compile(r" {0,3}(?:`{3,}|~{3,}).*$", re.MULTILINE)
 TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 IMAGE = re.compile(r"!\[[^\[\]\n]{0,1000}\]\([^()\n]{0,2000}\)")
 NO_WORDS = b"|-*:#>=_~`+."  # a piece of text of nothing else is no word
+LETTERS = bytes(ord(" ") if chr(code) in " \t\n\r\v\f" else ord("x") for code in range(256))
 EVIDENCE = 80
 Cut = tuple[int, str | None, str]
 
@@ -107,6 +108,6 @@ def _section(level: int, heading: str | None, text: str) -> Section:
         text = TAG.sub(" ", text)
     if "![" in text:
         text = IMAGE.sub(" ", text)
-    begin = text.lstrip()[: 20 * EVIDENCE].split()
-    words = len(text.encode().translate(None, NO_WORDS).split()) if begin else 0
-    return Section(level, heading, words, words > 0, " ".join(begin)[:EVIDENCE] if words else None)
+    words = (b" " + text.encode().translate(LETTERS, NO_WORDS)).count(b" x")
+    evidence = " ".join(text.lstrip()[: 5 * EVIDENCE].split())[:EVIDENCE] if words else ""
+    return Section(level, heading, words, True, evidence) if evidence else Section(level, heading, 0, False, None)

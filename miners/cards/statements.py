@@ -8,7 +8,7 @@ from miners.batch import Batch
 from miners.evaluations import evaluation_rows
 from miners.fields import Fields, Json
 from miners.metadata import languages, lineage_rows, link_rows, tag_parts, tag_rows
-from miners.records import add_owned, licenses
+from miners.records import add_owned, licenses, nothing_to_collect
 
 
 def add_card_statements(batch: Batch, ids: pl.Series, metadata: Sequence[Json]) -> None:
@@ -17,7 +17,11 @@ def add_card_statements(batch: Batch, ids: pl.Series, metadata: Sequence[Json]) 
     These are languages (rows of `tag`), links, parents and published results, and a frame `stated` with licence,
     task and library of each model, NULL where its card says nothing.
     """
-    card = Fields(metadata)
+    with nothing_to_collect():
+        _add(batch, ids, Fields(metadata))
+
+
+def _add(batch: Batch, ids: pl.Series, card: Fields) -> None:
     none = pl.DataFrame(schema={"row": pl.UInt32(), "text": pl.String()})
     no_tags = tag_parts(none)
     add_owned(batch, "tag", ids, tag_rows(no_tags, languages(card)))
