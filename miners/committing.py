@@ -9,6 +9,7 @@ from datetime import datetime
 
 import duckdb
 
+from miners.pacing import MOMENT
 from schemas.errors import LakeBusy
 from schemas.lake import Lake
 from schemas.transaction import Transaction
@@ -78,8 +79,7 @@ class Committer:
     def put(self, commit: Commit) -> None:
         """Queue a commit; waits while too many are queued. Raises what made an earlier one fail."""
         with self._changed:
-            self._changed.wait_for(lambda: self._error or self._has_room())
-            self._raise()
+            self._wait_until(self._has_room)
             self._waiting.append(commit)
             self._changed.notify_all()
 
@@ -87,9 +87,8 @@ class Committer:
         """Wait until all is committed; raises what made a commit fail, LakeBusy if this very process holds the lake."""
         with self._changed:
             self._is_awaited = True
-            self._changed.wait_for(lambda: self._error or not (self._waiting or self._is_at_work))
+            self._wait_until(lambda: not (self._waiting or self._is_at_work))
             self._is_awaited = False
-            self._raise()
 
     def close(self, patience: float | None = None) -> None:
         """Wait until all is committed, for at most about `patience` seconds if another process holds the lake.
@@ -100,7 +99,14 @@ class Committer:
             self._is_closing = self._is_awaited = True
             self._give_up_at = None if patience is None else time.monotonic() + patience
             self._changed.notify_all()
-        self._thread.join()
+        while self._thread.is_alive():
+            self._thread.join(MOMENT)
+        self._raise()
+
+    def _wait_until(self, happens: Callable[[], bool]) -> None:
+        """Wait a moment at a time: polars lets Ctrl-C through only where Python comes to look."""
+        while not (self._error or happens()):
+            self._changed.wait(MOMENT)
         self._raise()
 
     def _raise(self) -> None:

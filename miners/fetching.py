@@ -3,7 +3,7 @@
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 from miners.crawl import Progress
 from miners.http import Answer, NotFound, Refused, TooLarge
-from miners.pacing import Enough
+from miners.pacing import MOMENT, Enough
 from miners.targets import Target
 from schemas.errors import HubError, UsageError
 
@@ -49,6 +49,7 @@ def fetch_all(
     a limit of the run's own, after giving what came before.
     """
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
+    is_patient = True
     try:
         portion: list[Fetched[Found]] = []
         gone = 0
@@ -65,8 +66,11 @@ def fetch_all(
                 portion = []
         if portion:
             yield portion
+    except (KeyboardInterrupt, SystemExit):  # the threads may sleep for minutes, until their client is closed
+        is_patient = False
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(is_patient, cancel_futures=True)
 
 
 def _in_order(
@@ -77,12 +81,19 @@ def _in_order(
     for target in targets:
         ahead.append(pool.submit(fetch, target))
         if len(ahead) > 2 * THREADS:
-            one = ahead.popleft().result()
+            one = _result(ahead.popleft())
             yield one
             if one.enough is not None:
                 break
     while ahead:
-        yield ahead.popleft().result()
+        yield _result(ahead.popleft())
+
+
+def _result(future: Future[Fetched[Found]]) -> Fetched[Found]:
+    """Wait for a result, a moment at a time: polars lets Ctrl-C through only where Python comes to look."""
+    while wait([future], timeout=MOMENT).not_done:
+        continue
+    return future.result()
 
 
 def _is_full(portion: Sequence[Fetched[Found]]) -> bool:

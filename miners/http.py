@@ -84,7 +84,7 @@ class HubClient:
         transport: httpx2.BaseTransport | None = None,
         timeout: float = 30.0,
         attempts: int = 8,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         jitter: random.Random | None = None,
@@ -148,7 +148,8 @@ class HubClient:
         return self._pacer.announced(kind)
 
     def close(self) -> None:
-        """Close the connections that are this client's own."""
+        """Close the connections that are this client's own, and wake the threads that wait for their turn."""
+        self._pacer.stop()
         if self._own is not None:
             self._own.close()
 

@@ -19,6 +19,7 @@ LONGEST_WAIT = 3600.0  # seconds; a hub that asks for more is not waited for
 FIRST_BACKOFF = 0.5  # seconds; doubles with each failure
 LONGEST_BACKOFF = 60.0
 FAR_AWAY = 10**9  # seconds; a hub may name any number
+MOMENT = 1.0  # seconds; after each of them a thread that waits looks whether somebody wants it to end
 TICK = 0.05  # seconds; how often is looked whether a request has come back
 RESET_MARGIN = 1.0  # seconds; hubs tell the end of a window in whole seconds
 
@@ -50,9 +51,10 @@ class Pacer:
     Of a kind that the hub has said nothing about yet, one request is under way at a time.
     """
 
-    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None] | None = None) -> None:
         self._clock = clock
-        self._sleep = sleep
+        self._stopped = threading.Event()
+        self._sleep = sleep or self._doze
         self._quotas: dict[str, Quota] = {}
         self._changed = threading.Condition()
         self._share = 1.0
@@ -87,6 +89,18 @@ class Pacer:
         if self._ends is not None and self._clock() + seconds >= self._ends:
             raise Enough("the run's hours are over")
         self._sleep(seconds)
+        if self._stopped.is_set():
+            raise Enough("the client was closed")
+
+    def _doze(self, seconds: float) -> None:
+        """Sleep a moment at a time: polars lets Ctrl-C through only where Python comes to look."""
+        ends = self._clock() + seconds
+        while (left := ends - self._clock()) > 0 and not self._stopped.wait(min(left, MOMENT)):
+            continue
+
+    def stop(self) -> None:
+        """Wake who sleeps, and let nobody sleep any more: they get Enough."""
+        self._stopped.set()
 
     def note(self, kind: str, headers: Mapping[str, str]) -> None:
         """Remember that a request of a kind is answered, or has failed, and what the answer says of the quota.

@@ -1,7 +1,11 @@
 """A crawl keeps inside what the hub allows in any window, and inside limits of its own; tokens stay secret."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,8 @@ from safetensors.numpy import save_file
 from miners.http import HubClient
 from miners.mining import mine
 from miners.pacing import Enough
-from schemas import HubError, Lake
+from schemas import HubError, Lake, open_lake
+from tests.conftest import ROOT
 from tests.hub import Quota, Reply, Request, StoppedClock, TestHub
 
 TOKEN = "hf_secretsecretsecretsecret"
@@ -185,3 +190,23 @@ def test_the_token_goes_to_its_hub_and_into_nothing_that_is_kept(
     said = capsys.readouterr()
     assert TOKEN not in f"{caught.value!r} {caught.value.__cause__!r} {told} {said.out} {said.err} {asking!r}"
     assert TOKEN.encode() not in everything_said(lake)
+
+
+def test_ctrl_c_does_not_wait_for_the_end_of_a_window(repositories: Path, tmp_path: Path) -> None:
+    with TestHub(repositories=repositories, quotas={"resolvers": Quota(20, seconds=300)}) as hub:
+        asked = ["mine", "huggingface", "--endpoint", hub.url, "--cards", "--lake", str(tmp_path / "lake"), "--quiet"]
+        command = [sys.executable, "-m", "weightlake", *asked]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+            deadline = time.monotonic() + 60
+            while len(hub.requests("*/resolve/*")) < 20:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            interrupted = time.monotonic()
+            _, said = process.communicate(timeout=60)
+        assert time.monotonic() - interrupted < 30
+        assert (process.returncode, "the same command goes on" in said) == (130, True)
+    lake = open_lake(tmp_path / "lake")
+    assert lake.sql("SELECT state FROM crawl").item() == "failed"
+    assert lake.sql("SELECT count(*) FROM model").item() == MODELS
