@@ -16,7 +16,7 @@ from miners.weight_rows import Headers, add_headers
 from schemas.errors import DataError, HubError, UsageError
 
 WHOLE_MODEL = "model.safetensors"  # what is asked for where the hub lists no files
-INDEX_LIMIT = 2**26  # bytes
+INDEX_LIMIT = 2**25  # bytes
 MOST_FILES = 200  # of one repository; some keep thousands of checkpoints
 MOST_INDICES = 20
 MOST_TENSORS = 250_000  # of one repository; the largest models in use have about half of that

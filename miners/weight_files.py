@@ -22,6 +22,7 @@ FORMATS = ("safetensors", "pickle", "onnx", "gguf", "numpy")  # the first that i
 INDEX = re.compile(rf"(?:.*/)?(?:{'|'.join(USUAL)})\.(safetensors|bin)\.index\.json", re.DOTALL)
 SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 PART = re.compile(r"(.*)-\d{5}-of-(\d{5})(\.gguf)", re.DOTALL | re.IGNORECASE)
+MOST_MARKS = 1_000_000  # brackets, commas and colons of an index; two for each tensor
 
 Shards = Mapping[str, list[str]]  # what an index names, by the path of the index
 
@@ -53,8 +54,11 @@ def is_inside(path: str) -> bool:
 def shards(index: bytes, path: str) -> list[str]:
     """Give the files that the index at `path` names, sorted.
 
-    Raises DataError if it is no JSON object with a weight_map, or names no weights of its own repository.
+    Raises DataError if it is no JSON object with a weight_map, too long, or names no weights of its own repository.
     """
+    marks = sum(map(index.count, (b"{", b"[", b",", b":")))
+    if marks > MOST_MARKS:
+        raise DataError(f"the index has {marks} entries, at most {MOST_MARKS} are read")
     try:
         value = json.loads(index)
     except (ValueError, RecursionError) as error:

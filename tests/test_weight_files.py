@@ -76,6 +76,13 @@ def test_an_index_in_a_folder_names_files_of_that_folder() -> None:
         shards(content.encode(), "pytorch_model.bin.index.json")
 
 
+def test_an_index_of_millions_of_entries_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(DataError, match="at most 1000000 are read"):
+        shards(b"[" + b"[]," * 10_000_000 + b"[]]", INDEX)
+    entries = {f"model.layers.{place}.weight": "one.safetensors" for place in range(200_000)}
+    assert shards(json.dumps({"weight_map": entries}).encode(), INDEX) == ["one.safetensors"]
+
+
 def main(paths: dict[str, Header], named: dict[str, list[str]] | None = None, broken: tuple[str, ...] = ()) -> object:
     return main_files(paths, named or {}, broken)
 
