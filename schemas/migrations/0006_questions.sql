@@ -117,23 +117,25 @@ WITH published(field, missing_2023, models_2023) AS (VALUES
     ('license', 157167, 234051), ('model-index', 180552, 234051), ('datasets', 204341, 234051),
     ('language', 204613, 234051), ('preprocessor_config.json', 219746, 234051),
     ('generation_config.json', 220190, 234051), ('adapter_config.json', 229566, 234051), ('base_model', 233121, 234051)
-), named AS (
-    SELECT model_id, path AS field FROM file
-    WHERE path IN ('config.json', 'tokenizer_config.json', 'preprocessor_config.json', 'generation_config.json', 'adapter_config.json')
 ), mined AS (
-    SELECT model_id, task, library, license, architecture, model_type FROM model
-    WHERE hub = 'huggingface' AND deleted_at IS NULL
+    SELECT task, library, license, architecture, model_type FROM model WHERE hub = 'huggingface' AND deleted_at IS NULL
+), elsewhere AS MATERIALIZED (
+    SELECT model_id FROM model WHERE hub <> 'huggingface' OR deleted_at IS NOT NULL
+), said(field, model_id) AS (
+    SELECT 'model-index', model_id FROM evaluation WHERE source = 'model-index'
+    UNION ALL SELECT 'datasets', model_id FROM link WHERE kind = 'dataset'
+    UNION ALL SELECT 'language', model_id FROM tag WHERE kind = 'language'
+    UNION ALL SELECT 'base_model', child_id FROM lineage
 ), stated AS (
     SELECT 'library' AS field, count(library) AS models FROM mined
     UNION ALL SELECT 'task', count(task) FROM mined
     UNION ALL SELECT 'license', count(license) FROM mined
     UNION ALL SELECT 'architecture', count(architecture) FROM mined
     UNION ALL SELECT 'model_type', count(model_type) FROM mined
-    UNION ALL SELECT 'model-index', count(*) FROM mined SEMI JOIN (FROM evaluation WHERE source = 'model-index') USING (model_id)
-    UNION ALL SELECT 'datasets', count(*) FROM mined SEMI JOIN (FROM link WHERE kind = 'dataset') USING (model_id)
-    UNION ALL SELECT 'language', count(*) FROM mined SEMI JOIN (FROM tag WHERE kind = 'language') USING (model_id)
-    UNION ALL SELECT 'base_model', count(*) FROM mined SEMI JOIN lineage ON child_id = model_id
-    UNION ALL SELECT field, count(DISTINCT model_id) FROM named SEMI JOIN mined USING (model_id) GROUP BY field
+    UNION ALL SELECT field, count(DISTINCT model_id) FROM said ANTI JOIN elsewhere USING (model_id) GROUP BY field
+    UNION ALL SELECT path, count(*) FROM file ANTI JOIN elsewhere USING (model_id)
+    WHERE path IN ('config.json', 'tokenizer_config.json', 'preprocessor_config.json', 'generation_config.json', 'adapter_config.json')
+    GROUP BY path
 )
 SELECT field, missing_2023 / models_2023 AS peatmoss_missing_share,
     1 - coalesce(stated.models, 0) / nullif((SELECT count(*) FROM mined), 0) AS missing_share,
