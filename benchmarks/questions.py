@@ -168,10 +168,12 @@ def compare(lake: Lake, peer: sqlite3.Connection, rounds: int) -> None:
     for question in QUESTIONS:
         ours, used = best(partial(ask, lake, question, name), rounds)
         theirs, theirs_used = best(partial(ask_peer, peer, question, name), PEER_ROUNDS)
-        print(
-            f"{question.name:38}{ours * 1000:>8.0f} ({used * 1000:>5.0f}){theirs * 1000:>8.0f} ({theirs_used * 1000:>5.0f})"
-            f"{theirs / ours:>8.1f}{question.seconds * 1000:>8.0f}{'' if ours <= question.seconds else '  missed'}"
-        )
+        print(f"{question.name:38}{_figures(ours, used)}{_figures(theirs, theirs_used)}{theirs / ours:>8.1f}", end="")
+        print(f"{question.seconds * 1000:>8.0f}{'' if ours <= question.seconds else '  missed'}")
+
+
+def _figures(seconds: float, used: float) -> str:
+    return f"{seconds * 1000:>8.0f} ({used * 1000:>5.0f})"
 
 
 def ask(lake: Lake, question: Question, name: str) -> object:
