@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from miners.metadata import is_repository
+from miners.targets import OF_THIS_HUB
 from schemas.errors import OutsideError, UsageError
 from schemas.files import write_whole
 from schemas.lake import Lake
@@ -55,7 +56,7 @@ def _selected(lake: Lake, query: str) -> list[str]:
 
 
 def sample(lake: Lake, count: int, stratify: Sequence[str], seed: int, hub: str, source: str) -> list[str]:
-    """Draw `count` of the models that runs over `source` have seen and that exist, each stratum by its share.
+    """Draw `count` of the hub's models but for those seen at another endpoint, each stratum by its share.
 
     The shares are rounded by largest remainders (Hamilton). Who is drawn depends on the seed and on who is there, not
     on the order of rows: within a stratum those with the smallest MD5 of seed and name.
@@ -67,8 +68,7 @@ def sample(lake: Lake, count: int, stratify: Sequence[str], seed: int, hub: str,
         f"""
         SELECT model_id, {stratum} AS stratum,
             row_number() OVER (PARTITION BY stratum ORDER BY md5($seed || ':' || model_id), model_id) AS place
-        FROM model WHERE hub = $hub AND deleted_at IS NULL
-            AND crawl_id IN (SELECT crawl.crawl_id FROM crawl WHERE hub = $hub AND source = $source)
+        FROM model WHERE hub = $hub AND deleted_at IS NULL AND {OF_THIS_HUB}
         """,  # noqa: S608 - our own columns
         seed=str(seed),
         hub=hub,

@@ -9,7 +9,7 @@ import polars as pl
 from miners.listing import PAGE
 from miners.order import Order
 from miners.phases import PHASES
-from miners.targets import wanted
+from miners.targets import OF_THIS_HUB, wanted
 from schemas.lake import Lake
 
 WINDOW = 300.0  # seconds
@@ -49,9 +49,7 @@ def expected_models(lake: Lake, hub: str, source: str, order: Order, since: date
     """How many models the listing will have, as the lake lets expect; it cannot know better than that."""
     if order.limit is not None:
         return order.limit
-    known = "FROM model WHERE hub = $hub AND deleted_at IS NULL"
-    known += " AND crawl_id IN (SELECT crawl.crawl_id FROM crawl WHERE hub = $hub AND source = $source)"
-    counted = f"SELECT count(*) AS models {known}"
+    counted = f"SELECT count(*) AS models FROM model WHERE hub = $hub AND deleted_at IS NULL AND {OF_THIS_HUB}"  # noqa: S608 - our own text
     if since is not None:  # as many as had changed in as long a time before
         counted += " AND modified_at > $before"
         return int(lake.sql(counted, hub=hub, source=source, before=since - (now - since))["models"][0])

@@ -24,7 +24,9 @@ WANTED = """
     ORDER BY model.downloads DESC NULLS LAST, model.model_id
 """
 OF_THIS_RUN = "model.crawl_id = $crawl_id"
-OF_THIS_HUB = "model.crawl_id IN (SELECT crawl.crawl_id FROM crawl WHERE hub = $hub AND source = $source)"
+OF_THIS_HUB = """
+    coalesce(model.crawl_id, '') NOT IN (SELECT crawl.crawl_id FROM crawl WHERE hub = $hub AND source <> $source)
+"""
 PATHS = """
     SELECT model_id, path FROM file WHERE model_id IN (SELECT unnest($names))
         AND (format IS NOT NULL OR path = 'README.md' OR regexp_matches(path, '\\.(json|npy|npz)$'))
@@ -51,7 +53,8 @@ class Target(NamedTuple):
 def wanted(lake: Lake, what: str, hub: str, source: str, crawl_id: str | None, now: datetime) -> pl.DataFrame:
     """Give the models (model_id, sha, says_files) that lack something, or have a new commit, most downloaded first.
 
-    They are those that runs over the same source have seen or, with a `crawl_id`, those that this run has seen.
+    They are those of the hub but for what was seen at another endpoint, so that those from snapshots are among them;
+    or, with a `crawl_id`, those that this run has seen.
     """
     whose: dict[str, object] = {"source": source} if crawl_id is None else {"crawl_id": crawl_id}
     query = WANTED.format(scope=OF_THIS_HUB if crawl_id is None else OF_THIS_RUN)

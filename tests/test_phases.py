@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from huggingface_hub import HfApi
 
@@ -177,6 +178,18 @@ def test_a_choice_of_models_is_a_choice_of_what_is_fetched(hub: TestHub, lake: L
     assert [name for name, _, _ in outcomes(lake)] == ["huggingface:owner/two"]
     mine(lake, "huggingface", endpoint=hub.url, cards=True)
     assert len(outcomes(lake)) == 2
+
+
+def test_models_from_a_snapshot_get_their_cards_and_those_of_another_hub_do_not(hub: TestHub, lake: Lake) -> None:
+    sources = {"week": ("snapshot", "week.parquet"), "other": ("huggingface", "https://other.example")}
+    with lake.write() as transaction:
+        for name, (miner, source) in sources.items():
+            said = {"crawl_id": name, "hub": miner, "source": source, "query": "{}", "state": "finished"}
+            transaction.append("crawl", pl.DataFrame([said]))
+            model = {"model_id": f"huggingface:{name}/m", "hub": "huggingface", "owner": name, "crawl_id": name}
+            transaction.append("model", pl.DataFrame([model]))
+    mine(lake, "huggingface", endpoint=hub.url, cards=True)
+    assert [path for path in asked(hub) if "/m/" in path] == ["/week/m/resolve/main/README.md"]
 
 
 def test_the_plan_says_what_will_be_asked(hub: TestHub, lake: Lake) -> None:
