@@ -31,13 +31,15 @@ Files = Mapping[str, bytes]
 class Described:
     """What a catalogue's files say: packages, records that cannot be stored, and files that cannot be read.
 
-    `throughput` holds rows of that table, each a record of its own; None where the hub measures none.
+    `throughput` holds rows of that table, each a record of its own; None where the hub measures none. `unmeasured`
+    are records that should be such rows and cannot.
     """
 
     packages: list[Package] = field(default_factory=list)
     lost: list[Lost] = field(default_factory=list)
     unread: list[Lost] = field(default_factory=list)
     throughput: pl.DataFrame | None = None
+    unmeasured: list[Lost] = field(default_factory=list)
 
 
 class Catalogue(NamedTuple):
@@ -90,7 +92,7 @@ def _store(run: Run, catalogue: Catalogue, found: Contents, origin: str) -> None
     described = catalogue.describe(found.files)
     batch, at, crawl = Batch(), run.now(), run.crawl
     add_packages(batch, described.packages, catalogue.hub, crawl.crawl_id, at, found.commit)
-    for lost in described.lost:
+    for lost in [*described.lost, *described.unmeasured]:
         batch.seen += 1
         batch.fail(lost.subject, "listing", lost.reason)
     for lost in [*described.unread, *(Lost(path, reason) for path, reason in found.refused.items())]:
@@ -102,8 +104,7 @@ def _store(run: Run, catalogue: Catalogue, found: Contents, origin: str) -> None
     tables = batch.tables(catalogue.hub, crawl.crawl_id, at)
     crawl.rows_seen, crawl.rows_stored, crawl.failures = batch.seen, batch.stored, batch.failed
     crawl.cards = tables["card"].height if "card" in tables else 0
-    run.add(
-        partial(merge_packages, tables=tables),
-        partial(mark_deleted, hub=catalogue.hub, source=origin, crawl_id=crawl.crawl_id),
-        records=batch.seen,
-    )
+    incomplete = [f"{catalogue.hub}:{name}" for name in found.incomplete]
+    run.add(partial(merge_packages, tables=tables, incomplete=incomplete), records=batch.seen)
+    if not described.lost and not described.unread and not found.refused:  # nothing that may hide a model
+        run.add(partial(mark_deleted, hub=catalogue.hub, source=origin, crawl_id=crawl.crawl_id))

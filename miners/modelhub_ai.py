@@ -59,6 +59,7 @@ def _fetch_model(client: HubClient, place: Path, address: re.Match[str], branch:
             continue
         except HubError as error:
             found.refused[f"{address[0]}: {path}"] = str(error)
+            found.incomplete.add(f"{address['owner']}/{address['name']}")
             continue
         answers.append(answer)
         found.files[f"models/{address['name']}/{path}"] = answer.body

@@ -54,6 +54,7 @@ def fetch(client: HubClient, folder: Path) -> Contents:
             answer = client.get(f"/api/models/{slug}/")
         except HubError as error:
             found.refused[f"/api/models/{slug}/"] = str(error)
+            found.incomplete.add(slug)
             failed += 1
             if failed == HAS_GONE:
                 raise HubError(f"{client.endpoint} has stopped answering: {error}") from error

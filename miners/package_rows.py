@@ -8,6 +8,7 @@ import polars as pl
 from miners.batch import COLUMNS, TIME, Batch
 from miners.cards import Card, read_card
 from miners.cards.rows import ReadCard, add_cards
+from miners.fields import LARGEST
 from miners.licenses import spdx
 from miners.listed_files import FormatByPath
 from miners.metadata import is_repository
@@ -99,7 +100,7 @@ def _model(model_id: str, package: Package, sha: str | None) -> tuple[object, ..
     owner, _, name = package.name.rpartition("/")
     sizes = [file.size for file in package.files]
     known = [size for size in sizes if size is not None]
-    stored_bytes = sum(known) if sizes and len(known) == len(sizes) else None
+    stored_bytes = sum(known) if sizes and len(known) == len(sizes) and sum(known) <= LARGEST else None
     row: dict[str, object] = dict.fromkeys(MODEL) | {
         "model_id": model_id,
         "owner": owner or None,

@@ -34,11 +34,15 @@ Wanted = Callable[[str, int], bool]
 
 @dataclass
 class Contents:
-    """The files of a source that matter, by path, what was refused and why, and the commit where the source says it."""
+    """The files of a source that matter, by path, what was refused and why, and the commit where the source says it.
+
+    `incomplete` names packages of which a site has not given everything.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
+    incomplete: set[str] = field(default_factory=set)
 
 
 def contents(place: Path, wanted: Wanted) -> Contents:

@@ -198,3 +198,16 @@ def test_the_miner_of_the_documentation_works(lake: Lake, tmp_path: Path) -> Non
     assert lake.sql("SELECT model_id, task FROM model").rows() == [("example:o/net", "seeing")]
     assert lake.sql("SELECT metric, value FROM evaluation").rows() == [("top1", 76.1)]
     assert lake.sql("SELECT target FROM link")["target"].to_list() == ["1512.03385"]
+
+
+def test_what_cannot_be_read_this_time_marks_nothing_as_gone(lake: Lake, tmp_path: Path) -> None:
+    folder = written(tmp_path / "folder", checkout(entry("one"), entry("two")))
+    stats = folder / "Vision" / "x_Opset16_timm" / "turnkey_stats.yaml"
+    stats.parent.mkdir(parents=True)
+    stats.write_text("author: timm\nparameters: 5\n")
+    mine(lake, "onnx", source=folder)
+    stats.write_text("author: [")
+    assert mine(lake, "onnx", source=folder).failures == 1
+    (folder / "ONNX_HUB_MANIFEST.json").unlink()
+    mine(lake, "onnx", source=folder)
+    assert lake.sql("SELECT count(*) FROM model WHERE deleted_at IS NULL").item() == 3

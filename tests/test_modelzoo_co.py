@@ -125,3 +125,16 @@ def test_a_site_that_is_gone_ends_the_command_in_one_sentence(tmp_path: Path) ->
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "cannot be read" in done.stderr
     assert "check the address and the network" in done.stderr
+
+
+def test_a_model_that_is_known_keeps_what_the_site_does_not_give_again(lake: Lake) -> None:
+    with ModelZoo([listed("a"), listed("b")], {"a": told("a"), "b": told("b")}) as site:
+        mine(lake, "modelzoo_co", endpoint=site.url)
+        site.misbehave("/api/models/a/", "500", times=9)
+        with impatient(site) as client:
+            assert mine(lake, "modelzoo_co", client=client).rows_stored == 2
+    kept = lake.sql("SELECT model_id FROM link WHERE kind = 'paper' AND target = '1703.06870' ORDER BY ALL")
+    assert kept["model_id"].to_list() == ["modelzoo_co:a", "modelzoo_co:b"]
+    assert lake.sql("SELECT count(*) FROM card").item() == 2
+    assert lake.sql("SELECT count(*) FROM model WHERE deleted_at IS NULL").item() == 2
+    assert examine(lake).is_empty()

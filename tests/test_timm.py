@@ -195,3 +195,13 @@ def test_throughput_is_that_of_the_tables(mined: Mined) -> None:
         "SELECT count(DISTINCT model_id) FROM model JOIN throughput USING (hub, architecture) WHERE name LIKE '%.%'"
     )
     assert lake.sql(joined).item() == 1267  # every model with results has a speed
+
+
+@pytest.mark.parametrize("huge", ["1e300", "9223372036854775807", "-5", "99999999999999999999999"])
+def test_numbers_beyond_sense_are_said_and_not_stored(huge: str) -> None:
+    found = described(results_imagenet=RESULTS.replace('"1,014.45"', huge))
+    assert found.packages[0].parameters is None
+    assert len(found.packages[0].problems) == 2
+    benchmark = describe({NAMED: BENCHMARK.replace(",160,", f",{huge},").encode()})
+    assert benchmark.throughput is not None
+    assert benchmark.throughput.height == 2

@@ -39,7 +39,7 @@ def add_benchmarks(files: Files, found: Described) -> None:
         for line in lines(path, body, ["model", f"{named['phase']}_samples_per_sec"]):
             row = line if isinstance(line, Lost) else _row(line, named, path)
             if isinstance(row, Lost):
-                found.lost.append(row)
+                found.unmeasured.append(row)
             else:
                 rows.append(row)
     if rows:

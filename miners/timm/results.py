@@ -1,6 +1,7 @@
 """timm's results on ImageNet and its variants, and what its models were pretrained on."""
 
 from miners.catalogue import Described, Files
+from miners.fields import LARGEST
 from miners.package import Lost, Package, Score
 from miners.timm.tables import Line, figure, lines
 
@@ -73,7 +74,7 @@ def _config(line: Line) -> str:
 
 def _count_parameters(package: Package, line: Line, path: str) -> None:
     count = figure(line.values.get("param_count"))
-    if count is None:
+    if count is None or not 0 <= count * MILLION < LARGEST:
         shown = repr(line.values.get("param_count"))[:80]
         package.problems.append(f"param_count is {shown} in {line.place}, expected millions")
     elif package.parameters is None:

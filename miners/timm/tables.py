@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from miners.evaluations import number
+from miners.fields import LARGEST
 from miners.package import Lost
 
 THOUSANDS = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
@@ -57,4 +58,4 @@ def figure(text: str | None) -> float | None:
 def whole(text: str | None) -> int | None:
     """Give the whole number that a cell holds; `1024.0` is one, too."""
     found = figure(text)
-    return int(found) if found is not None and found.is_integer() else None
+    return int(found) if found is not None and found.is_integer() and abs(found) < LARGEST else None
