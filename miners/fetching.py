@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,7 @@ THREADS = 8
 HARDLY_CHANCE = 12  # repositories in a row without an answer
 TOGETHER = 200  # repositories whose answers are in memory at once, or fewer that have more than these
 LARGEST_PORTION = 2**26  # bytes
+MOST_TOGETHER = 20_000  # repositories, most of which the hub need not be asked about
 Found = TypeVar("Found")
 
 
@@ -34,6 +35,27 @@ class Fetched(Generic[Found]):
     unreachable: bool = False
     enough: Enough | None = None  # the run's limit was reached before it was whole
     found_bytes: int = 0  # memory that `found` takes, about, where that may be much
+
+
+@dataclass
+class _Portion(Generic[Found]):
+    """Results that are given together; those that took no answer are many and weigh nothing."""
+
+    results: list[Fetched[Found]] = field(default_factory=list)
+    answered: int = 0
+    size: int = 0  # bytes
+
+    def add(self, one: Fetched[Found]) -> None:
+        self.results.append(one)
+        self.answered += bool(one.answers or one.failures)
+        self.size += one.found_bytes + sum(len(answer.body) for answer in one.answers)
+
+    @property
+    def is_full(self) -> bool:
+        return self.answered >= TOGETHER or self.size >= LARGEST_PORTION or len(self.results) >= MOST_TOGETHER
+
+    def before_the_hub_went(self) -> list[Fetched[Found]]:
+        return list(takewhile(lambda each: not each.unreachable, self.results))
 
 
 def fetch_all(
@@ -51,21 +73,20 @@ def fetch_all(
     pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
     is_patient = True
     try:
-        portion: list[Fetched[Found]] = []
-        gone = 0
+        portion, gone = _Portion[Found](), 0
         for done, one in enumerate(_in_order(pool, partial(_guarded, fetch), targets), start=1):
             gone = gone + 1 if one.unreachable else 0
             if one.enough is not None or gone == HARDLY_CHANCE:
-                if whole := portion if one.enough else list(takewhile(lambda each: not each.unreachable, portion)):
+                if whole := portion.results if one.enough else portion.before_the_hub_went():
                     yield whole
                 raise one.enough or HubError(f"the hub has stopped answering: {one.failures[-1]}")
-            portion.append(one)
+            portion.add(one)
             progress(done, count, what)
-            if _is_full(portion) and not gone:
-                yield portion
-                portion = []
-        if portion:
-            yield portion
+            if portion.is_full and not gone:
+                yield portion.results
+                portion = _Portion()
+        if portion.results:
+            yield portion.results
     except (KeyboardInterrupt, SystemExit):  # the threads may sleep for minutes, until their client is closed
         is_patient = False
         raise
@@ -94,11 +115,6 @@ def _result(future: Future[Fetched[Found]]) -> Fetched[Found]:
     while wait([future], timeout=MOMENT).not_done:
         continue
     return future.result()
-
-
-def _is_full(portion: Sequence[Fetched[Found]]) -> bool:
-    size = sum(one.found_bytes + sum(len(answer.body) for answer in one.answers) for one in portion)
-    return len(portion) >= TOGETHER or size >= LARGEST_PORTION
 
 
 def _guarded(fetch: Callable[[Target], Fetched[Found]], target: Target) -> Fetched[Found]:

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from miners.crawl import silent
-from miners.fetching import LARGEST_PORTION, TOGETHER, Fetched, fetch_all
+from miners.fetching import LARGEST_PORTION, MOST_TOGETHER, TOGETHER, Fetched, fetch_all
 from miners.http import Answer, HubClient
 from miners.mining import mine
 from miners.pacing import Enough
@@ -75,7 +75,9 @@ def targets(count: int) -> list[Target]:
     return [Target(f"huggingface:owner/m{place}", SHA, None) for place in range(count)]
 
 
-def giving(body: bytes) -> Callable[[Target], Fetched[int]]:
+def giving(body: bytes | None) -> Callable[[Target], Fetched[int]]:
+    if body is None:
+        return Fetched
     answer = Answer("https://hub.example", 200, {}, body, datetime(2025, 6, 1, tzinfo=UTC))
     return lambda target: Fetched(target, [answer], len(body))
 
@@ -87,10 +89,11 @@ def giving(body: bytes) -> Callable[[Target], Fetched[int]]:
         (bytes(LARGEST_PORTION // 4), 10, [4, 4, 2]),
         (bytes(LARGEST_PORTION + 1), 2, [1, 1]),
         (b"small", 0, []),
+        (None, MOST_TOGETHER + 1, [MOST_TOGETHER, 1]),
     ],
-    ids=["small", "large", "larger than a portion", "none"],
+    ids=["small", "large", "larger than a portion", "none", "nothing to ask"],
 )
-def test_a_portion_ends_when_its_answers_have_grown_large(body: bytes, count: int, portions: list[int]) -> None:
+def test_a_portion_ends_when_its_answers_have_grown_large(body: bytes | None, count: int, portions: list[int]) -> None:
     asked = targets(count)
     found = list(fetch_all(asked, count, giving(body), silent, "cards"))
     assert [len(portion) for portion in found] == portions
