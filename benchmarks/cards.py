@@ -24,7 +24,7 @@ from miners.cards.rows import ReadCard, add_cards
 from miners.cards.statements import add_card_statements
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "hubs" / "huggingface"
-TOGETHER = 1_000  # cards that become rows at once
+TOGETHER = 5_000  # cards that become rows at once
 
 
 def main() -> None:

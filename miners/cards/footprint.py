@@ -23,6 +23,7 @@ LABELS = {  # of the Hub's template and of AutoTrain's cards, in lower case
     "carbon emitted": "stated",
     "co2 emissions (in grams)": "stated",
 }
+SIGNS = ("hardware type", "hours used", "carbon emitted", "co2 emissions")  # a provider alone is no footprint
 LINE = re.compile(
     rf"^[ \t]*(?:[-*+][ \t]+)?(?:\*\*)?({'|'.join(map(re.escape, LABELS))})(?:[ \t]*\([^)*\n]{{0,200}}\))?"
     r"[ \t]*(?:\*\*:?|:(?:\*\*)?)[ \t]*(\S.{0,300})$",
@@ -50,7 +51,7 @@ class Footprint(NamedTuple):
 def footprints(text: str, lower: str, metadata: Mapping[str, Any] | None) -> list[Footprint]:
     """Give what the metadata says and what the text says, which may differ. `lower` is the text in lower case."""
     found = [_of_metadata(metadata[FIELD])] if metadata and metadata.get(FIELD) is not None else []
-    if any(label in lower for label in LABELS):
+    if any(sign in lower for sign in SIGNS):
         said = _of_text(text, lower)
         found += [said] if said else []
     return found

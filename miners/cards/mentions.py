@@ -19,6 +19,7 @@ PAPER = {  # a word in lower case -> what follows it where it names a paper
     "eprint": r"eprint\s{0,9}=\s{0,9}[{\"]\s{0,3}",
 }
 PAPERS = [(word, re.compile(f"(?:{before}){ID}")) for word, before in PAPER.items()]
+WITHOUT_ARXIV = [one for one in PAPERS if one[0] not in ("arxiv", "eprint")]  # an eprint names its archive
 DOI = re.compile(r"(?:(?<![\w./%-])|(?<=doi\.org/))10\.\d{4,9}(?:\.\d+)*/[^\s\"'<>{}\[\]|\\^`,]{1,200}")
 ARXIV_DOI = "10.48550/arxiv."
 IMG = re.compile(r"<[iI][mM][gG]\b[^<>]*>")
@@ -96,7 +97,7 @@ def _is_picture(lower: str, place: int) -> bool:
 
 
 def _papers(lower: str) -> Iterator[Mention]:
-    for word, pattern in PAPERS:
+    for word, pattern in PAPERS if "arxiv" in lower else WITHOUT_ARXIV:
         for match in _matches(lower, word, pattern):
             if match["old"]:
                 yield Mention("paper", match["old"])
