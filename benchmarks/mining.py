@@ -1,11 +1,16 @@
 """How many records a second go from raw pages to committed rows on two cores, beside ways of doing less or worse.
 
     python benchmarks/mining.py [--records 100000] [--data ../shared/data]
+    python benchmarks/mining.py --snapshot [--records 1000000] [--runs 3]
 
 The pages are the data set's 15,727 real records of the Hugging Face Hub, repeated under new names. weightlake keeps
 each page (Parquet, zstd), turns it into rows of nine tables and commits them in a thread beside that. The floor is
 `json.loads` of the same bytes. The peer does what PeaTMOSS does: huggingface_hub's ModelInfo objects, written to
 SQLite with executemany, one table for models and one each for tags and files.
+
+With --snapshot the same records lie in a file, as JSON lines or in the columns of hub-stats (Parquet), and
+`weightlake mine snapshot` brings them into a new lake, each run in a process of its own. The yardstick is DuckDB
+reading the same columns of the file and counting. The processor's time says what two idle cores would do.
 """
 
 import argparse
@@ -13,7 +18,10 @@ import gzip
 import json
 import os
 import resource
+import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +34,7 @@ os.environ["POLARS_MAX_THREADS"] = "1"  # before polars is loaded
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, set(sorted(os.sched_getaffinity(0))[:2]))
 
+import duckdb
 from huggingface_hub.hf_api import ModelInfo
 
 from miners import listing
@@ -41,11 +50,17 @@ HUB = "https://hub.example"
 def main() -> None:
     """Run all three on the same pages and print the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=int, default=100_000)
+    parser.add_argument("--records", type=int)
+    parser.add_argument("--snapshot", action="store_true")
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     given = parser.parse_args()
     if not given.data.is_dir():
         parser.error(f"the records are not at {given.data}; name their folder with --data")
+    if given.snapshot:
+        snapshots(given.data / "hubs" / "huggingface", given.records or 1_000_000, given.runs)
+        return
+    given.records = given.records or 100_000
     pages = repeated(given.data / "hubs" / "huggingface", given.records)
     print(f"{given.records:,} records, {sum(map(len, pages)) / 1e6:.0f} MB of JSON in {len(pages)} pages, two cores")
     before = peak()
@@ -65,14 +80,18 @@ def main() -> None:
 
 def repeated(folder: Path, count: int) -> list[bytes]:
     """Give pages of real records; from the second round on each record has a name of its own."""
+    found = list(many(folder, count))
+    return [b"[" + b",".join(found[begin : begin + PAGE]) + b"]" for begin in range(0, count, PAGE)]
+
+
+def many(folder: Path, count: int) -> Iterator[bytes]:
+    """Give so many real records, repeated under other names."""
     lines = [
         line
         for name in ("models_2022", "models_2025")
         for line in gzip.decompress((folder / f"{name}.jsonl.gz").read_bytes()).splitlines()
     ]
-    records = (renamed(lines[place % len(lines)], place // len(lines)) for place in range(count))
-    found = list(records)
-    return [b"[" + b",".join(found[begin : begin + PAGE]) + b"]" for begin in range(0, count, PAGE)]
+    return (renamed(lines[place % len(lines)], place // len(lines)) for place in range(count))
 
 
 def renamed(line: bytes, number: int) -> bytes:
@@ -80,7 +99,7 @@ def renamed(line: bytes, number: int) -> bytes:
     if not number:
         return line
     record = json.loads(line)
-    for key in ("id", "modelId"):
+    for key in ("id", "modelId", "_id"):
         if key in record:
             record[key] = f"{record[key]}-again-{number}"
     return json.dumps(record, ensure_ascii=False).encode()
@@ -93,6 +112,74 @@ def weightlake(folder: Path, pages: list[bytes]) -> dict[str, float]:
         answers = (Answer(f"{HUB}/{place}", 200, {}, page, now()) for place, page in enumerate(pages))
         listing.Listing(run, None, silent).read(clock.kept(run, answers))
     return clock.seconds()
+
+
+def snapshots(folder: Path, count: int, runs: int) -> None:
+    """Mine a snapshot file of so many records, as Parquet and as JSON lines; print the best of several runs."""
+    with tempfile.TemporaryDirectory() as place:
+        lines = Path(place) / "2025-03-05.jsonl"
+        with lines.open("wb") as target:
+            target.writelines(line + b"\n" for line in many(folder, count))
+        parquet = write_hub_stats(lines, Path(place) / "2025-03-05.parquet")
+        for file in (parquet, lines):
+            print(f"{count:,} records, {file.stat().st_size / 1e6:,.0f} MB of {file.suffix[1:]}, two cores")
+            print("                     seconds  records/s   processor s  idle cores, records/s   peak MB")
+            for name, program in (("DuckDB counts", COUNT), ("weightlake", MINE)):
+                best = min((measured(program, file, Path(place) / "lake") for _ in range(runs)), key=lambda one: one[0])
+                wall, processor, memory = best
+                rates = f"{wall:8.2f}{count / wall:11,.0f}{processor:14.2f}{2 * count / processor:23,.0f}"
+                print(f"{name:20}{rates}{memory:10,.0f}")
+
+
+COUNT = """
+import duckdb
+source = duckdb.sql(f"SELECT tags, siblings, config, sha FROM '{file}'")
+source.aggregate("count(*), sum(len(tags)), sum(len(siblings)), count(config), count(DISTINCT sha)").fetchall()
+"""
+MINE = """
+assert mine(open_lake(lake), "snapshot", source=file).failures == 0
+"""
+MEASURED = """
+import resource, sys, time
+from miners.mining import mine
+from schemas import open_lake
+file, lake = sys.argv[1:]
+before, began = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+{program}
+wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF)
+print(wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, after.ru_maxrss / 1024)
+"""
+
+
+def measured(program: str, file: Path, lake: Path) -> tuple[float, float, float]:
+    """Run a program in a process of its own: seconds, seconds of the processor, and its largest memory in MB."""
+    shutil.rmtree(lake, ignore_errors=True)
+    command = [sys.executable, "-c", MEASURED.replace("{program}", program), str(file), str(lake)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], check=True, capture_output=True, text=True)
+    wall, processor, memory = map(float, done.stdout.split())
+    return wall, processor, memory
+
+
+def write_hub_stats(lines: Path, file: Path) -> Path:
+    """Write JSON lines as Parquet in the columns of hub-stats, nested fields as texts of JSON."""
+    read = ", ".join(
+        f'"{name}"::VARCHAR AS "{name}"' if HUB_STATS[name] == "JSON" else f'"{name}"' for name in HUB_STATS
+    )
+    with duckdb.connect() as connection:
+        source = f"read_json('{lines}', format = 'newline_delimited', columns = {HUB_STATS})"
+        connection.execute(f"COPY (SELECT {read} FROM {source}) TO '{file}' (FORMAT parquet, COMPRESSION zstd)")
+    return file
+
+
+HUB_STATS = {
+    **dict.fromkeys(["_id", "id", "modelId", "sha", "gated", "library_name", "pipeline_tag"], "VARCHAR"),
+    **dict.fromkeys(["createdAt", "lastModified"], "TIMESTAMP"),
+    **dict.fromkeys(["private", "disabled"], "BOOLEAN"),
+    **dict.fromkeys(["downloads", "likes", "usedStorage"], "BIGINT"),
+    **dict.fromkeys(["cardData", "config", "gguf", "safetensors", "model-index"], "JSON"),
+    **dict.fromkeys(["tags", "spaces"], "VARCHAR[]"),
+    "siblings": "STRUCT(rfilename VARCHAR)[]",
+}
 
 
 def now() -> datetime:

@@ -83,7 +83,7 @@ class Fields:
         """Give a time in UTC; one without a time zone is taken as UTC."""
         texts = self.text(name)
         times = texts.str.to_datetime(MOMENT, time_unit="us", time_zone="UTC", strict=False)
-        if times.null_count() == texts.null_count():
+        if times.null_count() == texts.null_count() and not (times.dt.year() < 1).any():
             return times
         return pl.Series(name, self._mended(name, texts, "a time like 2022-01-20T12:13:34Z", _moment), times.dtype)
 

@@ -1,10 +1,11 @@
 """The miner of other people's snapshots: files of hub records, each of one time, read in bulk through DuckDB."""
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +13,12 @@ import polars as pl
 
 from miners.batch import Batch
 from miners.crawl import Crawl, Progress, Run, silent
+from miners.evaluations import evaluation_rows
+from miners.fields import Fields
 from miners.http import HubClient
 from miners.licenses import spdx
 from miners.records import HUB as NAMED
-from miners.records import listed_rows
+from miners.records import add_owned, listed_rows
 from miners.snapshot_download import LARGEST, download, is_address
 from miners.snapshot_files import check_ending, check_time, dated, snapshot_files, stated_time
 from miners.snapshot_records import MEMORY, MOST_TIMES, TOGETHER, Part, Shaped, read_apart, shaped
@@ -24,7 +27,7 @@ from schemas.errors import UsageError
 from schemas.files import UNFINISHED
 from schemas.lake import Lake
 from schemas.snapshots import merge_snapshot
-from schemas.transaction import Transaction
+from schemas.transaction import Rows, Transaction
 
 HUB = "snapshot"
 
@@ -135,14 +138,43 @@ def _store(
     transaction.sql("SET preserve_insertion_order = false")
     transaction.sql(f"SET memory_limit = '{MEMORY}'")
     _register_fitting(transaction, found, part)
-    merge_snapshot(transaction, queries("fitting", crawl.crawl_id, observed_at.isoformat()), observed_at)
+    bulk = queries("fitting", crawl.crawl_id, observed_at.isoformat())
+    portions = _unfit_rows(snapshot, found, part, observed_at, crawl.crawl_id)
     crawl.rows_seen += part.rows - len(part.unfit)
     crawl.rows_stored += part.rows - len(part.unfit)
-    for rows in _unfit_rows(snapshot, found, part, observed_at, crawl.crawl_id):
-        merge_snapshot(transaction, rows.tables(NAMED, crawl.crawl_id, observed_at), observed_at)
+    for place, rows in enumerate(chain([next(portions, Batch())], portions)):
+        if place == 0:
+            rows.extend([_published(transaction)])
+        frames = rows.tables(NAMED, crawl.crawl_id, observed_at)
+        merge_snapshot(transaction, _with_bulk(transaction, bulk, frames) if place == 0 else frames, observed_at)
         crawl.rows_seen += rows.seen
         crawl.rows_stored += rows.stored
         crawl.failures += rows.failed
+
+
+def _with_bulk(
+    transaction: Transaction, bulk: Mapping[str, str], frames: Mapping[str, pl.DataFrame]
+) -> Mapping[str, Rows]:
+    """Put the few rows of other records behind those in bulk: a second insert in a transaction is dear."""
+    for table in bulk.keys() & frames.keys():
+        transaction.register(f"unfit_{table}", frames[table])
+    both = {
+        table: f"SELECT * FROM ({query}) UNION ALL BY NAME SELECT * FROM unfit_{table}" if table in frames else query  # noqa: S608
+        for table, query in bulk.items()
+    }
+    return {**frames, **both}
+
+
+def _published(transaction: Transaction) -> Batch:
+    """Read the published results of the records that fit, which are too manifold for SQL."""
+    batch = Batch()
+    said = transaction.sql("SELECT model_id, results FROM fitting WHERE results IS NOT NULL")
+    for portion in said.iter_slices(TOGETHER):
+        listed = Fields([{"model-index": json.loads(text)} for text in portion["results"]])
+        add_owned(batch, "evaluation", portion["model_id"], evaluation_rows(listed))
+        for row, complaints in listed.wrong.items():
+            batch.fail(portion["model_id"][row], "field", "; ".join(complaints))
+    return batch
 
 
 def _register_fitting(transaction: Transaction, found: Shaped, part: Part) -> None:

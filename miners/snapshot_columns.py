@@ -14,6 +14,7 @@ SIBLINGS = rf"\[({SIBLING}(,{SIBLING})*)?\]"
 WHOLE = r"-?(0|[1-9][0-9]{0,17})"
 NUMBER = r"-?[0-9]{1,15}(\.[0-9]{1,15})?"
 MOMENT = r'"[12][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z"'
+UNLIKE_PYTHON = r"[0-9]{16}|NaN|Infinity|[0-9]e|\\u0000"
 INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT")
 FLOATS = ("FLOAT", "DOUBLE")
 LARGEST_EXACT = 2**53
@@ -132,10 +133,11 @@ def whole_object(column: str, kind: str) -> Field:
     return Field(said, f"({said} IS NULL OR {said}[1] = '{{')", said)
 
 
-def nothing(column: str, kind: str) -> Field:
-    """Read what only the page path understands: it fits where there is nothing."""
+def results(column: str, kind: str) -> Field:
+    """Read a list of published results as JSON, as long as DuckDB writes its numbers as Python does."""
     said = _nested(column, kind)
-    return Field("NULL", f"({said} IS NULL OR {said} = '[]')", said)
+    plain = f"{said}[1] = '[' AND NOT regexp_matches({said}, '{UNLIKE_PYTHON}')"
+    return Field(f"nullif({said}, '[]')", f"({said} IS NULL OR ({plain}))", said)
 
 
 def _json(column: str, kind: str) -> str:

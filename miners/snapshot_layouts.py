@@ -37,7 +37,7 @@ READERS: dict[str, Reader] = {
     "config": read.whole_object,
     "gguf": read.whole_object,
     "safetensors": read.whole_object,
-    "model-index": read.nothing,
+    "model-index": read.results,
 }
 OF_MODELS = ("modelId", "pipeline_tag", "library_name", "siblings", "config", "safetensors", "gguf")
 COUNTED = ("downloads", "likes")

@@ -211,9 +211,11 @@ def _apart_of_parquet(file: Path, known: Layout, wanted: set[int]) -> Iterator[t
     has = fields(known.columns)
     members = ", ".join(f"'{name}': CAST({has[name].json} AS JSON)" for name in READERS if name in known.columns)
     source = f"read_parquet({_local(file)}, file_row_number = true, hive_partitioning = false)"
-    query = f"SELECT file_row_number, to_json({{{members}}})::VARCHAR FROM {source} WHERE file_row_number IN ?"  # noqa: S608
+    rows = f"{source} SEMI JOIN wanted USING (file_row_number)"
+    query = f"SELECT file_row_number, to_json({{{members}}})::VARCHAR FROM {rows}"  # noqa: S608 - our own names
     with explaining(file), _connection() as connection:
-        ordered = sorted(wanted)
-        for begin in range(0, len(ordered), TOGETHER):
-            for place, text in connection.execute(query, [ordered[begin : begin + TOGETHER]]).fetchall():
+        connection.register("wanted", pyarrow.table({"file_row_number": sorted(wanted)}))
+        found = connection.execute(query)
+        while portion := found.fetchmany(TOGETHER):
+            for place, text in portion:
                 yield place, text.encode()

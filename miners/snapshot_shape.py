@@ -59,7 +59,7 @@ def shape(columns: Mapping[str, str], source: str, time: str | None = None) -> s
     return f"""
         SELECT observed_at, name, '{HUB}:' || name AS model_id, {_SCALARS}, coalesce(said_tags, []) AS tags,
             said_siblings AS paths, said_spaces AS spaces, {split_texts("card_datasets")} AS datasets,
-            tag_parents, card_parents,
+            tag_parents, card_parents, said_model_index AS results,
             card_base_model_relation[2:-2] AS card_relation, says_tags, says_card, says_spaces, says_files,
             list_distinct(list_concat({split_texts("card_language")}, tag_languages)) AS languages,
             ({" AND ".join(CONDITIONS)}) AS fits

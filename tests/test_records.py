@@ -284,6 +284,7 @@ def test_other_ways_to_say_it_are_understood(record: dict[str, Any], column: str
         ({"gated": {"a": 1}}, "gated"),
         ({"createdAt": "yesterday"}, "created_at"),
         ({"createdAt": "2022-13-45T00:00:00.000Z"}, "created_at"),
+        ({"createdAt": "0000-01-01T00:00:00.000Z"}, "created_at"),
         ({"createdAt": "0001-01-01T00:00:00+23:00"}, "created_at"),
         ({"pipeline_tag": {"a": 1}}, "task"),
         ({"config": "bert"}, "architecture"),
