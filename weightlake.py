@@ -36,6 +36,12 @@ INTERRUPTED = 130
 STOPPED = "interrupted; what was done is kept, and the same command goes on from there"
 
 
+class Scale(StrEnum):
+    """Sizes of a recipe beside its own."""
+
+    TINY = "tiny"
+
+
 class SoupMethod(StrEnum):
     """How a soup's ingredients are chosen."""
 
@@ -134,14 +140,17 @@ def zoo_build(
     lake: LakeFolder = DEFAULT_LAKE,
     device: Annotated[Device, typer.Option(help="Where to train; auto: on a GPU if there is one.")] = Device.AUTO,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core without it.")] = None,
+    scale: Annotated[Scale | None, typer.Option(help="tiny: the recipe's shape on made data, in seconds.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Another dataset than the recipe's, e.g. npz:PATH.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe's population; what is already trained is not trained again."""
     import zoo
-    from zoo.recipe import load_recipe
+    from zoo.recipe import load_recipe, on_dataset, scaled
 
-    checked = load_recipe(recipe)  # before a lake is made for what cannot be built
+    checked = load_recipe(scaled(recipe, scale))  # before a lake is made for what cannot be built
+    checked = on_dataset(checked, dataset) if dataset else checked
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         population_id = zoo.build(opened, checked, device=device, workers=workers, progress=progress)
         show(zoo.populations(opened, population_id), as_json)
@@ -157,11 +166,25 @@ def zoo_list(lake: LakeFolder = DEFAULT_LAKE, as_json: AsJson = False) -> None:
 
 
 @zoo_app.command("recipes")
-def zoo_recipes(as_json: AsJson = False) -> None:
-    """List the recipes that weightlake ships."""
+def zoo_recipes(
+    scale: Annotated[Scale | None, typer.Option(help="tiny: the small form of each recipe.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the recipes that weightlake ships, with members, parameters and an estimate of their cost."""
     import zoo
 
-    show(zoo.recipes(), as_json)
+    show(zoo.recipes(scale), as_json, rows=0)
+
+
+@zoo_app.command("fetch")
+def zoo_fetch(
+    dataset: Annotated[str, typer.Argument(help="A dataset of the Hub that recipes name, e.g. uoft-cs/cifar10.")],
+    as_json: AsJson = False,
+) -> None:
+    """Fetch a dataset from the Hub and keep it as tensors, in one file that other machines can use."""
+    import zoo
+
+    show(pl.DataFrame({"dataset": [dataset], "file": [str(zoo.fetch_dataset(dataset))]}), as_json)
 
 
 @zoo_app.command("publish")

@@ -7,12 +7,14 @@ from schemas.doors import lazily
 if TYPE_CHECKING:
     from zoo.building import build
     from zoo.catalogue import populations, recipes
+    from zoo.datasets import fetch_dataset
     from zoo.load import Population, load_population, load_weights
     from zoo.publish import publish_repositories
 
 __all__ = [
     "Population",
     "build",
+    "fetch_dataset",
     "load_population",
     "load_weights",
     "populations",
@@ -25,6 +27,7 @@ __getattr__ = lazily(
     {
         "build": "zoo.building",
         **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
+        "fetch_dataset": "zoo.datasets",
         **dict.fromkeys(["Population", "load_population", "load_weights"], "zoo.load"),
         "publish_repositories": "zoo.publish",
     },

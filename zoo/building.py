@@ -12,16 +12,17 @@ import torch
 
 from schemas import Lake, LakeBusy, OutsideError, UsageError
 from schemas.files import write_whole
-from zoo.architectures import skeleton
 from zoo.crew import Crew, Epoch, Failed
 from zoo.datasets import Dataset, load_dataset
 from zoo.group import Group
+from zoo.locate import InShard, locate
 from zoo.lock import sole_builder
 from zoo.mistakes import expected_one_of
 from zoo.recipe import Recipe, load_recipe
 from zoo.register import register_group, register_population
 from zoo.results import GroupResult, PopulationFile, population_file, read_population, read_result
 from zoo.task import Task
+from zoo.train import used_samples
 
 Progress = Callable[[int, int, str], None]
 """Hears of epochs done, epochs in all, and the group that has just completed one."""
@@ -74,6 +75,8 @@ def build(
     crew_size = _workers(workers, place)
     if lake.read_only:
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
+    if recipe.ancestor is not None:
+        _build_ancestor(lake, recipe.ancestor, device, workers, progress, clock)
     construction = _Construction(lake, recipe, place, clock)
     if not construction.complete():
         with sole_builder(lake.weights.folder, recipe.population_id):
@@ -84,6 +87,20 @@ def build(
         if failures:
             raise OutsideError(_explained(failures, len(construction.groups)))
     return recipe.population_id
+
+
+def _build_ancestor(
+    lake: Lake,
+    ancestor: Recipe,
+    device: str,
+    workers: int | None,
+    progress: Progress | None,
+    clock: Callable[[], datetime],
+) -> None:
+    """Build what a recipe fine-tunes, unless it is built; its members are the parents under its own name."""
+    built = build(lake, ancestor, device=device, workers=workers, progress=progress, clock=clock)
+    if built != ancestor.population_id:
+        raise UsageError(f"the parent {ancestor.name} is in this lake as {built}; name the recipe's parent so")
 
 
 def _as_begun(weights: Path, recipe: Recipe) -> Recipe:
@@ -156,9 +173,10 @@ class _Construction:
     def _dataset(self) -> Dataset:
         """Load the dataset and see that the grid can be trained on it, before anything is written."""
         dataset = load_dataset(self.recipe.dataset, self.recipe.split_seed)
-        for width in self.recipe.grid.width:
-            skeleton(self.recipe.architecture, dataset.input_shape, dataset.classes, width)
-        largest, samples = max(self.recipe.grid.batch_size), len(dataset.train)
+        for group in self.groups.values():
+            group.skeleton(dataset.input_shape, dataset.classes)
+        fraction = min(self.recipe.grid.data_fraction, default=1.0)
+        largest, samples = max(self.recipe.grid.batch_size), len(used_samples(dataset.train, fraction))
         if largest > samples:
             raise UsageError(
                 f"batch_size = {largest}: dataset {self.recipe.dataset} has {samples} training samples; "
@@ -181,7 +199,8 @@ class _Construction:
                 "bring the old data back or give the recipe another name"
             )
         done = {group.name: 0 for group in self.missing}
-        before = self.recipe.epochs * (len(self.groups) - len(self.missing))
+        total = sum(group.epochs for group in self.groups.values())
+        before = total - sum(group.epochs for group in self.missing)
         failures: list[Failed] = []
         with Crew([self._task(group) for group in self.missing], workers) as crew:
             for event in crew.events():
@@ -192,7 +211,7 @@ class _Construction:
                 elif isinstance(event, Epoch):
                     done[event.group] = event.epoch
                     if progress:
-                        progress(before + sum(done.values()), self.recipe.epochs * len(self.groups), event.group)
+                        progress(before + sum(done.values()), total, event.group)
                 else:
                     self._take_over(event.group)
         return failures
@@ -206,7 +225,16 @@ class _Construction:
             weights=self.weights,
             population_id=self.recipe.population_id,
             device=self.device,
+            starts=self._starts(group),
         )
+
+    def _starts(self, group: Group) -> list[tuple[str, int]] | None:
+        """Where the weights lie that the members of a fine-tune start from."""
+        parents = [member.parent for member in group.members if member.parent is not None]
+        if not parents:
+            return None
+        places = locate(self.lake, parents, [None] * len(parents))
+        return [(place.shard, place.row) for place in places if isinstance(place, InShard)]
 
     def _take_over(self, group: str) -> None:
         result = self._result(self.groups[group])

@@ -1,9 +1,7 @@
 """Recipes: what a population is made of, read from TOML and checked before anything runs."""
 
 import json
-import re
 import tomllib
-from collections.abc import Iterable
 from functools import cached_property
 from hashlib import sha256
 from importlib.resources import files
@@ -15,72 +13,15 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import UsageError
-from zoo.architectures import ARCHITECTURES
-from zoo.datasets import check_name
+from zoo.architectures import ARCHITECTURES, SAMPLES, check_options
+from zoo.augmentation import AUGMENTATIONS
+from zoo.datasets import check_name, kind_of
+from zoo.grid import GROUPED, OPTIONS, VARIED, Grid, Seed, Varied, axis_of, each_once, one_of, plain_name
 from zoo.group import Group, Member
 from zoo.mistakes import expected_one_of, explained
 from zoo.optimise import OPTIMIZERS
+from zoo.scale import TINY, tiny
 from zoo.schedule import SCHEDULES
-
-SEEDS = 2**32  # torch's generator on the CPU tells no more seeds apart
-MOST_SEEDS = 100_000
-WIDEST = 65_536  # an mlp of this width has layers of 17 GB
-NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
-
-
-def _axis(value: object) -> object:
-    """A number stands for a list of one."""
-    return tuple(value) if isinstance(value, list) else value if isinstance(value, tuple) else (value,)
-
-
-def _seeds(value: object) -> object:
-    """A whole number stands for that many seeds, from 0."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        if not 1 <= value <= MOST_SEEDS:
-            raise ValueError(f"expected a number of seeds from 1 to {MOST_SEEDS:,} or a list of seeds")
-        return tuple(range(value))
-    return _axis(value)
-
-
-def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("expected each value once")
-    return tuple(sorted(values))
-
-
-def _one_of(choices: Iterable[str]) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in choices:
-            raise ValueError(expected_one_of(value, choices))
-        return value
-
-    return AfterValidator(check)
-
-
-def _plain_name(name: str) -> str:
-    if not NAME.fullmatch(name):
-        raise ValueError("expected at most 64 small letters, digits, '-', '_' and '.', starting with a letter or digit")
-    return name
-
-
-Axis = (BeforeValidator(_axis), AfterValidator(_each_once), Field(min_length=1))
-Whole = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Width = Annotated[int, Field(ge=1, le=WIDEST)]
-Seed = Annotated[int, Field(ge=0, lt=SEEDS)]
-Finite = Field(allow_inf_nan=False)
-
-
-class Grid(BaseModel):
-    """The axes of a population; each value is a list, and a single number stands for a list of one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    width: Annotated[tuple[Width, ...], *Axis]
-    batch_size: Annotated[tuple[Whole, ...], *Axis]
-    seeds: Annotated[tuple[Seed, ...], BeforeValidator(_seeds), AfterValidator(_each_once), Field(min_length=1)]
-    learning_rate: Annotated[tuple[Annotated[float, Field(gt=0), Finite], ...], *Axis]
-    weight_decay: Annotated[tuple[Annotated[float, Field(ge=0), Finite], ...], *Axis] = (0.0,)
-    label_noise: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], *Axis] = (0.0,)
 
 
 class Recipe(BaseModel):
@@ -88,23 +29,28 @@ class Recipe(BaseModel):
 
     `learning_rate` is the peak of the schedule. Without `init_seed` each member starts from its own
     seed; with it all members of a width start from the same weights. `momentum` is that of sgd.
+
+    `parent` names a recipe whose members this one fine-tunes: every member of it of the same width and
+    depth is where a whole grid of members starts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    name: Annotated[str, AfterValidator(_plain_name)]
-    architecture: Annotated[str, _one_of(ARCHITECTURES)]
+    name: Annotated[str, AfterValidator(plain_name)]
+    architecture: Annotated[str, one_of(ARCHITECTURES)]
     dataset: Annotated[str, AfterValidator(check_name)]
     grid: Grid
     epochs: Annotated[int, Field(ge=1, le=100_000)]
-    optimizer: Annotated[str, _one_of(OPTIMIZERS)] = "sgd"
+    optimizer: Annotated[str, one_of(OPTIMIZERS)] = "sgd"
     momentum: Annotated[float | None, Field(ge=0, lt=1)] = None
-    schedule: Annotated[str, _one_of(SCHEDULES)] = "constant"
+    schedule: Annotated[str, one_of(SCHEDULES)] = "constant"
     checkpoint_epochs: Annotated[
-        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_axis), AfterValidator(_each_once)
+        tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(axis_of), AfterValidator(each_once)
     ] = ()
     init_seed: Seed | None = None
     split_seed: Seed = 0
+    augmentation: Annotated[tuple[Annotated[str, one_of(AUGMENTATIONS)], ...], *Varied] = ()
+    parent: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -117,15 +63,39 @@ class Recipe(BaseModel):
     def _fits_together(self) -> Self:
         if self.optimizer != "sgd" and self.momentum is not None:
             raise ValueError(f"momentum = {self.momentum}: {self.optimizer} has none; leave it out")
-        late = [epoch for epoch in self.checkpoint_epochs if epoch > self.epochs]
+        self._suits_the_architecture()
+        shortest = min(self.grid.epochs, default=self.epochs)
+        if max(self.grid.epochs, default=self.epochs) > self.epochs:
+            raise ValueError(f"epochs = {self.epochs}: grid.epochs has more; expected the largest of them")
+        late = [epoch for epoch in self.checkpoint_epochs if epoch > shortest]
         if late:
-            raise ValueError(f"checkpoint_epochs = {late[0]}: expected epochs from 0 to {self.epochs}, the last one")
+            raise ValueError(f"checkpoint_epochs = {late[0]}: expected epochs from 0 to {shortest}, the last one")
         return self
+
+    def _suits_the_architecture(self) -> None:
+        needed, found = SAMPLES.get(self.architecture, ("images", 3))[0], kind_of(self.dataset)
+        if needed != found:
+            raise ValueError(f"dataset = {self.dataset!r}: a {self.architecture} needs {needed}, these are {found}")
+        if self.augmentation and found != "images":
+            raise ValueError(f"augmentation = {list(self.augmentation)}: {found} have none; leave it out")
+        if bool(self.grid.convection) != (self.architecture == "pinn"):
+            raise ValueError("grid.convection: a pinn needs it, and others have none")
+        try:
+            check_options(self.architecture, [name for name in OPTIONS if getattr(self.grid, name)])
+        except UsageError as error:
+            raise ValueError(f"grid.{error}") from error
 
     @cached_property
     def sha256(self) -> str:
         """SHA-256 over everything but the name as canonical JSON: the population's identity."""
-        identity = self.model_dump(mode="json", exclude={"name"})
+        identity = self.model_dump(mode="json", exclude={"name", "parent"})
+        if not self.augmentation:
+            del identity["augmentation"]
+        for name in VARIED:  # absent when not varied, as before there was such an axis
+            if not identity["grid"][name]:
+                del identity["grid"][name]
+        if self.ancestor:
+            identity["parent"] = self.ancestor.sha256
         return sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     @property
@@ -133,42 +103,101 @@ class Recipe(BaseModel):
         """The name and the first eight digits of the hash."""
         return f"{self.name}-{self.sha256[:8]}"
 
+    @cached_property
+    def ancestor(self) -> "Recipe | None":
+        """The recipe whose members this one fine-tunes."""
+        return load_recipe(self.parent) if self.parent else None
+
     @property
     def members(self) -> int:
         """Number of members."""
         return sum(len(group.members) for group in self.groups())
 
     def groups(self) -> list[Group]:
-        """Members of the same width and batch size, which are trained together."""
-        return [self._group(width, batch) for width, batch in product(self.grid.width, self.grid.batch_size)]
+        """Members of the same shapes and batch size and the same way of training, which are trained together.
 
-    def _group(self, width: int, batch_size: int) -> Group:
-        name = f"w{width}-b{batch_size}"
+        Raises:
+            UsageError: The recipe fine-tunes another one that has no members of a width and depth.
+        """
         grid = self.grid
-        axes = product(grid.learning_rate, grid.weight_decay, grid.label_noise, grid.seeds)
+        shapes = product(grid.width, grid.batch_size, *(getattr(grid, name) or (None,) for name in GROUPED))
+        return [self._group(width, batch, dict(zip(GROUPED, rest, strict=True))) for width, batch, *rest in shapes]
+
+    def _group(self, width: int, batch_size: int, settings: dict[str, Any]) -> Group:
+        grid = self.grid
+        varied = [f"-{GROUPED[key]}{value}" for key, value in settings.items() if len(getattr(grid, key)) > 1]
+        name = f"w{width}-b{batch_size}{''.join(varied)}"
+        optimizer, epochs = settings["optimizer"] or self.optimizer, settings["epochs"] or self.epochs
+        axes = product(
+            self._parents(width, settings["depth"]),
+            grid.convection or (None,),
+            grid.initialisation or (None,),
+            grid.learning_rate,
+            grid.weight_decay,
+            grid.label_noise,
+            grid.seeds,
+        )
         return Group(
             name=name,
             architecture=self.architecture,
             width=width,
             batch_size=batch_size,
-            epochs=self.epochs,
-            optimizer=self.optimizer,
+            epochs=epochs,
+            optimizer=optimizer,
             momentum=self.momentum or 0.0,
             schedule=self.schedule,
             checkpoint_epochs=self.checkpoint_epochs,
             members=tuple(self._member(name, *values) for values in axes),
+            depth=settings["depth"],
+            activation=settings["activation"],
+            dropout=settings["dropout"],
+            data_fraction=settings["data_fraction"] or 1.0,
+            augmentation=self.augmentation,
         )
 
-    def _member(self, group: str, learning_rate: float, weight_decay: float, label_noise: float, seed: int) -> Member:
+    def _parents(self, width: int, depth: int | None) -> list[tuple[int | None, str | None]]:
+        """The members that a group fine-tunes, numbered; one that is None where it starts anew."""
+        if self.ancestor is None:
+            return [(None, None)]
+        groups = [group for group in self.ancestor.groups() if (group.width, group.depth) == (width, depth)]
+        members = [member.name for group in groups for member in group.members]
+        if not members:
+            raise UsageError(f"recipe {self.name}: its parent {self.parent} has no members of width {width}")
+        found = [f"zoo:{self.ancestor.population_id}/{member}" for member in members]
+        return list(enumerate(found)) if len(found) > 1 else [(None, found[0])]
+
+    def _member(
+        self,
+        group: str,
+        parent: tuple[int | None, str | None],
+        convection: float | None,
+        initialisation: str | None,
+        learning_rate: float,
+        weight_decay: float,
+        label_noise: float,
+        seed: int,
+    ) -> Member:
         """Axes of several values are part of the name, so that names stay short and apart."""
-        axes = (
+        parts = [
             ("lr", learning_rate, self.grid.learning_rate),
             ("wd", weight_decay, self.grid.weight_decay),
             ("ln", label_noise, self.grid.label_noise),
+            ("", initialisation, self.grid.initialisation),
+            ("c", convection, self.grid.convection),
+        ]
+        suffix = "".join(f"-{short}{value}" for short, value, values in parts if len(values) > 1)
+        number, model = parent
+        return Member(
+            name=f"{group}-s{seed}{suffix}" + (f"-p{number}" if number is not None else ""),
+            seed=seed,
+            init_seed=seed if self.init_seed is None else self.init_seed,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            label_noise=label_noise,
+            initialisation=initialisation,
+            convection=convection,
+            parent=model,
         )
-        suffix = "".join(f"-{short}{value!r}" for short, value, values in axes if len(values) > 1)
-        init_seed = seed if self.init_seed is None else self.init_seed
-        return Member(f"{group}-s{seed}{suffix}", seed, init_seed, learning_rate, weight_decay, label_noise)
 
 
 def recipe_names() -> list[str]:
@@ -179,11 +208,15 @@ def recipe_names() -> list[str]:
 def load_recipe(source: str | Path) -> Recipe:
     """Read and check a recipe: a TOML file, or the name of one that comes with the zoo.
 
+    With `@tiny` behind it the recipe is made to run in seconds, see `zoo.scale.tiny`.
+
     Raises:
         UsageError: There is no such recipe, or something in it cannot be; the one line names the
             file, the key and the value, and says what is allowed.
     """
     name = str(source)
+    if name.endswith(TINY):
+        return tiny(load_recipe(name.removesuffix(TINY)))
     if isinstance(source, str) and not name.endswith(".toml") and not Path(name).is_file():
         if name not in recipe_names():
             raise UsageError(f"recipe {name!r} is no .toml file: {expected_one_of(name, recipe_names())}")
@@ -205,6 +238,21 @@ def parse_recipe(content: bytes, file: str) -> Recipe:
         return Recipe.model_validate(fields)
     except ValidationError as error:
         raise UsageError(f"recipe {file}: {explained(error, Recipe)}") from error
+
+
+def scaled(source: str, scale: str | None) -> str:
+    """Name a recipe at a scale; raise UsageError if there is no such scale."""
+    if scale not in (None, TINY.removeprefix("@")):
+        raise UsageError(f"scale {scale!r}: {expected_one_of(scale, [TINY.removeprefix('@')])}")
+    return source + TINY if scale else source
+
+
+def on_dataset(recipe: Recipe, dataset: str) -> Recipe:
+    """The same recipe on another dataset, which is part of what the population is."""
+    try:
+        return Recipe.model_validate({**recipe.model_dump(), "dataset": dataset})
+    except ValidationError as error:
+        raise UsageError(f"recipe {recipe.name}: {explained(error, Recipe)}") from error
 
 
 def _shipped() -> Traversable:

@@ -1,11 +1,7 @@
-"""Datasets: images with classes, and one fixed split of them into train, validation and test."""
+"""One dataset in three parts, and how arrays of samples and classes become one."""
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,16 +14,17 @@ from zoo.randomness import generator
 from zoo.train import Splits
 
 Array = NDArray[np.generic]
+Pair = tuple[Array, Array]
+"""Samples and their classes."""
 
 VALIDATION_SHARE = 0.15
 TEST_SHARE = 0.15
 COLOURS = (1, 3, 4)
-OBJECT_ARRAY = "Object arrays cannot be loaded"  # how numpy refuses one
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset in three parts; samples are float32 `[n, channels, height, width]`, classes int64."""
+    """A dataset in three parts, as `zoo.population.Samples`; images are float32 `[n, channels, height, width]`."""
 
     name: str
     split_seed: int
@@ -39,10 +36,9 @@ class Dataset:
     """Over the arrays before they were split: shapes, samples, classes."""
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one sample."""
-        channels, height, width = self.train.x.shape[1:]
-        return channels, height, width
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one sample: channels, height and width of an image."""
+        return tuple(self.train.x.shape[1:])
 
     @property
     def splits(self) -> Splits:
@@ -57,77 +53,16 @@ class Dataset:
         return parts[name]
 
 
-def check_name(name: str) -> str:
-    """Give the name back if a dataset can be called so; raise ValueError with the choices if not."""
-    if name != "digits" and not (name.startswith("npz:") and len(name) > len("npz:")):
-        raise ValueError(f"{expected_one_of(name, ['digits', 'npz:PATH'])}")
-    return name
+def from_arrays(name: str, split_seed: int, pairs: list[Pair]) -> Dataset:
+    """Make a dataset of one pair of samples and classes, or of two: for training and for test.
 
-
-def load_dataset(name: str, split_seed: int = 0) -> Dataset:
-    """Load a dataset and split it, each class by the same shares.
-
-    `digits` are scikit-learn's 1,797 grey images of 8 x 8. `npz:PATH` is a file that numpy wrote,
-    with arrays `x_train, y_train` and if it has them `x_test, y_test`, or `x, y`; `x` is uint8
-    (scaled to 0 ... 1) or floating point, `[n, height, width]` or with channels first or last, or
-    `[n, features]`; `y` holds whole numbers from 0, and each of them up to the largest is the class of
-    a training sample. PATH counts from the current folder.
-
-    15 % are for validation and 15 % for test; test arrays of the file stay the test.
-
-    Args:
-        name: The dataset.
-        split_seed: Which samples are for what hangs on it, and on nothing else.
+    15 % are for validation, and without a second pair 15 % for test, each class by the same shares.
+    Samples are uint8 (scaled to 0 ... 1) or floating point, `[n, height, width]` or with channels
+    first or last, or `[n, features]`; classes are whole numbers from 0.
 
     Raises:
-        UsageError: There is no such dataset or file.
-        DataError: The file holds something else than images with their classes.
+        DataError: The arrays are something else than images with their classes.
     """
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise UsageError(f"dataset {name!r} is unknown: {error}") from error
-    if name == "digits":
-        return _dataset(name, split_seed, [_digits()])
-    return _dataset(name, split_seed, _arrays(Path(name.removeprefix("npz:"))))
-
-
-def _digits() -> tuple[Array, Array]:
-    """Read scikit-learn's file; importing the library for it would cost every worker process two seconds."""
-    library = find_spec("sklearn")
-    assert library is not None and library.origin is not None  # noqa: S101, PT018 - it is one of our dependencies
-    table = np.loadtxt(Path(library.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
-    return (table[:, :-1].reshape(-1, 8, 8) / 16).astype(np.float32), table[:, -1].astype(np.int64)
-
-
-def _arrays(path: Path) -> list[tuple[Array, Array]]:
-    """The file's samples and classes: one pair that is still to be split, or train and test."""
-    try:
-        with path.open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise DataError(f"dataset {path} is a single array; expected an .npz file with x_train and y_train")
-            for keys in (("x_train", "y_train", "x_test", "y_test"), ("x_train", "y_train"), ("x", "y")):
-                if set(keys) <= set(file.files):
-                    return [(file[x], file[y]) for x, y in zip(keys[::2], keys[1::2], strict=True)]
-            found = ", ".join(file.files) or "nothing"
-    except FileNotFoundError as error:
-        raise UsageError(f"dataset {path} does not exist; npz:PATH counts from the current folder") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"dataset {path} {_damage(error)}") from error
-    raise DataError(f"dataset {path} holds {found}; expected x_train and y_train, or x and y")
-
-
-def _damage(error: Exception) -> str:
-    """What is wrong with a file that numpy refuses; it says so in words alone."""
-    if OBJECT_ARRAY in str(error):
-        return "holds an array of Python objects, which runs code when it is read; expected arrays of numbers"
-    if isinstance(error, OSError):
-        return f"cannot be read: {error.strerror or error}"
-    return "is damaged or no .npz file; expected one that numpy.savez wrote"
-
-
-def _dataset(name: str, split_seed: int, pairs: list[tuple[Array, Array]]) -> Dataset:
     checked = [Samples(_images(name, x), _classes(name, x, y)) for x, y in pairs]
     if len({samples.x.shape[1:] for samples in checked}) > 1:
         raise DataError(f"dataset {name}: the images for training and those for test have different shapes")
@@ -139,7 +74,7 @@ def _dataset(name: str, split_seed: int, pairs: list[tuple[Array, Array]]) -> Da
         train, validation, test = _split(checked[0], [VALIDATION_SHARE, TEST_SHARE], classes, split_seed)
     if not all(map(len, (train, validation, test))):
         raise DataError(f"dataset {name} has too few samples: a part of it would be empty")
-    return Dataset(name, split_seed, classes, train, validation, test, _sha256(checked))
+    return Dataset(name, split_seed, classes, train, validation, test, sha256_of(checked))
 
 
 def _images(name: str, x: Array) -> torch.Tensor:
@@ -209,7 +144,8 @@ def _split(samples: Samples, shares: list[float], classes: int, split_seed: int)
     return [Samples(samples.x[chosen], samples.y[chosen]) for chosen in indices]
 
 
-def _sha256(pairs: list[Samples]) -> str:
+def sha256_of(pairs: list[Samples]) -> str:
+    """SHA-256 over shapes, samples and classes."""
     digest = sha256()
     for samples in pairs:
         digest.update(str(list(samples.x.shape)).encode())
