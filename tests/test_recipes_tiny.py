@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from learners import uniform_soup
 from schemas import Lake, UsageError, examine, open_lake
 from tests.tiny_population import START, built, tiny_recipe
 from zoo.building import _Construction
@@ -146,6 +147,13 @@ def test_a_tree_of_fine_tunes_grows_from_its_parents(tmp_path: Path) -> None:
     starts = lake.sql("SELECT child_id, parent_id FROM lineage WHERE relation = 'initialised-from'").rows()
     assert len({start for child, start in starts if child in grandchildren}) == 2
     assert len(load_population(lake, "SELECT model_id FROM member WHERE population_id = $id", id=population)) == 4
+
+
+def test_a_soup_of_what_has_no_accuracy_is_refused(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+    built_in_this_process(lake, load_recipe("pinn-convection@tiny"))
+    with pytest.raises(UsageError, match="soups are judged by accuracy, which a pinn does not have"):
+        uniform_soup(lake, "SELECT model_id FROM member WHERE state = 'trained'", force=True)
 
 
 def test_a_parent_of_other_shapes_is_refused(lake: Lake, images: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from learners.soups.comparison import accuracy, compare
 from learners.soups.greedy import Trial, greedy
 from learners.soups.ingredients import Ingredients, gather
 from learners.soups.product import Product, store
+from schemas.errors import UsageError
 from schemas.lake import Lake
 from zoo.datasets import Dataset, load_dataset
 from zoo.load import Population, load_population
@@ -91,6 +92,8 @@ class _Kitchen:
 def _prepare(lake: Lake, sql: str, force: bool) -> _Kitchen:
     ingredients = gather(lake, sql, force)
     shared = ingredients.description
+    if shared.architecture == "pinn":
+        raise UsageError("soups are judged by accuracy, which a pinn does not have; select classifiers")
     dataset = load_dataset(shared.dataset, shared.split_seed)
     return _Kitchen(lake, sql, ingredients, load_population(lake, sql), shared.skeleton(), dataset)
 
