@@ -91,8 +91,8 @@ def _links(texts: pl.DataFrame, kind: str, source: str) -> pl.DataFrame:
 def lineage_rows(tags: pl.DataFrame, card: Fields, children: pl.Series) -> pl.DataFrame:
     """Give (child_id, parent_id, relation, source, confidence), each relation to a parent once.
 
-    The relation is what is stated, or `base` where nothing is. `children` are the records' model_id; a model that
-    names itself as its parent, or something that is no repository, is refused in `card.wrong`.
+    The relation is what is stated, or `base` where nothing is. `children` are the records' model_id; a parent
+    that is no repository is refused in `card.wrong`. A model that names itself is kept: `lineage_problems` shows it.
     """
     stated = f"^(?:({'|'.join(RELATIONS)}):)?(.*)$"
     tagged = tags.filter(kind="base_model").select(
@@ -135,9 +135,6 @@ def _refused(parents: pl.DataFrame, card: Fields, children: pl.Series) -> pl.Dat
         parent_id=pl.lit(f"{HUB}:") + parent,
         legal=parent.str.contains(ID) & ~parent.str.contains(DOTS) & (parent.str.len_bytes() <= LONGEST_ID),
     )
-    own = pl.col("child_id") == pl.col("parent_id")
     for row, name in checked.filter(~pl.col("legal")).select("row", "parent").iter_rows():
         card.refuse(row, "base_model", "a repository owner/name", name)
-    for row, name in checked.filter(own).select("row", "parent").iter_rows():
-        card.refuse(row, "base_model", "another model than this one", name)
-    return checked.filter(pl.col("legal") & ~own)
+    return checked.filter("legal")

@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from schemas import Lake, open_lake
 from tests.tiny_population import built, tiny_recipe
 from zoo.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # busy ones too
+settings.load_profile("any machine")
 
 
 @pytest.fixture

@@ -176,12 +176,17 @@ def test_a_parent_stands_there_once_with_the_relation_that_is_stated() -> None:
     assert lineage({"cardData": several}) == {("a/b", "quantized", "card"), ("c/d", "quantized", "card")}
 
 
-@pytest.mark.parametrize("parent", ["owner/model", "../etc", "a/b/c", "", "./here", "a b", "ä/ö", "x" * 300])
+@pytest.mark.parametrize("parent", ["../etc", "a/b/c", "", "./here", "a b", "ä/ö", "x" * 300])
 def test_what_can_be_no_parent_is_left_out_and_named(parent: str) -> None:
     record = {"id": "owner/model", "cardData": {"base_model": [parent, "x/y"]}}
     [only] = table(mined(page(record)), "lineage")
     assert only["parent_id"] == "huggingface:x/y"
     assert parent == "" or "base_model" in complaints(page(record))[0]
+
+
+def test_a_model_that_names_itself_as_its_parent_is_kept() -> None:
+    assert lineage({"cardData": {"base_model": "owner/model"}}) == {("owner/model", "base", "card")}
+    assert complaints(page({"id": "owner/model", "cardData": {"base_model": "owner/model"}})) == []
 
 
 def test_files_have_formats_sizes_and_hashes() -> None:
