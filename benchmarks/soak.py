@@ -124,7 +124,9 @@ def compare(expected: Path, found: Path) -> int:
     database = duckdb.connect()
     for name, lake in (("expected", expected), ("found", found)):
         database.execute(f"ATTACH '{lake / 'lake.duckdb'}' AS {name} (READ_ONLY)")
-    tables = database.execute("SELECT table_name FROM duckdb_tables() WHERE database_name = 'expected' ORDER BY 1")
+    tables = database.execute(
+        "SELECT table_name FROM duckdb_tables() WHERE database_name = 'expected' AND schema_name = 'main' ORDER BY 1"
+    )
     differing = [differs(database, table) for (table,) in tables.fetchall() if table != "migration"]
     print("equal, every row of every table" if not any(differing) else f"{sum(differing)} tables differ")
     return 1 if any(differing) or problems.height else 0
@@ -134,7 +136,9 @@ def differs(database: duckdb.DuckDBPyConnection, table: str) -> bool:
     """Compare a table of both lakes as bags of rows."""
     own = OWN | {"started_at", "ended_at", "listed_at", "watermark"}
     columns = database.execute(
-        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'expected' AND table_name = ?", [table]
+        "SELECT column_name FROM duckdb_columns() WHERE database_name = 'expected' AND schema_name = 'main' "
+        "AND table_name = ?",
+        [table],
     )
     kept = ", ".join(f'"{name}"' for (name,) in columns.fetchall() if name not in own)
     one, other = (f"(SELECT {kept} FROM {name}.{table})" for name in ("expected", "found"))

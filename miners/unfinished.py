@@ -18,7 +18,7 @@ NEWEST_FIRST = """
 def unfinished(lake: Lake, hub: str, source: str, identity: Mapping[str, object]) -> Unfinished | None:
     """Give the newest crawl of the same models if it has not come to its end, else None."""
     for row in lake.sql(NEWEST_FIRST, hub=hub, source=source).iter_rows(named=True):
-        query, state = json.loads(row.pop("query")), row.pop("state")
+        query, state = json.loads(row.pop("query") or "{}"), row.pop("state")
         if {name: value for name, value in query.items() if name not in NOT_ASKED} == identity:
             return None if state == "finished" else Unfinished(query=query, **row)
     return None

@@ -57,7 +57,9 @@ def killed(lake: Lake, hub: TestHub, chance: random.Random, most_requests: int, 
 
 def contents(lake: Lake) -> Mapping[str, pl.DataFrame]:
     """All rows of all tables that a crawl fills, without times of this machine and names of runs."""
-    tables = lake.sql("SELECT table_name FROM duckdb_tables() WHERE table_name NOT IN ('crawl', 'migration')")
+    tables = lake.sql(
+        "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main' AND table_name NOT IN ('crawl', 'migration')"
+    )
     return {table: _rows(lake, table) for table in tables["table_name"]}
 
 
