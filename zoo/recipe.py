@@ -216,7 +216,7 @@ def load_recipe(source: str | Path) -> Recipe:
     """
     name = str(source)
     if name.endswith(TINY):
-        return tiny(load_recipe(name.removesuffix(TINY)))
+        return Recipe.model_validate(tiny(load_recipe(name.removesuffix(TINY)).model_dump()))
     if isinstance(source, str) and not name.endswith(".toml") and not Path(name).is_file():
         if name not in recipe_names():
             raise UsageError(f"recipe {name!r} is no .toml file: {expected_one_of(name, recipe_names())}")

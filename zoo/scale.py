@@ -1,11 +1,9 @@
 """Makes a recipe small: the same architecture, the same axes, on data that are made, in seconds."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from zoo.datasets import facts, kind_of
-
-if TYPE_CHECKING:
-    from zoo.recipe import Recipe
 
 TINY = "@tiny"
 EPOCHS = 2
@@ -18,29 +16,28 @@ NARROW = 8
 STAND_INS = {"tokens": "sequences:16:32", "points": "convection"}
 
 
-def tiny(recipe: "Recipe") -> "Recipe":
-    """Keep a recipe's shape and take almost all of its work away.
+def tiny(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the shape of a recipe, given by its fields, and take almost all of its work away.
 
     Each axis of several values keeps two (the smallest widths, depths and epochs, the largest shares of
     the data, the ends of the others), a single width becomes 8, batch sizes 8 and 16, seeds two at most,
     epochs two. Data are made: images of 8 x 8 in as many colours, or short sequences of 32 tokens. The
     parent of a fine-tune is made small the same way.
     """
-    fields = recipe.model_dump()
-    grid: dict[str, Any] = {name: _two(name, values) for name, values in fields["grid"].items()}
-    batches = (POINTS_AT_ONCE,) if recipe.architecture == "pinn" else BATCH_SIZES[: len(grid["batch_size"])]
-    grid |= {"batch_size": batches, "seeds": recipe.grid.seeds[:MEMBERS_ALIKE]}
+    grid: dict[str, Any] = {name: _two(name, values) for name, values in recipe["grid"].items()}
+    batches = (POINTS_AT_ONCE,) if recipe["architecture"] == "pinn" else BATCH_SIZES[: len(grid["batch_size"])]
+    grid |= {"batch_size": batches, "seeds": recipe["grid"]["seeds"][:MEMBERS_ALIKE]}
     grid["epochs"] = (1, 2)[: len(grid["epochs"])]
     shortest = min(grid["epochs"], default=EPOCHS)
-    smaller = {
-        "name": f"{recipe.name[:59]}-tiny",
-        "dataset": stand_in(recipe.dataset),
+    return {
+        **recipe,
+        "name": f"{recipe['name'][:59]}-tiny",
+        "dataset": stand_in(recipe["dataset"]),
         "epochs": EPOCHS,
-        "checkpoint_epochs": tuple(epoch for epoch in recipe.checkpoint_epochs if epoch <= shortest),
+        "checkpoint_epochs": tuple(epoch for epoch in recipe["checkpoint_epochs"] if epoch <= shortest),
         "grid": grid,
-        "parent": recipe.parent and recipe.parent + TINY,
+        "parent": recipe["parent"] and recipe["parent"] + TINY,
     }
-    return type(recipe).model_validate(fields | smaller)
 
 
 def stand_in(dataset: str) -> str:
