@@ -132,6 +132,9 @@ def mine(
             given["say"] = say
         crawl = miners.mine(opened, hub, progress=progress, **given)
     show(pl.DataFrame([crawl.as_row()]), as_json)
+    if crawl.failures:
+        why = f"weightlake sql \"FROM failure WHERE crawl_id = '{crawl.crawl_id}'\""
+        say(f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored; {why} says why")
 
 
 @zoo_app.command("build")

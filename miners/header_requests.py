@@ -9,7 +9,7 @@ from miners.fetching import Fetched, file_bytes, is_no_answer
 from miners.headers.header import LONGEST_HEADER, Header
 from miners.headers.reading import read_header
 from miners.headers.source import Source
-from miners.http import Answer, HubClient
+from miners.http import Answer, HubClient, NotFound
 from miners.targets import Target
 from miners.weight_files import indices, is_inside, main_files, shards, to_read
 from miners.weight_rows import Headers, add_headers
@@ -118,6 +118,8 @@ class _Visit:
 
     def _fail(self, path: str, error: Exception) -> None:
         self._broken.append(path)
+        if isinstance(error, NotFound) and self._target.paths is None:
+            return  # nobody said that there is one
         self._fetched.unreachable |= is_no_answer(error)
         self._fetched.failures.append(f"{printable(path)}: {error}")
 

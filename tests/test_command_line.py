@@ -138,6 +138,17 @@ def test_mining_a_hub(run: Run) -> None:
         drawn = ("--sample", 5, "--stratify", "task,popularity", "--seed", 3)
         cohort = run("mine", "huggingface", "--endpoint", hub.url, "--lake", "new", *drawn, "--quiet", "--json")
         assert (json.loads(cohort.out)[0]["rows_stored"], cohort.err) == (5, "")
+
+
+def test_what_could_not_be_stored_is_said(run: Run, tmp_path: Path) -> None:
+    records = [{"modelId": name, "tags": ["x"], "likes": 1} for name in ("a/b", "no/good/name")]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    mined = run("mine", "snapshot", "rows.jsonl", "--observed-at", "2024-02-29", "--json")
+    [crawl] = json.loads(mined.out)
+    assert (crawl["rows_seen"], crawl["rows_stored"], crawl["failures"]) == (2, 1, 1)
+    assert (
+        f"1 of 2 could not be stored; weightlake sql \"FROM failure WHERE crawl_id = '{crawl['crawl_id']}'" in mined.err
+    )
     down = run("mine", "huggingface", "--endpoint", "http://127.0.0.1:1", "--limit", 20, "--lake", "new")
     assert (down.code, "127.0.0.1:1" in one_line(down.err)) == (1, True)
 

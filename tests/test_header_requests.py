@@ -174,3 +174,12 @@ def test_a_header_of_fifty_megabytes_takes_two_requests(lake: Lake, tmp_path: Pa
     assert len(asked) == 2
     assert lake.sql("SELECT parameters FROM model").item() == 15
     assert lake.sql("SELECT characters FROM weights_metadata").item() == 50_000_000
+
+
+def test_only_a_file_that_the_hub_has_listed_can_be_missing(tmp_path: Path) -> None:
+    root = repository(tmp_path / "hub", "model", {"config.json": b"{}"})
+    with TestHub(repositories=root) as hub, HubClient(hub.url) as client:
+        unlisted = fetch_headers(client, Target("huggingface:owner/model", None, None))
+        listed = fetch_headers(client, Target("huggingface:owner/model", None, frozenset(["model.safetensors"])))
+    assert unlisted.failures == []
+    assert [failure.partition(":")[0] for failure in listed.failures] == ["model.safetensors"]
