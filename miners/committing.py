@@ -76,10 +76,15 @@ class Committer:
         self._thread = threading.Thread(target=self._work, name="commit", daemon=True)
         self._thread.start()
 
-    def put(self, commit: Commit) -> None:
-        """Queue a commit; waits while too many are queued. Raises what made an earlier one fail."""
+    def wait_for_room(self) -> None:
+        """Wait while too many commits are queued. Raises what made an earlier one fail."""
         with self._changed:
             self._wait_until(self._has_room)
+
+    def put(self, commit: Commit) -> None:
+        """Queue a commit, without waiting. Raises what made an earlier one fail."""
+        with self._changed:
+            self._raise()
             self._waiting.append(commit)
             self._changed.notify_all()
 

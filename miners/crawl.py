@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from miners.batch import TIME
 from miners.committing import PATIENCE, Change, Commit, Committer
+from miners.interrupts import uninterrupted
 from miners.pacing import Enough
 from schemas.errors import OutsideError, WeightlakeError
 from schemas.files import UNFINISHED
@@ -167,16 +168,25 @@ class Run:
 
         Raises what made an earlier commit fail.
         """
+        self.queue(*changes, records=records)
+        self.commit_if_due()
+
+    def queue(self, *changes: Change, records: int = 0) -> None:
+        """Queue changes and do nothing else; somebody has to ask for `commit_if_due` then."""
         self._pending += changes
         self._records += records
+
+    def commit_if_due(self) -> None:
+        """Hand the queue over if that is due."""
         if self.is_due(self._records):
             self.commit()
 
     def commit(self) -> None:
         """Hand over what is queued, to be committed as soon as those before it are."""
-        commit = self._as_commit("running")
-        self._pending, self._records, self._committed_at = [], 0, self._clock()
-        self._committer.put(commit)
+        self._committer.wait_for_room()
+        with uninterrupted():
+            self._committer.put(self._as_commit("running"))
+            self._pending, self._records, self._committed_at = [], 0, self._clock()
 
     def flush(self) -> None:
         """Wait until everything so far is in the lake, so that it can be asked there."""

@@ -11,6 +11,7 @@ from huggingface_hub.errors import BadRequestError
 from miners.batch import Batch
 from miners.crawl import Progress, Run
 from miners.http import Answer, HubClient, next_page
+from miners.interrupts import uninterrupted
 from miners.pages import Page
 from miners.raw import keep
 from miners.records import HUB, rows
@@ -114,20 +115,25 @@ class Listing:
         self._names: set[str] = set()
         self._answered_at = run.started
         self._oldest: datetime | None = None
+        self._following = run.cursor
+        self._listed_at = run.listed_at
 
     def read(self, found: Iterable[tuple[Answer, str | None]]) -> None:
         """Read pages, each with the address of the next one. What has come is stored even if `found` raises."""
         following = None
         try:
-            for answer, following in found:
-                self._pages.append(Page(answer.url, answer.fetched_at, answer.body))
+            for answer, after in found:
+                with uninterrupted():
+                    self._pages.append(Page(answer.url, answer.fetched_at, answer.body))
+                    following = after
                 if self._is_time():
                     self._store(following)
                 if self._is_enough():
                     break
             else:
                 self._store(None)
-            self._run.cursor, self._run.listed_at = None, self._run.now()
+            with uninterrupted():
+                following, self._following, self._listed_at = None, None, self._run.now()
         finally:
             self._store(following)
             self._hand_over()
@@ -146,7 +152,10 @@ class Listing:
         return self._limit is not None and self._run.crawl.rows_seen >= self._limit
 
     def _store(self, following: str | None) -> None:
-        """Turn the gathered pages into rows, and hand them over to the run when it is time for a commit."""
+        """Turn the gathered pages into rows, and hand them over to the run when it is time for a commit.
+
+        Where no page is `following`, the listing has come to its end.
+        """
         if not self._pages:
             return
         run, crawl = self._run, self._run.crawl
@@ -155,22 +164,29 @@ class Listing:
         names = {name for model in models for name in model["model_id"]}
         if not self._names.isdisjoint(names):  # listed again: the older rows go first, for the newer to replace them
             self._hand_over()
-        self._rows.extend([batch])
-        self._names |= names
-        self._answered_at = self._pages[-1].fetched_at
         changed = [time for model in models for time in model["modified_at"] if time is not None] if self._since else []
-        self._oldest = min(changed, default=None)
-        self._pages = []
-        crawl.rows_seen += batch.seen
-        crawl.rows_stored += batch.stored
-        crawl.failures += batch.failed
-        run.cursor = following
+        with uninterrupted():
+            self._rows.extend([batch])
+            self._names |= names
+            self._answered_at = self._pages[-1].fetched_at
+            self._oldest = min(changed, default=None)
+            self._pages = []
+            crawl.rows_seen += batch.seen
+            crawl.rows_stored += batch.stored
+            crawl.failures += batch.failed
+            self._following, self._listed_at = following, run.now() if following is None else None
         if run.is_due(self._rows.seen):
             self._hand_over()
         self._progress(crawl.rows_seen, self._limit, "models")
 
     def _hand_over(self) -> None:
-        """Queue one change for all rows so far: merging them at once is quicker than page by page."""
-        found, self._rows, self._names = self._rows, Batch(), set()
-        tables = found.tables(HUB, self._run.crawl.crawl_id, self._answered_at)
-        self._run.add(partial(merge_models, tables=tables), records=found.seen)
+        """Queue one change for all rows so far: merging them at once is quicker than page by page.
+
+        Only then does the run go on behind them, whatever interrupts it before.
+        """
+        tables = self._rows.tables(HUB, self._run.crawl.crawl_id, self._answered_at)
+        with uninterrupted():
+            self._run.queue(partial(merge_models, tables=tables), records=self._rows.seen)
+            self._run.cursor, self._run.listed_at = self._following, self._listed_at
+            self._rows, self._names = Batch(), set()
+        self._run.commit_if_due()
