@@ -23,7 +23,10 @@ from schemas.files import UNFINISHED
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
-COMMIT_RECORDS = 25_000  # commits are dear and should be rare, but run beside the reading, and
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+COMMIT_RECORDS = (
+    25_000 if CORES > 1 else 100_000
+)  # commits are dear, but run beside the reading if there is a core; and
 COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while
 Progress = Callable[[int, int | None, str], None]
 
