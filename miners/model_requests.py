@@ -10,9 +10,11 @@ import polars as pl
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from miners.batch import TIME, Batch
+from miners.committing import Change
 from miners.crawl import Progress, Run
 from miners.fetching import Fetched, fetch_all
 from miners.http import Answer, HubClient, NotFound, Refused
+from miners.interrupts import uninterrupted
 from miners.json_values import fetch_json
 from miners.listing import EXPAND
 from miners.pages import Page
@@ -69,9 +71,12 @@ def mine_models(run: Run, hub: HubClient, names: Sequence[str], done: int, progr
         for model_id, reason in lost.items():
             batch.fail(model_id, "listing", reason)
         batch.seen += len(lost)
-        _count(run, batch)
-        run.cursor = str(done)
-        _add(run, portion, batch)
+        changes = _changes(run, portion, batch)
+        with uninterrupted():
+            _count(run, batch)
+            run.queue(*changes, records=len(portion))
+            run.cursor = str(done)
+        run.commit_if_due()
     run.cursor, run.listed_at = None, run.now()
 
 
@@ -83,7 +88,7 @@ def look_for(run: Run, hub: HubClient, names: Sequence[str], progress: Progress)
         for one in portion:
             for reason in one.failures:
                 batch.fail(one.target.model_id, "listing", reason)
-        _add(run, portion, batch)
+        run.add(*_changes(run, portion, batch), records=len(portion))
 
 
 def _why_lost(one: Fetched[Found]) -> str | None:
@@ -107,15 +112,12 @@ def _count(run: Run, batch: Batch) -> None:
     run.crawl.failures += batch.failed
 
 
-def _add(run: Run, portion: Sequence[Fetched[Found]], batch: Batch) -> None:
+def _changes(run: Run, portion: Sequence[Fetched[Found]], batch: Batch) -> tuple[Change, Change]:
     now = run.now()
     gone = [_gone(one.target, one.found, now) for one in portion if one.found and not _is_there(one.found)]
     tables = batch.tables(HUB, run.crawl.crawl_id, now)
-    run.add(
-        partial(merge_models, tables=tables),
-        partial(note_gone, gone=pl.DataFrame(gone, GONE, orient="row"), crawl_id=run.crawl.crawl_id),
-        records=len(portion),
-    )
+    vanished = pl.DataFrame(gone, GONE, orient="row")
+    return partial(merge_models, tables=tables), partial(note_gone, gone=vanished, crawl_id=run.crawl.crawl_id)
 
 
 def _is_there(found: Found) -> bool:
