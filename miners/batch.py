@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from miners.fields import Fields
+
+MOST_COMPLAINTS = 10
 TIME = pl.Datetime("us", "UTC")
 COLUMNS: dict[str, dict[str, pl.DataType]] = {
     "tag": {"model_id": pl.String(), "tag": pl.String(), "kind": pl.String()},
@@ -130,6 +133,12 @@ class Batch:
     def fail(self, subject: str, stage: str, reason: str) -> None:
         """Remember what could not be read."""
         self.failures.append(Failure(subject, stage, reason))
+
+    def fail_fields(self, subject: str, fields: Fields) -> None:
+        """Remember what in one answer had another type than it should, the first of it."""
+        complaints = [complaint for found in fields.wrong.values() for complaint in found]
+        if complaints:
+            self.fail(subject, "field", "; ".join(complaints[:MOST_COMPLAINTS]))
 
     def extend(self, others: Iterable["Batch"]) -> None:
         """Take over everything of other batches."""

@@ -8,7 +8,7 @@ from miners.batch import Batch
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.rows import ReadCard, add_cards
 from miners.cards.statements import add_card_statements
-from miners.fetching import Fetched, file_bytes
+from miners.fetching import Fetched, failures, file_bytes
 from miners.http import HubClient, NotFound, TooLarge
 from miners.targets import CARD, Target
 
@@ -29,10 +29,7 @@ def fetch_card(client: HubClient, target: Target) -> Fetched[Card]:
 
 def card_batch(portion: Sequence[Fetched[Card]]) -> Batch:
     """Give the rows of fetched cards: `card` and what belongs to it, what their metadata says, and failures."""
-    batch = Batch()
-    for fetched in portion:
-        for failure in fetched.failures:
-            batch.fail(fetched.target.model_id, "card", failure)
+    batch = failures(portion, "card")
     add_cards(batch, [_read_card(fetched, fetched.found) for fetched in portion if fetched.found is not None])
     described = [(one.target.model_id, one.found.metadata) for one in portion if one.found and one.found.metadata]
     if described:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from miners.batch import TIME, Batch
-from miners.fetching import Fetched
+from miners.fetching import Fetched, failures
 from miners.fields import Fields, Json
 from miners.http import HubClient
 from miners.paging import fetch_list
@@ -22,17 +22,14 @@ def fetch_commits(client: HubClient, target: Target) -> Fetched[list[Json]]:
 
 def commit_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
     """Give the rows of fetched commits, `revision`, and failures."""
-    batch = Batch()
+    batch = failures(portion, "commits")
     for one in portion:
-        for failure in one.failures:
-            batch.fail(one.target.model_id, "commits", failure)
         if one.found:
             fields = Fields(one.found)
             rows = _revisions(one.target.model_id, fields)
             batch.add("revision", rows.filter(pl.col("sha").str.contains(SHA)).unique("sha", maintain_order=True))
             bad = rows.height - rows["sha"].str.contains(SHA).sum()
-            if complaints := [complaint for found in fields.wrong.values() for complaint in found]:
-                batch.fail(one.target.model_id, "field", "; ".join(complaints[:10]))
+            batch.fail_fields(one.target.model_id, fields)
             if bad:
                 batch.fail(one.target.model_id, "commits", f"{bad} commits have no id of 40 hexadecimal digits")
     return batch

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from miners.batch import TIME, Batch
-from miners.fetching import Fetched
+from miners.fetching import Fetched, failures
 from miners.http import HubClient, NotFound
 from miners.json_values import json_value
 from miners.targets import CONFIG, Target
@@ -33,11 +33,9 @@ def fetch_config(client: HubClient, target: Target) -> Fetched[dict[str, Any]]:
 
 def config_batch(portion: Sequence[Fetched[dict[str, Any]]]) -> Batch:
     """Give the rows of fetched configurations, `config`, and failures."""
-    batch = Batch()
+    batch = failures(portion, "config")
     rows = []
     for one in portion:
-        for failure in one.failures:
-            batch.fail(one.target.model_id, "config", failure)
         if one.found is not None:
             text, answer = json.dumps(one.found, ensure_ascii=False), one.answers[0]
             rows.append((one.target.model_id, one.target.sha, text, len(answer.body), answer.fetched_at))

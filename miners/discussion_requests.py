@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from miners.batch import TIME, Batch
-from miners.fetching import Fetched
+from miners.fetching import Fetched, failures
 from miners.fields import Fields, Json
 from miners.http import HubClient
 from miners.json_values import fetch_json
@@ -46,18 +46,15 @@ def _entries(listed: Json) -> list[Json]:
 
 def discussion_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
     """Give the rows of fetched discussions, `discussion`, and failures."""
-    batch = Batch()
+    batch = failures(portion, "discussions")
     for one in portion:
-        for failure in one.failures:
-            batch.fail(one.target.model_id, "discussions", failure)
         if one.found:
             fields = Fields(one.found)
             rows = _discussions(one.target.model_id, fields)
             if lacking := rows["number"].null_count():
                 batch.fail(one.target.model_id, "discussions", f"{lacking} discussions have no number")
             batch.add("discussion", rows.filter(pl.col("number").is_not_null()).unique("number", maintain_order=True))
-            if complaints := [complaint for found in fields.wrong.values() for complaint in found]:
-                batch.fail(one.target.model_id, "field", "; ".join(complaints[:10]))
+            batch.fail_fields(one.target.model_id, fields)
     return batch
 
 

@@ -2,13 +2,14 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from miners.batch import Batch
 from miners.crawl import Progress
 from miners.http import Answer, NotFound, Refused, TooLarge
 from miners.pacing import MOMENT, Enough
@@ -35,6 +36,15 @@ class Fetched(Generic[Found]):
     unreachable: bool = False
     enough: Enough | None = None  # the run's limit was reached before it was whole
     found_bytes: int = 0  # memory that `found` takes, about, where that may be much
+
+
+def failures(portion: Sequence[Fetched[Any]], stage: str) -> Batch:
+    """Begin a batch with what failed of a portion, as failures of that stage."""
+    batch = Batch()
+    for one in portion:
+        for reason in one.failures:
+            batch.fail(one.target.model_id, stage, reason)
+    return batch
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from miners.addresses import printable
 from miners.batch import Batch
-from miners.fetching import Fetched, file_bytes, is_no_answer
+from miners.fetching import Fetched, failures, file_bytes, is_no_answer
 from miners.headers.header import LONGEST_HEADER, Header
 from miners.headers.reading import read_header
 from miners.headers.source import Source
@@ -140,11 +140,9 @@ def _kept(answers: Sequence[Answer], header: Header | None) -> list[Answer]:
 
 def header_batch(portion: Sequence[Fetched[Headers]]) -> Batch:
     """Give the rows of fetched headers: those of `add_headers`, `parameters` where they are known, and failures."""
-    batch = Batch()
+    batch = failures(portion, "tensors")
     for fetched in portion:
         model_id = fetched.target.model_id
-        for failure in fetched.failures:
-            batch.fail(model_id, "tensors", failure)
         if fetched.found and fetched.found.files:
             add_headers(batch, model_id, fetched.found)
             batch.add_rows("parameters", [(model_id, fetched.found.parameters)])

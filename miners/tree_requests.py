@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from miners.batch import COLUMNS, Batch
-from miners.fetching import Fetched
+from miners.fetching import Fetched, failures
 from miners.fields import Fields, Json
 from miners.http import HubClient
 from miners.listed_files import FormatByPath
@@ -23,10 +23,8 @@ def fetch_tree(client: HubClient, target: Target) -> Fetched[list[Json]]:
 
 def tree_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
     """Give the rows of fetched trees, `file`, and failures."""
-    batch = Batch()
+    batch = failures(portion, "file")
     for one in portion:
-        for failure in one.failures:
-            batch.fail(one.target.model_id, "file", failure)
         entries = [entry for entry in one.found or () if entry.get("type") != "directory"]
         if entries:
             fields = Fields(entries)
@@ -34,8 +32,7 @@ def tree_batch(portion: Sequence[Fetched[list[Json]]]) -> Batch:
             if lacking := rows["path"].null_count():
                 batch.fail(one.target.model_id, "file", f"{lacking} entries of the tree have no path")
             batch.add("file", rows.filter(pl.col("path").is_not_null()).unique("path", maintain_order=True))
-            if complaints := [complaint for found in fields.wrong.values() for complaint in found]:
-                batch.fail(one.target.model_id, "field", "; ".join(complaints[:10]))
+            batch.fail_fields(one.target.model_id, fields)
     return batch
 
 
