@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 import weightlake
-import weightlake_terminal
+from commands import terminal
 from schemas import Lake, open_lake
 from tests.conftest import ROOT
 from tests.hub import TestHub
@@ -89,7 +89,7 @@ def test_json_is_json_whatever_the_values(run: Run, filled: Lake) -> None:
 
 
 def test_more_columns_than_the_terminal_holds_stand_upright(capsys: pytest.CaptureFixture[str]) -> None:
-    weightlake_terminal.show_upright(pl.DataFrame({"model_id": ["a"], "width": [8]}))
+    terminal.show_upright(pl.DataFrame({"model_id": ["a"], "width": [8]}))
     assert capsys.readouterr().out == "            model_id  a\n               width  8\n\n"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-import weightlake_demo
+from commands import demonstration
 from schemas import open_lake
 from tests.hub import TestHub
 
@@ -24,8 +24,8 @@ def repositories(folder: Path) -> Path:
     return folder
 
 
-def run(folder: Path, lines: list[str], **options: object) -> weightlake_demo.Demo:
-    return weightlake_demo.run(
+def run(folder: Path, lines: list[str], **options: object) -> demonstration.Demo:
+    return demonstration.run(
         folder,
         grid="digits-tiny",
         progress=lambda done, total, what: None,
@@ -59,13 +59,13 @@ def test_the_demo_goes_through_every_room(tmp_path: Path) -> None:
 def test_a_hub_that_never_answers_is_given_five_seconds(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begin = time.monotonic()
-        trouble = weightlake_demo.trouble(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        trouble = demonstration.trouble(f"http://127.0.0.1:{silent.getsockname()[1]}")
         assert 4 < time.monotonic() - begin < 7
     assert trouble
     assert "\n" not in trouble
 
 
 def test_a_hub_that_is_down_is_said_at_once() -> None:
-    trouble = weightlake_demo.trouble("http://127.0.0.1:1")
+    trouble = demonstration.trouble("http://127.0.0.1:1")
     assert trouble
     assert "127.0.0.1:1" in trouble

@@ -14,6 +14,7 @@ import pytest
 from tests.conftest import ROOT
 
 ROOMS = ("schemas", "miners", "zoo", "learners")
+PACKAGES = (*ROOMS, "commands")  # what is installed: the rooms, and the command line that uses them all
 MAY_IMPORT = {
     "schemas": {"schemas"},
     "miners": {"miners", "schemas"},
@@ -51,9 +52,8 @@ def test_each_room_imports_only_what_it_may(room: str) -> None:
     for path in modules(room):
         ours = {name.split(".")[0] for name in imported(path)} & {
             *ROOMS,
+            "commands",
             "weightlake",
-            "weightlake_demo",
-            "weightlake_terminal",
             "tests",
         }
         assert ours <= MAY_IMPORT[room], f"{path} imports {ours - MAY_IMPORT[room]}"
@@ -106,7 +106,7 @@ def source(module: ModuleType) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [path for room in ROOMS for path in modules(room)], ids=lambda path: str(path.relative_to(ROOT))
+    "path", [path for package in PACKAGES for path in modules(package)], ids=lambda path: str(path.relative_to(ROOT))
 )
 def test_each_module_says_what_it_is_for_and_stays_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
@@ -120,14 +120,11 @@ def test_the_wheel_holds_the_packages_and_nothing_foreign(tmp_path: Path) -> Non
     (wheel,) = tmp_path.glob("*.whl")
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     tracked = subprocess.run(
-        ["git", "ls-files", "--", *ROOMS, "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "--", *PACKAGES, "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    belong = {name for name in tracked.stdout.split() if name.split("/")[0] in ROOMS or name in TOP}
+    belong = {name for name in tracked.stdout.split() if name.split("/")[0] in PACKAGES or name == "weightlake.py"}
     assert names == belong
     assert {"schemas/migrations/0001_lake.sql", "learners/page.html"} <= names
-
-
-TOP = {"weightlake.py", "weightlake_demo.py", "weightlake_terminal.py"}
 
 
 def test_generated_docs_are_up_to_date() -> None:

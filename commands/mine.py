@@ -1,0 +1,92 @@
+"""Mining a hub, a folder, or snapshots."""
+
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.terminal import progress_bar, say, show
+from schemas import open_lake
+
+HUBS = "huggingface, local (folders), snapshot (files), onnx, pytorch_hub, modelhub_ai, timm or modelzoo_co."
+
+
+def mine(
+    hub: Annotated[str, typer.Argument(help=HUBS)],
+    place: Annotated[
+        str | None,
+        typer.Argument(
+            help="For local: model repositories, one of them, the Hugging Face cache, or checkpoints (file or folder). "
+            "For snapshot: Parquet or JSON lines of hub records, a file, folder, pattern or URL."
+        ),
+    ] = None,
+    lake: LakeFolder = DEFAULT_LAKE,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many models.")] = None,
+    search: Annotated[str | None, typer.Option(help="Only models whose name contains this.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only models of this user or organisation.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only models of this task, e.g. text-classification.")] = None,
+    library: Annotated[str | None, typer.Option(help="Only models of this library, e.g. transformers.")] = None,
+    sort: Annotated[str | None, typer.Option(help="Order, e.g. downloads, likes, createdAt, lastModified.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="List all models, and find what was deleted or renamed.")
+    ] = False,
+    ids: Annotated[
+        str | None, typer.Option(help="Exactly these: a file with one id a line, or a query returning model_id.")
+    ] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="So many models drawn from the lake.")] = None,
+    stratify: Annotated[
+        str | None, typer.Option(help="Draw the sample in proportion to these: task,library,popularity.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Number that decides who is drawn; 0 without it.")] = None,
+    cards: Annotated[bool, typer.Option("--cards", help="Fetch model cards too.")] = False,
+    configs: Annotated[bool, typer.Option("--configs", help="Fetch config.json too.")] = False,
+    tensors: Annotated[bool, typer.Option("--tensors", help="Read headers of weights too, no weights.")] = False,
+    commits: Annotated[bool, typer.Option("--commits", help="Fetch the history of commits too.")] = False,
+    discussions: Annotated[bool, typer.Option("--discussions", help="Fetch the list of discussions too.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="Fetch the files' sizes and hashes too.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew instead of going on with a run that was ended.")
+    ] = False,
+    max_requests: Annotated[int | None, typer.Option(min=1, help="Stop after so many requests.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="Stop after so many hours.")] = None,
+    polite: Annotated[float | None, typer.Option(help="Use only this share of the hub's quotas, e.g. 0.5.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the hub, and stop.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="URL of another hub of the same kind.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(help="For catalogues (onnx, ...): a checkout or a tar archive instead of the live site."),
+    ] = None,
+    observed_at: Annotated[
+        str | None, typer.Option(help="When a snapshot was taken (UTC), if not as its path says.")
+    ] = None,
+    download_limit: Annotated[int | None, typer.Option(min=1, help="Largest snapshot to download, in bytes.")] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Pull models from a hub, a folder, or snapshots of the Hub, into the lake."""
+    import miners
+
+    texts = {"search": search, "author": author, "task": task, "library": library, "sort": sort, "endpoint": endpoint}
+    choices = {"limit": limit, "full": full, "ids": ids, "sample": sample, "seed": seed, "restart": restart}
+    things = {"cards": cards, "configs": configs, "tensors": tensors, "commits": commits, "files": files}
+    limits = {"max_requests": max_requests, "max_hours": max_hours, "polite": polite}
+    strata = {"stratify": stratify.split(",") if stratify else None, "discussions": discussions}
+    places = {"source": place or source} if hub == "snapshot" else {"folder": place, "source": source}
+    snapshots = {"observed_at": observed_at, "download_limit": download_limit}
+    options = {**texts, **choices, **things, **limits, **strata, **places, **snapshots}
+    given: dict[str, object] = {
+        name: value for name, value in options.items() if value is not None and value is not False
+    }
+    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+        if dry_run:
+            show(miners.plan(opened, hub, **given), as_json)
+            return
+        if hub == "huggingface" and not quiet:
+            given["say"] = say
+        crawl = miners.mine(opened, hub, progress=progress, **given)
+    show(pl.DataFrame([crawl.as_row()]), as_json)
+    if crawl.failures:
+        why = f"weightlake sql \"FROM failure WHERE crawl_id = '{crawl.crawl_id}'\""
+        say(f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored; {why} says why")
