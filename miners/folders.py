@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +62,8 @@ def repositories(folder: Path) -> Found:
     place = folder.resolve()
     search = _Search()
     found = list(search.cached(place) or search.cached(place / "hub") or search.plain(place))
+    if not found:  # arrays are mostly data: only where there is nothing else they are checkpoints
+        found = list(_Search(matters).plain(place))
     if not found:
         hidden = "; ".join(f"{place} cannot be read: {reason}" for place, reason in search.unreadable.items())
         raise UsageError(
@@ -71,11 +73,20 @@ def repositories(folder: Path) -> Found:
     return Found(found, search.unreadable)
 
 
-class _Search:
-    """Looks for repositories, and remembers which folders it could not look into."""
+def _is_stored_as_model(name: str) -> bool:
+    return name in CONFIGS or FormatByPath()[name] is not None
 
-    def __init__(self) -> None:
+
+class _Search:
+    """Looks for repositories, and remembers which folders it could not look into.
+
+    A folder in which there is a file for whose name `shows_model` holds has a model.
+    """
+
+    def __init__(self, shows_model: Callable[[str], bool] = _is_stored_as_model) -> None:
         self.unreadable: dict[Path, str] = {}
+        self._shows_model = shows_model
+        self._seen: dict[Path, list[os.DirEntry[str]]] = {}
 
     def cached(self, folder: Path) -> list[Repository]:
         places = [folder] if folder.name.startswith(CACHED) else self._folders(folder)
@@ -83,14 +94,16 @@ class _Search:
         return [repository for repository in found if repository]
 
     def plain(self, folder: Path) -> Iterator[Repository]:
-        """Give the folder itself, its `name/` folders or its `owner/name/` folders, whichever are repositories."""
+        """Give the folder itself, or the models in it: loose checkpoints, `name/` and `owner/name/` folders."""
         itself = Repository(f"{folder.parent.name}/{folder.name}".lstrip("/"), folder, folder, None)
         if self._is_one_model(folder):
-            yield from self._checkpoints(folder) or [itself]
-            return
-        children = [found for child in self._folders(folder) for found in self._child(child)]
-        if not children and self._has_card(folder):
             yield itself
+            return
+        loose = self._loose(folder)
+        children = [found for child in self._folders(folder) for found in self._child(child)]
+        if not loose and not children and self._has_card(folder):
+            yield itself
+        yield from loose
         yield from children
 
     def _snapshot(self, place: Path) -> Repository | None:
@@ -107,38 +120,52 @@ class _Search:
         return Repository(place.name.removeprefix(CACHED).replace("--", "/", 1), snapshots[sha], place, sha)
 
     def _child(self, folder: Path) -> list[Repository]:
-        if self._has_model(folder):
-            return self._checkpoints(folder) or [Repository(folder.name, folder, folder, None)]
-        below = [child for child in self._folders(folder) if self._has_model(child) or self._has_card(child)]
-        if not below and self._has_card(folder):
+        loose = self._loose(folder)
+        if self._has_model(folder) and not loose:
             return [Repository(folder.name, folder, folder, None)]
-        return [Repository(f"{folder.name}/{child.name}", child, child, None) for child in below]
+        below = [child for child in self._folders(folder) if self._has_model(child) or self._has_card(child)]
+        if not below and not loose and self._has_card(folder):
+            return [Repository(folder.name, folder, folder, None)]
+        return loose + [found for child in below for found in self._grandchild(child)]
 
-    def _checkpoints(self, folder: Path) -> list[Repository]:
-        """Give the files of weights in a folder, where they are several models and not the parts of one."""
-        names = self._files(folder)
-        weights = sorted(name for name in names if matters(name))
-        if len(weights) < 2 or CARD in names or not set(CONFIGS).isdisjoint(names) or any(map(is_part, weights)):
+    def _grandchild(self, folder: Path) -> list[Repository]:
+        itself = Repository(f"{folder.parent.name}/{folder.name}", folder, folder, None)
+        return self._loose(folder) or [itself]
+
+    def _loose(self, folder: Path) -> list[Repository]:
+        """Give the files of weights in a folder, where they are several models and not the parts of one.
+
+        A single one is a model of its own where there are other models below.
+        """
+        names = self._bare(folder)
+        if len(names) == 1 and not any(
+            self._is_described(child) or len(self._bare(child)) > 1 for child in self._folders(folder)
+        ):
             return []
-        return [_checkpoint(folder / name) for name in weights]
+        return [_checkpoint(folder / name) for name in names]
+
+    def _bare(self, folder: Path) -> list[str]:
+        """Give the names of the weights in a folder that nothing describes, none where they belong together."""
+        weights = sorted(name for name in self._files(folder) if matters(name))
+        belong_together = self._is_described(folder) or any(map(is_part, weights))
+        return weights if self._has_model(folder) and not belong_together else []
+
+    def _is_described(self, folder: Path) -> bool:
+        names = self._files(folder)
+        return CARD in names or not set(CONFIGS).isdisjoint(names)
 
     def _is_one_model(self, folder: Path) -> bool:
         """Weights alone make no model of a folder that has repositories in it."""
-        if not self._has_model(folder):
-            return False
-        names = self._files(folder)
-        if CARD in names or not set(CONFIGS).isdisjoint(names):
-            return True
-        return not any(self._is_or_has_repository(child) for child in self._folders(folder))
+        if not self._has_model(folder) or self._is_described(folder):
+            return self._has_model(folder)
+        return not self._loose(folder) and not any(map(self._is_or_has_repository, self._folders(folder)))
 
     def _is_or_has_repository(self, folder: Path) -> bool:
-        names = self._files(folder)
-        described = CARD in names or not set(CONFIGS).isdisjoint(names)
-        return described or any(self._has_model(child) or self._has_card(child) for child in self._folders(folder))
+        below = self._folders(folder)
+        return self._is_described(folder) or any(self._has_model(child) or self._has_card(child) for child in below)
 
     def _has_model(self, folder: Path) -> bool:
-        formats = FormatByPath()
-        return any(name in CONFIGS or formats[name] for name in self._files(folder))
+        return any(map(self._shows_model, self._files(folder)))
 
     def _has_card(self, folder: Path) -> bool:
         return CARD in self._files(folder)
@@ -151,14 +178,16 @@ class _Search:
         return [entry.name for entry in self._listed(folder) if _is_file(entry)]
 
     def _listed(self, folder: Path) -> list[os.DirEntry[str]]:
-        try:
-            with os.scandir(folder) as found:
-                return list(found)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as error:
-            self.unreadable[folder] = error.strerror or str(error)
-            return []
+        if folder not in self._seen:
+            try:
+                with os.scandir(folder) as found:
+                    self._seen[folder] = list(found)
+            except (FileNotFoundError, NotADirectoryError):
+                self._seen[folder] = []
+            except OSError as error:
+                self.unreadable[folder] = error.strerror or str(error)
+                self._seen[folder] = []
+        return self._seen[folder]
 
 
 def _checkpoint(place: Path) -> Repository:

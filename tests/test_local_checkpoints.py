@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from miners.folders import repositories
 from miners.mining import mine
 from schemas import Lake, UsageError
 from schemas.doctor import examine
@@ -119,6 +120,51 @@ def test_files_that_belong_together_stay_one_model(lake: Lake, tmp_path: Path, n
         (tmp_path / "owner" / "net" / name).write_bytes(b"{}")
     mine(lake, "local", folder=tmp_path / "owner" / "net")
     assert lake.sql("SELECT model_id FROM model")["model_id"].to_list() == ["local:owner/net"]
+
+
+ARRAYS = {"a.npz", "b.npz"}
+LOOSE = {"a.pt", "b.onnx"}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (ARRAYS, ["runs/a.npz", "runs/b.npz"]),
+        ({"weights.npy"}, ["top/runs"]),
+        ({f"s{seed}/{name}" for seed in (0, 1) for name in ARRAYS} - {"s1/b.npz"}, ["s0/a.npz", "s0/b.npz", "s1"]),
+        ({*(f"w/{name}" for name in LOOSE), "data/x.npy", "data/y.npy"}, ["w/a.pt", "w/b.onnx"]),
+        ({*LOOSE, "old/c.pt", "old/d.pt"}, ["old/c.pt", "old/d.pt", "runs/a.pt", "runs/b.onnx"]),
+        ({"last.pt", "old/c.pt", "old/d.pt"}, ["old/c.pt", "old/d.pt", "runs/last.pt"]),
+        ({*LOOSE, "best/c.pt"}, ["best", "runs/a.pt", "runs/b.onnx"]),
+        ({*LOOSE, "net/config.json", "net/model.bin"}, ["net", "runs/a.pt", "runs/b.onnx"]),
+        ({"last.pt", "net/config.json", "net/model.bin"}, ["net", "runs/last.pt"]),
+        ({"net/last.pt", "net/old/c.pt", "net/old/d.pt"}, ["net/last.pt", "old/c.pt", "old/d.pt"]),
+        ({*(f"w/{name}" for name in LOOSE), "w/net/config.json"}, ["w/a.pt", "w/b.onnx", "w/net"]),
+        ({"o/run/c.pt", "o/run/d.pt"}, ["run/c.pt", "run/d.pt"]),
+    ],
+)
+def test_loose_checkpoints_hide_nothing_and_are_not_hidden(
+    tmp_path: Path, files: set[str], expected: list[str]
+) -> None:
+    for path in files:
+        place = tmp_path / "top" / "runs" / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(b"{}")
+    assert sorted(found.name for found in repositories(tmp_path / "top" / "runs").repositories) == expected
+
+
+def test_arrays_alone_are_checkpoints(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    for seed in range(2):
+        np.savez(folder / f"seed{seed}.npz", kernel=np.zeros((3, 4), np.float32), bias=np.zeros(4, np.float64))
+    np.save(folder / "flat.npy", np.zeros(7, np.float16))
+    assert mine(lake, "local", folder=folder).rows_stored == 3
+    parameters = lake.sql("SELECT name, parameters FROM model ORDER BY name").rows()
+    assert parameters == [("flat.npy", 7), ("seed0.npz", 16), ("seed1.npz", 16)]
+    assert tensors(lake)["local:runs/seed1.npz"] == [("bias", [4]), ("kernel", [3, 4])]
+    assert lake.sql("SELECT count(DISTINCT fingerprint) FROM weights").item() == 2
+    assert examine(lake).is_empty()
 
 
 def test_a_pickle_in_a_folder_of_checkpoints_is_never_opened(lake: Lake, tmp_path: Path) -> None:
