@@ -27,6 +27,8 @@ CORE = [
     "zoo/train.py",
     "learners/soups/average.py",
     "learners/soups/greedy.py",
+    "learners/soups/merging.py",
+    "learners/soups/methods",
 ]
 CONNECTING = {"requests", "urllib3", "socket", "http", "aiohttp", "ftplib", "ssl"}
 

@@ -1,0 +1,51 @@
+"""The weighted mean."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from learners.soups.methods.method import Normalize, Weights, method
+from schemas.errors import UsageError
+
+
+@method(
+    formula="θ = Σ wᵢ θᵢ / Σ wᵢ",
+    paper="Wortsman et al. 2022, Model soups, https://arxiv.org/abs/2203.05482",
+    elementwise=True,
+)
+def linear(tensors: Sequence[Tensor], *, weights: Weights = None, normalize: Normalize = True) -> Tensor:
+    """Take the weighted mean of the ingredients.
+
+    Args:
+        tensors: One a model, all of one shape and floating-point type; read one at a time.
+        weights: A number for each; any sign.
+        normalize: Divide by the sum of the weights.
+
+    Raises:
+        UsageError: The weights sum to zero and are to be divided by.
+
+    Example:
+        >>> linear([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 6.0])], weights=[3, 1])
+        tensor([1.5000, 3.0000])
+    """
+    shares = [1.0] * len(tensors) if weights is None else list(weights)
+    total = sum(shares) if normalize else 1.0
+    if abs(total) < 1e-12 * max(1.0, *map(abs, shares)):
+        raise UsageError(
+            f"weights = {shares}: they sum to zero, so there is no mean; leave normalize out, or change one"
+        )
+    return weighted_sum(tensors, [share / total for share in shares])
+
+
+def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    """Sum of `weights[i] * tensors[i]`, in the tensors' type; each tensor is read once."""
+    total: Tensor | None = None
+    for tensor, weight in zip(tensors, weights, strict=True):
+        if total is None:
+            total = torch.mul(tensor, weight)
+        else:
+            total.add_(tensor, alpha=weight)
+    if total is None:
+        raise UsageError("there is nothing to merge: expected at least one model")
+    return total

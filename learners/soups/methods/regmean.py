@@ -1,0 +1,52 @@
+"""RegMean: the linear layer whose outputs are closest to those of all models on their own inputs."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from learners.soups.methods.linear import weighted_sum
+from learners.soups.methods.method import Setting, Weights, method
+
+JITTER = 1e-10
+
+
+@method(
+    formula="W = (Σ wᵢ Wᵢ Gᵢ)(Σ wᵢ Gᵢ)⁻¹,  Gᵢ = XᵢᵀXᵢ with off-diagonal values times a",
+    paper="Jin et al. 2023, Dataless Knowledge Fusion by Merging Weights, https://arxiv.org/abs/2212.09849",
+)
+def regmean(
+    tensors: Sequence[Tensor],
+    grams: Sequence[Tensor] | None,
+    *,
+    weights: Weights = None,
+    off_diagonal: Annotated[float, Setting("factor of the Gram matrices' off-diagonal values", 0, 1)] = 0.9,
+) -> Tensor:
+    """Merge the weights of a linear layer in closed form; a tensor that has no Gram matrices is averaged.
+
+    Solved in float64. Directions in which no input lies take the mean of the models.
+
+    Args:
+        tensors: Weights `[outputs, inputs...]`, one a model; a convolution's inputs are flattened.
+        grams: `[inputs, inputs]` each: inputs times inputs, summed over samples (and places).
+        weights: A number for each model.
+        off_diagonal: The paper's alpha; less than 1 keeps the sum well-conditioned.
+    """
+    shares = [1.0] * len(tensors) if weights is None else list(weights)
+    if grams is None:
+        return weighted_sum(tensors, [share / sum(shares) for share in shares])
+    wanted = total = mean = None
+    for tensor, gram, share in zip(tensors, grams, shares, strict=True):
+        shrunk = gram.double() * off_diagonal
+        shrunk.diagonal().copy_(gram.diagonal())
+        rows = tensor.double().reshape(len(tensor), -1)
+        product, shrunk = rows @ shrunk * share, shrunk * share
+        wanted = product if wanted is None else wanted + product
+        total = shrunk if total is None else total + shrunk
+        mean = rows * (share / sum(shares)) if mean is None else mean + rows * (share / sum(shares))
+    assert wanted is not None and total is not None and mean is not None, "methods take a model"  # noqa: S101, PT018 - checked by Method.checked
+    jitter = JITTER * float(total.diagonal().mean().clamp(min=JITTER))
+    total.diagonal().add_(jitter)
+    solved: Tensor = torch.linalg.solve(total, wanted + jitter * mean, left=False)
+    return solved.to(tensors[0].dtype).reshape(tensors[0].shape)
