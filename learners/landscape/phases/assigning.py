@@ -1,0 +1,101 @@
+"""Assigns phases: a table of measurements in, the same with phases out, or a row a cell with all that is known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from learners.landscape.phases.bootstrap import probabilities
+from learners.landscape.phases.cells import Cells, cells_of
+from learners.landscape.phases.columns import Values, mapped, metrics_of
+from learners.landscape.phases.rule import METRICS, Rule, load_rule
+from learners.landscape.phases.thresholds import Threshold, thresholds
+from learners.landscape.phases.tree import Verdicts, judge
+
+
+def assign_phases(
+    frame: pl.DataFrame, rule: str | Path | Rule = "taxonomy", columns: Mapping[str, str] | None = None
+) -> pl.DataFrame:
+    """Add the columns `phase` and `phase_probability` to a table of measurements.
+
+    Rows that share `width` and `batch_size` form a cell: its mean is judged, and its members are what the bootstrap
+    draws from. A table without these columns has a cell a row. Values that are null or NaN are missing.
+
+    Args:
+        frame: One row a model or a cell, with any of the metrics `train_loss` (nats), `train_error` and
+            `mode_connectivity` (percentage points of training error; negative is a barrier), `cka`,
+            `log_hessian_trace` (any base).
+        rule: Name of a rule that comes with weightlake (`taxonomy`, `model-diagnosis`), a TOML file, or a `Rule`.
+        columns: Where a metric or an axis stands under another name: {"cka": "cell_cka"}.
+
+    Returns:
+        The rows of `frame` as they were, with `phase` and `phase_probability` (share of the bootstrap's draws with that
+        phase). A cell without enough information says so: `unknown`, or the phases that are left, as `I or II`,
+        without a probability.
+
+    Raises:
+        UsageError: There is no such rule or column, or a column holds no numbers.
+
+    Source:
+        Yang et al. 2021, "Taxonomizing local versus global structure in neural network loss landscapes"; Zhou et al.
+        2024, "MD tree".
+    """
+    judged = judge_frame(frame, rule, columns)
+    cell_of = judged.cells.cell_of
+    phase = pl.Series("phase", judged.verdicts.phase[cell_of].tolist(), dtype=pl.String)
+    probability = pl.Series("phase_probability", judged.probability[cell_of], dtype=pl.Float64).fill_nan(None)
+    return frame.with_columns(phase, probability)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Everything that a rule says of a table."""
+
+    rule: Rule
+    cells: Cells
+    thresholds: dict[str, Threshold]
+    verdicts: Verdicts
+    probabilities: dict[str, Values]
+    """By phase `[cells]`."""
+
+    @property
+    def probability(self) -> Values:
+        """Of each cell's phase; NaN where that is no phase of the rule."""
+        columns = [np.where(self.verdicts.phase == label, p, 0.0) for label, p in self.probabilities.items()]
+        known = np.isin(self.verdicts.phase, self.rule.labels)
+        return np.where(known, np.sum(columns, axis=0), np.nan)
+
+    def table(self) -> pl.DataFrame:
+        """A row a cell: axes, members, means, phase, its probability and that of each phase, distance and nearest."""
+        members = np.bincount(self.cells.cell_of, minlength=len(self.cells))
+        means = {name: mean for name, mean in self.cells.means.items() if name in self.rule.metrics}
+        shares = pl.DataFrame({f"p {label}": share for label, share in self.probabilities.items()})
+        return self.cells.axes.with_columns(
+            pl.Series("members", members),
+            *(pl.Series(name, mean, strict=False).fill_nan(None) for name, mean in means.items()),
+            pl.Series("phase", self.verdicts.phase.tolist(), dtype=pl.String),
+            pl.Series("probability", self.probability).fill_nan(None),
+            pl.Series("distance", self.verdicts.distance).fill_nan(None),
+            pl.Series("nearest", self.verdicts.nearest.tolist(), dtype=pl.String),
+            *shares.get_columns(),
+        )
+
+
+def judge_frame(
+    frame: pl.DataFrame,
+    rule: str | Path | Rule = "taxonomy",
+    columns: Mapping[str, str] | None = None,
+    null: float = 0.0,
+) -> Judged:
+    """Judge a table's cells; arguments and errors as in `assign_phases`.
+
+    `null` is what the CKA estimator scores for unrelated models: 0 for the unbiased one.
+    """
+    checked = load_rule(rule)
+    names = mapped(frame, columns)
+    cells = cells_of(frame, names, metrics_of(frame, names))
+    values = {name: mean for name, mean in cells.means.items() if name in METRICS}
+    found = thresholds(checked, values, null)
+    return Judged(checked, cells, found, judge(checked, found, values), probabilities(checked, found, cells))

@@ -1,0 +1,193 @@
+"""Draws a phase diagram: the map of phases with borders and uncertainty, and a heat map for each metric."""
+
+from pathlib import Path
+
+import altair
+import numpy as np
+import polars as pl
+
+from learners.landscape.phases.assigning import Judged
+from learners.landscape.phases.borders import borders
+from learners.landscape.phases.columns import AXES
+from learners.landscape.phases.grid import Axis, Grid, grid_of
+from learners.landscape.phases.regions import regions
+from learners.landscape.phases.rule import METRICS
+from schemas.errors import UsageError
+from schemas.files import written_whole
+
+COLOURS = ("#d55e00", "#e69f00", "#56b4e9", "#a5d6a7", "#009e73", "#cc79a7", "#0072b2")
+GREY = "#bdbdbd"
+SIZE = 420
+SMALL = 150
+SMALLEST_NAMED = 3
+FORMATS = (".svg", ".png", ".html")
+TITLES = {
+    "train_loss": "training loss (nats)",
+    "train_error": "training error (percentage points)",
+    "mode_connectivity": "mode connectivity (percentage points)",
+    "cka": "CKA",
+    "log_hessian_trace": "log10 Hessian trace",
+}
+
+
+def diagram(
+    judged: Judged, title: str = "Phase diagram", axes: tuple[str, str] = ("width", "batch size")
+) -> altair.HConcatChart:
+    """Draw the cells of a grid, coloured by phase, paler where a phase is less sure, with borders and heat maps.
+
+    Args:
+        judged: What the rule says of the cells.
+        title: Above the map.
+        axes: What the axes are called, load first.
+
+    Raises:
+        UsageError: The cells lie on no grid: they have no width and batch size.
+    """
+    grid = grid_of(judged.cells.axes)
+    if grid is None:
+        raise UsageError("there is no grid to draw: expected the columns width and batch_size, numbers in each row")
+    rows = _placed(judged.table(), grid)
+    chart = altair.hconcat(_map(judged, grid, rows, title, axes), _heat_maps(judged, grid, rows, axes), spacing=30)
+    whole: altair.HConcatChart = chart.resolve_scale(color="independent", opacity="independent")
+    drawn: altair.HConcatChart = whole.configure_view(stroke=None)
+    return drawn
+
+
+def write_diagram(chart: altair.HConcatChart, path: str | Path) -> Path:
+    """Write a drawing as SVG, PNG or HTML, by the ending of `path`.
+
+    Raises:
+        UsageError: The ending is another one.
+        OutsideError: The file cannot be written.
+    """
+    place = Path(path)
+    if place.suffix not in FORMATS:
+        raise UsageError(f"{place.name}: a diagram is written to a file that ends in {', '.join(FORMATS)}")
+    with written_whole(place) as beside:
+        _save(chart, beside, place.suffix)
+    return place
+
+
+def _save(chart: altair.HConcatChart, path: Path, ending: str) -> None:
+    if ending == ".html":
+        chart.save(path, format="html", inline=True)
+    elif ending == ".png":
+        chart.save(path, format="png", scale_factor=2)
+    else:
+        chart.save(path, format="svg")
+
+
+def _placed(table: pl.DataFrame, grid: Grid) -> pl.DataFrame:
+    """The cells with the corners of their rectangles and their middles."""
+    corners = []
+    for name, axis, short in zip(AXES, (grid.rows, grid.columns), ("y", "x"), strict=True):
+        place = {value: number for number, value in enumerate(axis.values)}
+        numbers = [place[float(value)] for value in table[name]]
+        corners += [
+            pl.Series(short, axis.edges[numbers]),
+            pl.Series(f"{short}2", axis.edges[[number + 1 for number in numbers]]),
+            pl.Series(f"{short}_middle", axis.positions[numbers]),
+        ]
+    return table.with_columns(corners)
+
+
+def _map(judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple[str, str]) -> altair.LayerChart:
+    labels = [*judged.rule.labels, *sorted(set(rows["phase"]) - set(judged.rule.labels))]
+    colours = [*COLOURS[: len(judged.rule.labels)], *[GREY] * (len(labels) - len(judged.rule.labels))]
+    tooltip = [column for column in rows.columns if column not in ("x", "x2", "y", "y2", "x_middle", "y_middle")]
+    base = altair.Chart(rows).encode(**_axes(grid, axes))  # type: ignore[arg-type] # altair takes any channel
+    cells = base.mark_rect().encode(
+        x2="x2:Q",
+        y2="y2:Q",
+        color=altair.Color("phase:N", title="phase", sort=labels, scale=altair.Scale(domain=labels, range=colours)),
+        opacity=altair.Opacity(
+            "probability:Q", title="probability", scale=altair.Scale(domain=[0.5, 1], range=[0.35, 1], clamp=True)
+        ),
+        tooltip=[_tip(rows, column) for column in tooltip],
+    )
+    lines = (
+        altair.Chart(borders(judged, grid))
+        .mark_rule(color="black", strokeWidth=1.5)
+        .encode(x="x:Q", y="y:Q", x2="x2:Q", y2="y2:Q")
+    )
+    says = "Paler where the bootstrap is less sure. Lines: the rule on metrics interpolated between the cells."
+    names = (
+        altair.Chart(_named(judged, grid))
+        .mark_text(fontSize=15, fontWeight="bold")
+        .encode(x="x:Q", y="y:Q", text="phase:N")
+    )
+    chart: altair.LayerChart = cells + lines + names
+    return chart.properties(width=SIZE, height=SIZE, title=altair.Title(title, subtitle=says))
+
+
+def _named(judged: Judged, grid: Grid) -> pl.DataFrame:
+    """Where the names of the larger regions stand: at the cell in their middle."""
+    region = regions(grid, judged.verdicts.phase)
+    rows = []
+    for number in range(int(region.max()) + 1):
+        cells = np.flatnonzero(region == number)
+        places = np.array([np.argwhere(grid.cell == cell)[0] for cell in cells])
+        if len(cells) >= SMALLEST_NAMED:
+            middle = places[np.abs(places - np.median(places, axis=0)).sum(axis=1).argmin()]
+            x, y = grid.columns.positions[middle[1]], grid.rows.positions[middle[0]]
+            rows.append({"x": x, "y": y, "phase": judged.verdicts.phase[cells[0]]})
+    return pl.DataFrame(rows, schema={"x": pl.Float64, "y": pl.Float64, "phase": pl.String})
+
+
+def _heat_maps(judged: Judged, grid: Grid, rows: pl.DataFrame, axes: tuple[str, str]) -> altair.ConcatChart:
+    shown = [name for name in METRICS if name in rows.columns and rows[name].is_not_null().any()]
+    maps = [_heat_map(judged, grid, rows, name, axes) for name in shown]
+    chart: altair.ConcatChart = altair.concat(*maps, columns=2).resolve_scale(color="independent")
+    return chart
+
+
+def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: tuple[str, str]) -> altair.Chart:
+    diverging = judged.rule.metrics[name].tolerance is not None
+    positive = (rows[name].drop_nulls() > 0).all()
+    logarithmic = judged.rule.metrics[name].scale == "log" and positive
+    scale = altair.Scale(
+        scheme="blueorange" if diverging else "viridis",
+        type="log" if logarithmic else "linear",
+        **({"domainMid": 0} if diverging else {}),  # type: ignore[arg-type] # absent where it is not meant
+    )
+    chart: altair.Chart = (
+        altair.Chart(rows)
+        .mark_rect()
+        .encode(**_axes(grid, axes))
+        .encode(
+            x2="x2:Q",
+            y2="y2:Q",
+            color=altair.Color(f"{name}:Q", title=None, scale=scale, legend=altair.Legend(format=".2~g")),
+            tooltip=[_tip(rows, column) for column in (*AXES, name, "phase")],
+        )
+        .properties(width=SMALL, height=SMALL, title=TITLES[name])
+    )
+    return chart
+
+
+def _axes(grid: Grid, axes: tuple[str, str]) -> dict[str, altair.X | altair.Y]:
+    return {
+        "x": altair.X("x:Q", title=axes[1], axis=_axis(grid.columns), scale=_scale(grid.columns)),
+        "y": altair.Y("y:Q", title=axes[0], axis=_axis(grid.rows), scale=_scale(grid.rows)),
+    }
+
+
+def _scale(axis: Axis) -> altair.Scale:
+    return altair.Scale(domain=[axis.edges[0], axis.edges[-1]], zero=False, nice=False)
+
+
+def _axis(axis: Axis) -> altair.Axis:
+    """Ticks at the cells, labelled with their values: on a logarithmic axis powers of two of the positions."""
+    values = axis.positions.tolist()
+    if min(axis.values) > 0:
+        expression = "format(pow(2, datum.value), '.4~g')"
+    else:
+        expression = f"{[f'{value:g}' for value in axis.values]}[datum.value]"
+    return altair.Axis(values=values, labelExpr=expression, labelOverlap=True, grid=False, labelAngle=0)
+
+
+def _tip(rows: pl.DataFrame, column: str) -> altair.Tooltip:
+    kind = rows.schema[column]
+    if not kind.is_numeric():
+        return altair.Tooltip(f"{column}:N")
+    return altair.Tooltip(f"{column}:Q", format=".4~g")

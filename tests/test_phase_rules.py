@@ -1,0 +1,324 @@
+"""Phases: rules, thresholds and the published table of 845 ResNets, whose pictures have borders drawn by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from learners import assign_phases
+from learners.landscape.phases.assigning import Judged, judge_frame
+from learners.landscape.phases.borders import mesh
+from learners.landscape.phases.diagram import diagram, write_diagram
+from learners.landscape.phases.grid import grid_of
+from learners.landscape.phases.regions import regions
+from learners.landscape.phases.rule import Rule, load_rule, parse_rule, rule_names
+from learners.landscape.phases.sensitivity import sensitivity
+from learners.landscape.phases.thresholds import elbow, otsu
+from schemas import UsageError
+
+PUBLISHED = {
+    "cka": "cell_cka",
+    "mode_connectivity": "cell_mode_connectivity_train_error_pp",
+    "log_hessian_trace": "hessian_trace",
+}
+PHASES = ["I", "II", "III", "IV-A", "IV-B"]
+
+
+@pytest.fixture(scope="session")
+def published(data_folder: Path) -> pl.DataFrame:
+    return pl.read_csv(data_folder / "metrics" / "taxonomy_2021_resnet18_cifar10.csv")
+
+
+@pytest.fixture(scope="session")
+def judged(published: pl.DataFrame) -> Judged:
+    return judge_frame(published, columns=PUBLISHED)
+
+
+def made(rows: list[tuple[float, float, float]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=["train_loss", "mode_connectivity", "cka"], orient="row")
+
+
+@pytest.mark.data
+def test_published_models_fall_into_five_regions_ordered_by_an_accuracy_that_the_rule_never_sees(
+    published: pl.DataFrame, judged: Judged
+) -> None:
+    frame = assign_phases(published, columns=PUBLISHED)
+    assert frame.columns == [*published.columns, "phase", "phase_probability"]
+    assert frame.drop("phase", "phase_probability").equals(published)
+    mean = frame.group_by("phase").agg(pl.col("test_accuracy_pct").mean()).sort("phase")
+    assert mean["phase"].to_list() == PHASES
+    assert mean["test_accuracy_pct"].is_sorted()
+    assert mean["test_accuracy_pct"].to_list() == pytest.approx([74, 80, 80.5, 84, 87.5], abs=1)
+    grid = grid_of(judged.cells.axes)
+    assert grid is not None
+    assert len(np.unique(regions(grid, judged.verdicts.phase))) == 5
+    frame = frame.with_columns(test_accuracy_pct=-pl.col("test_accuracy_pct"))
+    assert assign_phases(frame.drop("phase", "phase_probability"), columns=PUBLISHED)["phase"].equals(frame["phase"])
+
+
+@pytest.mark.data
+def test_the_borders_between_published_cells_enclose_one_area_a_phase(judged: Judged) -> None:
+    grid = grid_of(judged.cells.axes)
+    assert grid is not None
+    rows, columns, phase = mesh(judged, grid)
+    fine = grid_of(
+        pl.DataFrame(
+            {"width": np.exp2(np.repeat(rows, len(columns))), "batch_size": np.exp2(np.tile(columns, len(rows)))}
+        )
+    )
+    assert fine is not None
+    assert len(np.unique(regions(fine, phase.ravel()))) == 5
+
+
+@pytest.mark.data
+def test_labels_hardly_move_when_thresholds_do(judged: Judged) -> None:
+    moved = sensitivity(judged)
+    assert set(moved["metric"]) == {"train_loss", "mode_connectivity", "cka", "log_hessian_trace"}
+    assert moved["agreement"].to_numpy().min() > 0.9
+    assert moved["moved"].to_numpy().max() > 0
+
+
+@pytest.mark.data
+def test_one_row_a_cell_gives_the_phases_of_one_row_a_model(published: pl.DataFrame, judged: Judged) -> None:
+    cells = published.rename(
+        {name: canonical for canonical, name in PUBLISHED.items() if canonical != "log_hessian_trace"}
+    )
+    cells = cells.group_by("width", "batch_size").mean().sample(fraction=1, shuffle=True, seed=1)
+    alone = assign_phases(cells)
+    table = judged.table().join(alone, on=["width", "batch_size"], suffix=" alone")
+    assert (table["phase"] == table["phase alone"]).to_numpy().mean() > 0.98  # without the Hessian nothing breaks ties
+
+
+@pytest.mark.data
+def test_bootstrap_is_sure_inside_regions_and_unsure_on_borders(judged: Judged) -> None:
+    table = judged.table()
+    inside = table.filter(pl.col("distance") > 2)
+    border = table.filter(pl.col("distance") < 0.2)
+    assert inside["probability"].to_numpy().min() > 0.95
+    assert border["probability"].to_numpy().mean() < 0.8
+    sums = table.select(pl.sum_horizontal("^p .*$")).to_series()
+    assert sums.to_list() == pytest.approx([1.0] * table.height)
+
+
+@pytest.mark.data
+def test_the_diagnostic_tree_asks_in_its_own_order(published: pl.DataFrame) -> None:
+    frame = published.with_columns(train_error=100 - pl.col("train_accuracy_pct"))
+    frame = assign_phases(frame, "model_diagnosis", PUBLISHED)
+    assert set(frame["phase"]) <= set(load_rule("model-diagnosis").labels)
+    mean = dict(frame.group_by("phase").agg(pl.col("test_accuracy_pct").mean()).rows())
+    assert max(mean, key=lambda phase: mean[phase]) == "interpolating, connected"
+    cells = judge_frame(frame.drop("phase", "phase_probability"), "model-diagnosis", PUBLISHED).table()
+    interpolating = cells["phase"].str.starts_with("interpolating")
+    inside, outside = cells.filter(interpolating)["train_error"], cells.filter(~interpolating)["train_error"]
+    assert inside.to_numpy().max() < outside.to_numpy().min()
+
+
+@pytest.mark.data
+def test_units_and_names_do_not_matter(published: pl.DataFrame, judged: Judged) -> None:
+    error = published.with_columns(train_error=1 - pl.col("train_accuracy_pct") / 100)
+    shares = error.with_columns(pl.col(PUBLISHED["mode_connectivity"]) / 100)
+    assert assign_phases(shares, columns=PUBLISHED)["phase"].equals(
+        assign_phases(published, columns=PUBLISHED)["phase"]
+    )
+    natural = published.with_columns(log_hessian_trace=pl.col("hessian_trace").log())
+    mapped = {name: column for name, column in PUBLISHED.items() if name != "log_hessian_trace"}
+    assert assign_phases(natural, columns=mapped)["phase"].equals(assign_phases(published, columns=PUBLISHED)["phase"])
+
+
+@pytest.mark.data
+def test_without_the_loss_the_training_error_decides(published: pl.DataFrame, judged: Judged) -> None:
+    frame = published.with_columns(train_error=100 - pl.col("train_accuracy_pct")).drop("train_loss")
+    phase = assign_phases(frame, columns=PUBLISHED)["phase"]
+    assert (phase == assign_phases(published, columns=PUBLISHED)["phase"]).to_numpy().mean() > 0.9
+
+
+@pytest.mark.data
+def test_the_diagram_is_drawn_with_borders_and_hover(judged: Judged, tmp_path: Path) -> None:
+    chart = diagram(judged, "ResNet-18")
+    svg = write_diagram(chart, tmp_path / "phases.svg").read_text(encoding="utf-8")
+    assert svg.count("probability: ") >= 169  # each cell says what hovering shows
+    for text in ("ResNet-18", "IV-B", "training loss (nats)", "mode connectivity (percentage points)"):
+        assert text in svg
+    assert write_diagram(chart, tmp_path / "phases.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["phases.png", "phases.svg"]
+    with pytest.raises(UsageError, match=r"ends in \.svg, \.png, \.html"):
+        write_diagram(chart, tmp_path / "phases.gif")
+
+
+def test_the_taxonomy_word_by_word() -> None:
+    frame = made(
+        [(1.0, -9.0, 0.3), (1.0, 4.0, 0.5), (1.0, 0.0, 0.5), (0.01, -9.0, 0.5), (0.01, 0.2, 0.5), (0.01, 0.2, 0.9)]
+    )
+    frame = assign_phases(frame)
+    assert frame["phase"].to_list() == ["I", "II", "II", "III", "IV-A", "IV-B"]
+    assert frame["phase_probability"].to_numpy().min() > 0.95
+
+
+def test_zero_is_a_matter_of_tolerance() -> None:
+    near = assign_phases(made([(0.01, -1e-9, 0.9), (0.01, 1e-9, 0.9), (0.01, -1.2, 0.9), (0.01, -1.3, 0.9)]))
+    assert near["phase"].to_list() == ["IV-B", "IV-B", "IV-B", "III"]
+    assert near["phase_probability"][2] < 0.8
+
+
+def test_what_is_missing_is_said() -> None:
+    nothing = float("nan")
+    frame = made([(nothing, -9.0, 0.3), (1.0, nothing, 0.5), (0.01, nothing, 0.5), (0.01, 0.0, nothing)])
+    assigned = assign_phases(frame)
+    assert assigned["phase"].to_list() == ["unknown", "I or II", "III or IV", "IV"]
+    assert assigned["phase_probability"].is_null().all()
+    assert assign_phases(frame.select("train_loss"))["phase"].to_list() == [
+        "unknown",
+        "I or II",
+        "III or IV",
+        "III or IV",
+    ]
+    assert assign_phases(frame.select("cka"))["phase"].to_list() == ["unknown"] * 4
+
+
+def test_the_hessian_breaks_ties() -> None:
+    frame = pl.DataFrame({"train_loss": [0.1, 0.1, *[0.01] * 4, *[1.0] * 4], "mode_connectivity": [0.0] * 10})
+    frame = frame.with_columns(cka=0.9, log_hessian_trace=pl.Series([1.0, 3.0, *[1.0] * 4, *[3.0] * 4]))
+    stated = parse_rule(taxonomy().replace('calibration = "elbow"\n', "").encode(), "stated.toml")
+    assert assign_phases(frame, stated)["phase"].to_list()[:2] == ["IV-B", "II"]
+
+
+def test_members_of_a_cell_are_judged_together() -> None:
+    losses = {"train_loss": [0.02, 0.3, 0.02, 0.02], "mode_connectivity": [0.0] * 4, "cka": [0.9] * 4}
+    frame = pl.DataFrame({"width": [1, 1, 2, 2], "batch_size": [8] * 4} | losses)
+    assigned = assign_phases(frame)
+    assert assigned["phase"].to_list() == ["II", "II", "IV-B", "IV-B"]
+    assert assigned["phase_probability"][0] < assigned["phase_probability"][2]
+    assert assign_phases(frame.drop("width", "batch_size"))["phase"].to_list() == ["IV-B", "II", "IV-B", "IV-B"]
+
+
+def test_models_that_diverged_are_missing_or_high() -> None:
+    frame = made([(float("inf"), -9.0, 0.1), (0.01, 0.0, 0.9)])
+    assert assign_phases(frame)["phase"].to_list() == ["I", "IV-B"]
+
+
+def test_an_empty_table_stays_empty() -> None:
+    empty = assign_phases(made([]).with_columns(width=pl.lit(1), batch_size=pl.lit(1)).clear().cast(pl.Float64))
+    assert empty.height == 0
+    assert empty.columns[-2:] == ["phase", "phase_probability"]
+
+
+def test_calibration_is_bounded_and_leaves_small_populations_alone() -> None:
+    cells = [(loss, 0.0, 0.9) for loss in np.linspace(1e-4, 2e-4, 20)]
+    low = judge_frame(made(cells))
+    assert low.thresholds["train_loss"].at == 0.05
+    assert set(low.verdicts.phase) == {"IV-B"}
+    high = judge_frame(made([(loss, 0.0, 0.3) for loss in np.linspace(1, 2, 20)]))
+    assert high.thresholds["train_loss"].at == 0.2
+    assert set(high.verdicts.phase) == {"II"}
+    few = judge_frame(made(cells[:7]))
+    assert (few.thresholds["train_loss"].at, few.thresholds["train_loss"].found) == (0.1, "stated")
+
+
+def test_cka_is_large_relative_to_its_estimators_null() -> None:
+    cells = [(0.01, 0.0, cka) for cka in np.linspace(0.6, 0.8, 40)]
+    unbiased, biased = (judge_frame(made(cells), null=null).thresholds["cka"].at for null in (0.0, 0.5))
+    assert unbiased == pytest.approx(0.9 * 0.79)
+    assert biased == pytest.approx(0.5 + 0.9 * 0.29)
+    alike = judge_frame(made([(0.01, 0.0, 0.02)] * 9 + [(0.01, 0.0, 0.03)]))
+    assert set(alike.verdicts.phase) == {"IV-A"}  # nothing is large among models that have nothing in common
+
+
+def test_the_elbow_is_where_a_broken_line_bends() -> None:
+    values = np.concatenate([np.full(60, 0.01), np.linspace(0.01, 2.0, 41)])
+    assert 0.005 < elbow(values) < 0.15
+    assert elbow(values) == elbow(np.random.default_rng(0).permutation(values))
+
+
+def test_otsu_agrees_with_the_definition() -> None:
+    values = np.random.default_rng(1).normal(size=50)
+    ordered = np.sort(values)
+    within = [ordered[:k].var() * k + ordered[k:].var() * (50 - k) for k in range(1, 50)]
+    best = int(np.argmin(within))
+    assert otsu(values) == pytest.approx((ordered[best] + ordered[best + 1]) / 2)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(*[st.floats() | st.none()] * 3), min_size=1, max_size=30))
+def test_any_numbers_have_a_phase_or_none(rows: list[tuple[float | None, ...]]) -> None:
+    frame = pl.DataFrame(
+        rows, schema=dict.fromkeys(["train_loss", "mode_connectivity", "cka"], pl.Float64), orient="row"
+    )
+    assigned = assign_phases(frame)
+    assert set(assigned["phase"]) <= {*PHASES, "unknown", "I or II", "III or IV", "IV"}
+    assert assigned["phase_probability"].is_between(0, 1).fill_null(value=True).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"rule": "taxonomi"}, "did you mean 'taxonomy'"),
+        ({"rule": "absent.toml"}, "cannot be read"),
+        ({"columns": {"ckaa": "cka"}}, "did you mean 'cka'"),
+        ({"columns": {"cka": "cell_cka"}}, "cka = 'cell_cka': expected one of"),
+        ({"columns": {"cka": "word"}}, "expected numbers"),
+        ({"columns": {"train_error": "train_accuracy"}}, "is an accuracy"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(arguments: dict[str, object], says: str) -> None:
+    frame = made([(1.0, 0.0, 0.5)]).with_columns(word=pl.lit("x"), train_accuracy=pl.lit(99.0))
+    with pytest.raises(UsageError, match=says) as caught:
+        assign_phases(frame, **arguments)  # type: ignore[arg-type] # what a user may write
+    assert "\n" not in str(caught.value)
+
+
+def test_what_is_no_table_is_refused() -> None:
+    with pytest.raises(UsageError, match="a polars DataFrame, this is a dict"):
+        assign_phases({"train_loss": [1.0]})  # type: ignore[arg-type] # what a user may write
+    with pytest.raises(UsageError, match="none of the metrics"):
+        assign_phases(pl.DataFrame({"loss": [1.0]}))
+    with pytest.raises(UsageError, match="no grid to draw"):
+        diagram(judge_frame(made([(1.0, 0.0, 0.5)])))
+
+
+def taxonomy() -> str:
+    import learners
+
+    return (Path(str(learners.__file__)).parent / "landscape/phases/rules/taxonomy.toml").read_text(encoding="utf-8")
+
+
+def test_every_shipped_rule_reads_and_names_all_its_phases() -> None:
+    assert rule_names() == ["model-diagnosis", "taxonomy"]
+    for name in rule_names():
+        rule = load_rule(name)
+        assert (rule.name, sorted(rule.tree.phases)) == (name, sorted(rule.labels))
+        assert load_rule(rule) is rule
+        assert len(rule.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('negative = "I"\n', "", "mode_connectivity has the answers"),
+        ("tolerance = 1.25", "tolerance = 0.0", "greater than 0"),
+        ("tolerance = 1.25", "tolerence = 1.25", "tolerence"),
+        ('positive = "II"', 'positive = "V"', "labels"),
+        ("[metrics.cka]", "[metrics.cca]", "metrics.cca"),
+        ("version = 1", "version = ", "no TOML"),
+    ],
+)
+def test_a_rule_with_a_mistake_is_refused(old: str, new: str, says: str, tmp_path: Path) -> None:
+    assert old in taxonomy()
+    path = tmp_path / "mine.toml"
+    path.write_text(taxonomy().replace(old, new), encoding="utf-8")
+    with pytest.raises(UsageError, match=says) as caught:
+        load_rule(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_rule_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(taxonomy().replace("tolerance = 1.25", "tolerance = 10.0"), encoding="utf-8")
+    frame = made([(0.01, -9.0, 0.9)])
+    assert assign_phases(frame, path)["phase"].to_list() == ["IV-B"]
+    assert assign_phases(frame, str(path))["phase"].to_list() == ["IV-B"]
+    own, shipped = load_rule(path), load_rule("taxonomy")
+    assert isinstance(own, Rule)
+    assert own.sha256 != shipped.sha256
