@@ -23,6 +23,7 @@ MAY_IMPORT = {
 }
 CORE = [
     "zoo/architectures",
+    "zoo/backends",
     "zoo/population.py",
     "zoo/train.py",
     "learners/soups/average.py",

@@ -1,27 +1,37 @@
 """What training makes small, and what it is measured by: classes of images and texts, or a differential equation."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from math import pi
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vjp, vmap
+from torch.nn.functional import cross_entropy
 
 from zoo.group import Member
-from zoo.population import Samples, evaluate, forward_each, losses
+from zoo.population import Samples, evaluate
 
 PERIOD = 2 * pi
 
 
 class Objective(Protocol):
-    """Gives each member's loss and a second metric on samples."""
+    """Gives a member's loss and a second metric on samples."""
 
     metric: str
     """Name of the second metric."""
+    coefficients: tuple[float, ...]
+    """A number for each member, [N], that `one` is given."""
 
-    def step(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Each member's mean loss on a batch of its own `[N]`, and the second metric summed over its samples `[N]`."""
+    def one(
+        self, module: nn.Module, weights: Mapping[str, Tensor], coefficient: Tensor, x: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One member's mean loss on a batch, and the second metric summed over its samples.
+
+        It is plain torch, so that it can be run for one member after the other, or for all of them by `vmap`.
+        A module that is training writes what its normalising layers learn into the buffers of `weights`.
+        """
 
     def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
         """Each member's mean loss and mean second metric on the same samples, `[N]` each, float64."""
@@ -32,11 +42,16 @@ class Classification:
 
     metric = "accuracy"
 
-    def step(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Objective.step`; `x` is `[N, n, ...]` and `y` `[N, n]` or `[N, n, places]`."""
-        logits = forward_each(module, population, x)
-        hits = (logits.argmax(dim=-1) == y).unsqueeze(-1).flatten(2)
-        return losses(logits, y).flatten(1).mean(dim=1), hits.double().mean(dim=2).sum(dim=1)
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.coefficients = (0.0,) * len(members)
+
+    def one(
+        self, module: nn.Module, weights: Mapping[str, Tensor], coefficient: Tensor, x: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `Objective.one`; `x` is `[n, ...]` and `y` `[n]` or `[n, places]`; it has no coefficient."""
+        logits = functional_call(module, dict(weights), (x,))
+        hits = (logits.detach().argmax(dim=-1) == y).unsqueeze(-1).flatten(1)
+        return cross_entropy(logits.flatten(0, -2), y.flatten()), hits.double().mean(dim=1).sum()
 
     def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
         """As `Objective.measure`."""
@@ -58,43 +73,43 @@ class Convection:
     metric = "squared_error"
 
     def __init__(self, members: Sequence[Member]) -> None:
-        self.coefficients = [member.convection or 0.0 for member in members]
+        self.coefficients = tuple(member.convection or 0.0 for member in members)
 
-    def step(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Objective.step`; `x` is `[N, n, 4]`, and `y` is not used."""
-        loss, error = self._terms(module, population, x)
-        return loss.mean(dim=1), error.detach().double().sum(dim=1)
+    def one(
+        self, module: nn.Module, weights: Mapping[str, Tensor], coefficient: Tensor, x: Tensor, y: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `Objective.one`; `x` is `[n, 4]`, the coefficient is c, and `y` is not used."""
+        loss, error = self._terms(module, weights, coefficient, x)
+        return loss.mean(), error.detach().double().sum()
 
     @torch.no_grad()
     def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
         """As `Objective.measure`."""
-        x = samples.x.expand(len(self.coefficients), *samples.x.shape)
-        loss, error = self._terms(module, population, x)
+        coefficients = torch.tensor(self.coefficients, dtype=samples.x.dtype, device=samples.x.device)
+        terms = partial(self._terms, module)
+        loss, error = vmap(terms, in_dims=(0, 0, None))(dict(population), coefficients, samples.x)
         return loss.double().mean(dim=1), error.double().mean(dim=1)
 
-    def _terms(self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and squared error of each sample, `[N, n]` each."""
+    def _terms(
+        self, module: nn.Module, weights: Mapping[str, Tensor], coefficient: Tensor, samples: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and squared error of each sample, `[n]` each."""
 
-        def one(weights: Mapping[str, Tensor], coefficient: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-            def solution(points: Tensor) -> Tensor:
-                values: Tensor = functional_call(module, dict(weights), (points,))
-                return values[:, 0]
+        def solution(points: Tensor) -> Tensor:
+            values: Tensor = functional_call(module, dict(weights), (points,))
+            return values[:, 0]
 
-            x, t, start, edge = samples.unbind(dim=1)
-            points, zero = torch.stack([x, t], dim=1), torch.zeros_like(x)
-            value, pull_back, *_ = vjp(solution, points)
-            in_x, in_t = pull_back(torch.ones_like(value))[0].unbind(dim=1)
-            residual = in_t + coefficient * in_x
-            initial = solution(torch.stack([start, zero], dim=1)) - start.sin()
-            left, right = (solution(torch.stack([zero + place, edge], dim=1)) for place in (0.0, PERIOD))
-            exact = (x - coefficient * t).sin()
-            return residual**2 + initial**2 + (left - right) ** 2, (value - exact) ** 2
-
-        coefficients = torch.tensor(self.coefficients, dtype=x.dtype, device=x.device)
-        loss, error = vmap(one)(dict(population), coefficients, x)
-        return loss, error
+        x, t, start, edge = samples.unbind(dim=1)
+        points, zero = torch.stack([x, t], dim=1), torch.zeros_like(x)
+        value, pull_back, *_ = vjp(solution, points)
+        in_x, in_t = pull_back(torch.ones_like(value))[0].unbind(dim=1)
+        residual = in_t + coefficient * in_x
+        initial = solution(torch.stack([start, zero], dim=1)) - start.sin()
+        left, right = (solution(torch.stack([zero + place, edge], dim=1)) for place in (0.0, PERIOD))
+        exact = (x - coefficient * t).sin()
+        return residual**2 + initial**2 + (left - right) ** 2, (value - exact) ** 2
 
 
 def objective(architecture: str, members: Sequence[Member]) -> Objective:
     """Choose what members of an architecture are trained for."""
-    return Convection(members) if architecture == "pinn" else Classification()
+    return Convection(members) if architecture == "pinn" else Classification(members)

@@ -1,17 +1,41 @@
-"""Optimisers for a whole population: weights are a matrix, a row a member, settings a column vector."""
+"""Optimisers for a whole population: weights are a matrix, a row a member, settings a column vector.
 
-from math import sqrt
+They keep nothing themselves. What they remember from step to step are matrices of the weights' shape,
+zero before the first step, which are handed in and given back: so a step can be compiled, recorded,
+interrupted and gone on with.
+"""
+
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+Memory = tuple[Tensor, ...]
+
 
 class Optimiser(Protocol):
-    """Keeps what it remembers from step to step; a row never depends on another row."""
+    """Gives the next weights; a row never depends on another row."""
 
-    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> Tensor:
-        """Give the next weights `[N, parameters]`; the settings are columns `[N, 1]`."""
+    memories: int
+    """Number of matrices that it remembers."""
+
+    def corrections(self, step: int) -> tuple[float, float]:
+        """What hangs on the number of the step, from 0, alone."""
+
+    def step(
+        self, weights: Tensor, gradient: Tensor, memory: Memory, rate: Tensor, decay: Tensor, corrections: Tensor
+    ) -> tuple[Tensor, Memory]:
+        """Give the next weights and memory, `[N, parameters]`.
+
+        Args:
+            weights: `[N, parameters]`.
+            gradient: Of the same shape.
+            memory: What the last step gave.
+            rate: Learning rate of each member in this step, `[N, 1]`.
+            decay: Weight decay of each member, `[N, 1]`.
+            corrections: What `corrections` says for this step, `[2]`.
+        """
 
 
 class SGD:
@@ -20,18 +44,21 @@ class SGD:
     g = gradient + decay * w;   m = momentum * m + g;   w = w - rate * m
     """
 
+    memories = 1
+
     def __init__(self, momentum: float) -> None:
         self.momentum = momentum
-        self.velocity: Tensor | None = None
 
-    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> Tensor:
-        """Give the next weights `[N, parameters]`; the settings are columns `[N, 1]`."""
-        gradient = gradient + weight_decay * weights
-        if self.velocity is None:
-            self.velocity = gradient
-        else:
-            self.velocity = self.momentum * self.velocity + gradient
-        return weights - learning_rate * self.velocity
+    def corrections(self, step: int) -> tuple[float, float]:
+        """As `Optimiser.corrections`: nothing hangs on the step."""
+        return 1.0, 1.0
+
+    def step(
+        self, weights: Tensor, gradient: Tensor, memory: Memory, rate: Tensor, decay: Tensor, corrections: Tensor
+    ) -> tuple[Tensor, Memory]:
+        """As `Optimiser.step`."""
+        velocity = self.momentum * memory[0] + (gradient + decay * weights)
+        return weights - rate * velocity, (velocity,)
 
 
 class AdamW:
@@ -41,31 +68,35 @@ class AdamW:
     w = (1 - rate * decay) w - rate * (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + 1e-8)
     """
 
+    memories = 2
+
     def __init__(self, first: float = 0.9, second: float = 0.999) -> None:
         self.first, self.second = first, second
-        self.steps = 0
-        self.mean: Tensor | None = None
-        self.square: Tensor | None = None
 
-    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> Tensor:
-        """Give the next weights `[N, parameters]`; the settings are columns `[N, 1]`."""
-        if self.mean is None or self.square is None:
-            self.mean, self.square = torch.zeros_like(weights), torch.zeros_like(weights)
-        self.steps += 1
-        self.mean = torch.lerp(self.mean, gradient, 1 - self.first)
-        self.square = self.second * self.square + (1 - self.second) * gradient * gradient
-        rate = learning_rate / (1 - self.first**self.steps)
-        spread = self.square.sqrt() / sqrt(1 - self.second**self.steps) + 1e-8
-        return (1 - learning_rate * weight_decay) * weights - rate * self.mean / spread
+    def corrections(self, step: int) -> tuple[float, float]:
+        """1 - b1^t and 1 - b2^t of the t-th step, as `Optimiser.corrections`."""
+        return 1 - self.first ** (step + 1), 1 - self.second ** (step + 1)
+
+    def step(
+        self, weights: Tensor, gradient: Tensor, memory: Memory, rate: Tensor, decay: Tensor, corrections: Tensor
+    ) -> tuple[Tensor, Memory]:
+        """As `Optimiser.step`."""
+        mean = torch.lerp(memory[0], gradient, 1 - self.first)
+        square = self.second * memory[1] + (1 - self.second) * gradient * gradient
+        spread = square.sqrt() / corrections[1].sqrt() + 1e-8
+        moved = (1 - rate * decay) * weights - rate / corrections[0] * mean / spread
+        return moved, (mean, square)
 
 
 class Adam(AdamW):
     """Adam with coupled weight decay (Kingma and Ba, 2015), as `torch.optim.Adam`."""
 
-    def step(self, weights: Tensor, gradient: Tensor, learning_rate: Tensor, weight_decay: Tensor) -> Tensor:
-        """Give the next weights `[N, parameters]`; the settings are columns `[N, 1]`."""
-        none = torch.zeros_like(weight_decay)
-        return super().step(weights, gradient + weight_decay * weights, learning_rate, none)
+    def step(
+        self, weights: Tensor, gradient: Tensor, memory: Memory, rate: Tensor, decay: Tensor, corrections: Tensor
+    ) -> tuple[Tensor, Memory]:
+        """As `Optimiser.step`."""
+        coupled = gradient + decay * weights
+        return super().step(weights, coupled, memory, rate, torch.zeros_like(decay), corrections)
 
 
 OPTIMIZERS = ("adam", "adamw", "sgd")
@@ -74,3 +105,13 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 def optimiser(name: str, momentum: float) -> Optimiser:
     """Make an optimiser by its name in a recipe; `momentum` is that of `sgd`."""
     return SGD(momentum) if name == "sgd" else {"adam": Adam, "adamw": AdamW}[name]()
+
+
+def fresh(memories: int, like: Tensor) -> Memory:
+    """What an optimiser remembers before the first step."""
+    return tuple(torch.zeros_like(like) for _ in range(memories))
+
+
+def columns(values: Sequence[float], like: Tensor) -> Tensor:
+    """A setting of each member as a column `[N, 1]`, in the type and on the device of `like`."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
