@@ -30,6 +30,13 @@ CORE = [
     "learners/soups/greedy.py",
     "learners/soups/merging.py",
     "learners/soups/methods",
+    "learners/stitching/chain.py",
+    "learners/stitching/cuts.py",
+    "learners/stitching/form.py",
+    "learners/stitching/joint.py",
+    "learners/stitching/least_squares.py",
+    "learners/stitching/moments.py",
+    "learners/stitching/stitched.py",
 ]
 CONNECTING = {"requests", "urllib3", "socket", "http", "aiohttp", "ftplib", "ssl"}
 

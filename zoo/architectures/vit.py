@@ -38,6 +38,6 @@ class ViT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map images `[n, channels, height, width]` to logits `[n, classes]`."""
         patches = self.patches(x).flatten(2).transpose(1, 2)
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1) + self.positions
+        tokens = torch.cat([self.class_token.expand(x.shape[0], -1, -1), patches], dim=1) + self.positions
         logits: Tensor = self.head(self.norm(self.blocks(tokens))[:, 0])
         return logits
