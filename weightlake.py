@@ -10,6 +10,7 @@ import typer
 from commands.coverage import coverage
 from commands.demo import demo
 from commands.doctor import doctor
+from commands.identify import identify
 from commands.lineage import lineage
 from commands.mine import mine
 from commands.report import report
@@ -29,7 +30,7 @@ app = typer.Typer(
 )
 app.command()(mine)
 app.add_typer(zoo_commands, name="zoo")
-for command in (soup, sql, coverage, lineage, report, doctor, demo):
+for command in (soup, sql, coverage, lineage, identify, report, doctor, demo):
     app.command()(command)
 
 INTERRUPTED = 130

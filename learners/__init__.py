@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from learners.lineage.graph import lineage_graph
     from learners.lineage.table import family_table
     from learners.reporting import report
+    from learners.sameness import identify
     from learners.soups.soup import Soup, greedy_soup, uniform_soup
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "draw_family",
     "family_table",
     "greedy_soup",
+    "identify",
     "lineage_graph",
     "report",
     "uniform_soup",
@@ -30,6 +32,7 @@ __getattr__ = lazily(
         "draw_family": "learners.lineage.drawing",
         "family_table": "learners.lineage.table",
         "lineage_graph": "learners.lineage.graph",
+        "identify": "learners.sameness",
         "report": "learners.reporting",
         **dict.fromkeys(["Soup", "greedy_soup", "uniform_soup"], "learners.soups.soup"),
     },

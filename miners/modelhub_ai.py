@@ -100,6 +100,7 @@ def _package(record: dict[str, Any], address: re.Match[str]) -> Package:
     named = [one for one in backends if isinstance(one, str)] if isinstance(backends, list) else []
     package.library = ", ".join(named) or None
     package.tag(named, "library")
+    package.link("home", record["github"])
     package.link("code", record["github"])
     return package
 

@@ -110,6 +110,7 @@ def _package(slug: str, record: dict[str, Any], files: Files, found: Described) 
     package.take("likes", int, said.get("stars"), path)
     package.take("library", str, said.get("framework"), path)
     package.hub_id = str(said["id"]) if type(said.get("id")) is int else None
+    package.link("home", f"{SITE}/model/{slug}")
     package.link("code", said.get("link"))
     for name in ("title", "description"):
         package.say(name, said.get(name), path)

@@ -79,7 +79,11 @@ class Package:
         self.tags += [(tag.strip(), kind) for tag in tags if isinstance(tag, str) and tag.strip()]
 
     def link(self, kind: str, target: object, source: str = "listing") -> None:
-        """Add a link, if `target` is a text. A source of `text` means the model's page."""
+        """Add a link, if `target` is a text. A source of `text` means the model's page.
+
+        `known_as` links a name that the model goes by elsewhere, `<library or repository>#<name>`: models of several
+        hubs that are known as the same are the same (see the table identity_kind).
+        """
         if isinstance(target, str) and target.strip():
             self.links.append((kind, target.strip(), source))
 

@@ -4,6 +4,7 @@ A page is a package; each entry point of a `torch.hub.load` in its code is a mod
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ from miners.package import Lost, Package, Score
 
 HUB = "pytorch_hub"
 REPOSITORY = "pytorch/hub"
+PAGES = "https://pytorch.org/hub"
 NO_PAGES = {"readme.md", "contributing.md", "code_of_conduct.md"}
 LIBRARY = "pytorch"
+TORCH_HUB = "torch_hub"  # what the ONNX Model Zoo calls this hub
 CALL = re.compile(
     r"torch\.hub\.load\(\s*(?:repo_or_dir\s*=\s*)?['\"](?P<repository>[\w./-]{3,200})(?::(?P<revision>[\w./-]{1,100}))?['\"]"
     r"\s*,\s*(?:model\s*=\s*)?(?:['\"](?P<entry>[^'\"\n]{1,200})['\"]|(?P<variable>[A-Za-z_]\w{0,100}))"
@@ -64,8 +67,19 @@ def describe(files: Files) -> Described:
             if entry.address not in models:
                 models[entry.address] = Package(entry.address, library=LIBRARY)
             _describe(models[entry.address], entry, page, card, tables)
+    _name(models)
     found.packages += models.values()
     return found
+
+
+def _name(models: dict[str, Package]) -> None:
+    """Link the names that models go by: in their repository, and in all of torch.hub where no other has that name."""
+    names = Counter(address.rpartition("/")[2].casefold() for address in models)
+    for address, model in models.items():
+        repository, _, name = address.rpartition("/")
+        model.link("known_as", f"github.com/{repository}#{name}")
+        if names[name.casefold()] == 1:
+            model.link("known_as", f"{TORCH_HUB}#{name}")
 
 
 def _page(path: str, body: bytes, metadata: dict[str, Any]) -> Package:
@@ -76,6 +90,7 @@ def _page(path: str, body: bytes, metadata: dict[str, Any]) -> Package:
         page.say(statement, metadata.get(field), path)
     accelerator = metadata.get("accelerator")
     page.say("accelerator", accelerator.strip(QUOTES) if isinstance(accelerator, str) else accelerator, path)
+    page.link("home", f"{PAGES}/{page.name}/")
     page.link("code", metadata.get("github-link"))
     page.link("demo", metadata.get("demo-model-link"))
     return page
@@ -106,6 +121,7 @@ def _describe(model: Package, entry: EntryPoint, page: Package, card: Card, tabl
     path = f"{page.name}.md"
     model.tag([tag for tag, _ in page.tags])
     model.link("page", f"{HUB}:{page.name}")
+    model.link("home", f"https://github.com/{entry.repository}")
     model.link("code", f"https://github.com/{entry.repository}")
     for mention in card.mentions:
         model.link(mention.kind, mention.target, "page")

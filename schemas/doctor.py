@@ -30,13 +30,15 @@ UNIQUE = {
     "link": "model_id, kind, target",
     "lineage": "child_id, parent_id, relation",
     "statement": "model_id, name, value, source",
+    "identity": "model_id, kind, key",
+    "same_model": "model_id",
 }
 OF_A_MODEL = (
     *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),
     *("member", "training", "checkpoint", "measurement", "product", "lineage"),
     *("fetched", "config", "discussion", "card_topic", "documentation", "footprint"),
     *("weights", "weights_dtype", "weights_metadata"),
-    "statement",
+    *("statement", "identity", "same_model"),
 )
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
 

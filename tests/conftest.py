@@ -8,11 +8,19 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from learners import identify
+from miners import mine
 from schemas import Lake, open_lake
 from tests.tiny_population import built, tiny_recipe
 from zoo.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
+ARCHIVES = {
+    "onnx": "onnx/onnx_models.tar.gz",
+    "pytorch_hub": "pytorch_hub/pytorch_hub.tar.gz",
+    "modelhub_ai": "modelhub_ai/modelhub_ai.tar.gz",
+    "timm": "timm/timm_results.tar.gz",
+}
 
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # busy ones too
 settings.load_profile("any machine")
@@ -56,6 +64,16 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real data set is not at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def catalogues(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """A lake with all catalogues of the real data set, in which models were identified; no test may change it."""
+    lake = open_lake(tmp_path_factory.mktemp("catalogues") / "lake")
+    for hub, archive in ARCHIVES.items():
+        mine(lake, hub, source=data_folder / "hubs" / archive)
+    identify(lake)
+    return lake
 
 
 @pytest.fixture

@@ -58,7 +58,8 @@ def test_a_model_has_what_the_manifest_and_its_row_of_the_page_say() -> None:
     said = {one.name: (one.value, one.evidence) for one in found.statements}
     assert said["license"] == ("BSD-3-Clause", "<!--- SPDX-License-Identifier: BSD-3-Clause -->")
     assert said["inputs"] == ('[{"name": "x"}]', None)
-    assert found.links == [("dataset", "ImageNet (ILSVRC2012)", "text")] * 2
+    home = ("home", f"https://github.com/onnx/models/tree/main/{FOLDER}", "listing")
+    assert found.links == [home, *[("dataset", "ImageNet (ILSVRC2012)", "text")] * 2]
 
 
 def test_metrics_are_named_by_the_cell_or_else_by_the_column() -> None:
@@ -91,6 +92,22 @@ def test_weights_behind_a_pointer_give_size_and_hash_of_an_exported_model() -> N
     (net,) = found.packages
     assert (net.name, net.architecture, net.parameters, net.task) == ("timm/net_Opset16", "Net", 5, "Vision")
     assert net.files[0]._asdict() == {"path": f"{folder}/net_Opset16.onnx", "size": 1234, "sha256": "b" * 64}
+
+
+@pytest.mark.parametrize(
+    ("author", "names"),
+    [
+        ("timm", [("known_as", "timm#net"), ("architecture", "timm#net")]),
+        ("torch_hub", [("known_as", "torch_hub#net")]),
+        ("torchvision", [("known_as", "github.com/pytorch/vision#net")]),
+    ],
+)
+def test_an_exported_model_is_known_as_what_it_was_exported_from(author: str, names: list[tuple[str, str]]) -> None:
+    body = f"author: {author}\nmodel_name: net\nhash: 37192e06\n".encode()
+    (net,) = described(**{f"x/net_Opset16_{author}/turnkey_stats.yaml": body}).packages
+    assert net.links[0] == ("home", f"https://github.com/onnx/models/tree/main/x/net_Opset16_{author}", "listing")
+    assert [link[:2] for link in net.links[1:]] == names
+    assert {one.name: one.value for one in net.statements}["hash"] == "37192e06"  # no number
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"a: [", b"&a [*a]", b"\xff\xfe", b"a: " + b"[" * 500])
@@ -177,6 +194,19 @@ def test_the_statistics_are_stored_as_another_yaml_reader_reads_them(mined: Mine
         FROM model JOIN statement USING (model_id) WHERE statement.name = 'operators'
     """)
     assert set(stored.iter_rows()) == expected
+
+
+@pytest.mark.data
+def test_hashes_are_stored_as_they_are_written(mined: Mined) -> None:
+    lake, _, checkout = mined
+    written = {
+        line.partition(": ")[2].strip("'")
+        for place in checkout.rglob("turnkey_stats.yaml")
+        for line in place.read_text(encoding="utf-8").splitlines()
+        if line.startswith("hash: ")
+    }
+    assert set(lake.sql("SELECT value FROM statement WHERE name = 'hash'")["value"]) == written
+    assert all(len(hash) == 8 for hash in written)
 
 
 @pytest.mark.data

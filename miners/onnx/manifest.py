@@ -6,7 +6,7 @@ from typing import Any
 
 from miners.catalogue import Described, Files
 from miners.markdown import rows
-from miners.onnx.pages import OVERVIEW, Page
+from miners.onnx.pages import OVERVIEW, TREE, Page
 from miners.package import Lost, Package, PackageFile
 from miners.pages import Unreadable, records
 
@@ -65,6 +65,7 @@ def _package(record: dict[str, Any]) -> Package:
     path = record["model_path"]
     folder = PurePosixPath(_folder(path))
     package = Package(f"{folder.name}/{PurePosixPath(path).stem}", library="onnx")
+    package.link("home", f"{TREE}/{folder}")
     if folder.parts[0] == VALIDATED and len(folder.parts) > 3:
         package.task = folder.parts[2].replace("_", " ")
     metadata = record.get("metadata")

@@ -8,6 +8,7 @@ from miners.markdown import Row, links, rows, section
 from miners.package import Package, Score
 
 OVERVIEW = "README.md"
+TREE = "https://github.com/onnx/models/tree/main"
 LICENSE = re.compile(r"<!-+\s*SPDX-License-Identifier:\s*([A-Za-z0-9.+-]{1,60})\s*-+>")
 NO_METRICS = {"model", "download", "download (with sample test data)", "onnx version", "opset version", "dataset"}
 VALUE = re.compile(

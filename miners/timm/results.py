@@ -3,6 +3,7 @@
 from miners.catalogue import Described, Files
 from miners.fields import LARGEST
 from miners.package import Lost, Package, Score
+from miners.timm.origins import original
 from miners.timm.tables import Line, figure, lines
 
 MILLION = 1_000_000
@@ -46,8 +47,12 @@ def _package(packages: dict[str, Package], line: Line) -> Package:
     package = Package(name, library=LIBRARY, task=TASK)
     package.architecture, _, weights = name.partition(".")
     package.tag([weights], "pretrained")
+    package.link("known_as", f"{LIBRARY}#{name}")
+    package.link("known_as", original(package.architecture, weights))
     if weights:  # names of today; older ones are of architectures
+        package.link("home", f"https://huggingface.co/timm/{name}")
         package.link("model", f"huggingface:timm/{name}")
+        package.link("architecture", f"{LIBRARY}#{package.architecture}")
     packages[name] = package
     return package
 
