@@ -12,6 +12,7 @@ from zoo.initialise import initialise
 from zoo.population import Samples, Weights, stack
 from zoo.randomness import generator
 from zoo.schedule import share
+from zoo.state import State, restore
 
 CPU = torch.device("cpu")
 
@@ -134,7 +135,10 @@ Curves = dict[tuple[str, str], Tensor]
 
 
 class Training:
-    """A group of N members on its way, epoch by epoch.
+    """A group of N members on its way, epoch by epoch, from its start or from a state that was kept.
+
+    What is random hangs on seeds, epoch and step alone, so that a training that goes on from a state
+    gives bit for bit what it would have given undisturbed.
 
     Args:
         group: The members and how they are trained.
@@ -144,6 +148,7 @@ class Training:
         dtype: Floating point type of weights and samples.
         start: Stacked weights to start from; without it `initial_weights`.
         precision: A smaller type for forward and backward passes.
+        state: What `zoo.state.state_of` gave of such a training; it goes on from there.
     """
 
     epoch = 0
@@ -159,6 +164,7 @@ class Training:
         dtype: torch.dtype = torch.float32,
         start: Weights | None = None,
         precision: torch.dtype | None = None,
+        state: State | None = None,
     ) -> None:
         used = used_samples(splits.train, group.data_fraction)
         self.group, self.device = group, device
@@ -179,6 +185,8 @@ class Training:
         )
         self.diverged_epoch = torch.zeros(len(group.members), dtype=torch.int64, device=device)
         self.curves: Curves = {}
+        if state is not None:
+            restore(self, state)
 
     def next_epoch(self) -> None:
         """Train one more epoch and measure."""
