@@ -8,13 +8,16 @@ import torch
 
 from schemas.weights import read_safetensors, write_safetensors
 from tests.mined_models import equal
-from tests.test_train_alone import MEMBERS, group, images, points
+from tests.test_train_alone import BATCH, MEMBERS, TRAIN, group, images, points
 from zoo.augmentation import AUGMENTATIONS
 from zoo.backends import Choice
 from zoo.group import Group
 from zoo.state import state_of
 from zoo.train import Splits, Training, train
 
+STEPS = TRAIN // BATCH
+KEPT = (1, 4, 6, 11)
+"""States to go on from: within the first epoch, before and within the second, after the last step of the third."""
 DIVERGING = replace(MEMBERS[1], learning_rate=1e30)
 
 
@@ -29,14 +32,22 @@ DIVERGING = replace(MEMBERS[1], learning_rate=1e30)
     ],
     ids=lambda value: value.architecture if isinstance(value, Group) else "",
 )
-def test_a_training_goes_on_from_any_epoch_to_the_same_bits(
+def test_a_training_goes_on_from_where_it_was_left_to_the_same_bits(
     wanted: Group, splits: Splits, backend: str, tmp_path: Path
 ) -> None:
     undisturbed, choice = train(wanted, splits, backend=backend), Choice(backend, "tested")
+    files = [tmp_path / f"{number}.safetensors" for number in range(wanted.epochs * (STEPS + 1))]
+    unwritten = iter(files)
     on_its_way = Training(wanted, splits, choice)
-    for epoch in range(wanted.epochs + 1):
-        file = tmp_path / f"{epoch}.safetensors"
-        write_safetensors(file, state_of(on_its_way))
+
+    def keep() -> None:
+        write_safetensors(next(unwritten), state_of(on_its_way))
+
+    while on_its_way.epoch < wanted.epochs:
+        keep()
+        on_its_way.next_epoch(after_step=keep)
+    for number in KEPT:
+        file = files[number]
         resumed = Training(wanted, splits, choice, state=read_safetensors(file))
         while resumed.epoch < wanted.epochs:
             resumed.next_epoch()
@@ -46,8 +57,6 @@ def test_a_training_goes_on_from_any_epoch_to_the_same_bits(
         assert curves.keys() == undisturbed.curves.keys()
         for name, curve in curves.items():
             torch.testing.assert_close(curve, undisturbed.curves[name], rtol=0, atol=0, equal_nan=True)
-        if epoch < wanted.epochs:
-            on_its_way.next_epoch()
 
 
 def test_a_state_is_a_copy_that_the_training_does_not_touch() -> None:

@@ -153,6 +153,8 @@ class Training:
 
     epoch = 0
     """Epochs done."""
+    position = 0
+    """Steps done of the epoch after them."""
 
     def __init__(
         self,
@@ -184,15 +186,17 @@ class Training:
             )
         )
         self.diverged_epoch = torch.zeros(len(group.members), dtype=torch.int64, device=device)
+        self.loss_sum, self.score_sum = torch.zeros(2, len(group.members), dtype=torch.float64, device=device)
         self.curves: Curves = {}
         if state is not None:
             restore(self, state)
 
-    def next_epoch(self) -> None:
-        """Train one more epoch and measure."""
-        self.epoch += 1
-        self._train(self.epoch)
-        self._measure(self.epoch)
+    def next_epoch(self, after_step: Callable[[], None] | None = None) -> None:
+        """Train to the end of the epoch, from where it was left, and measure; calls `after_step` after each step."""
+        self._train(self.epoch + 1, after_step)
+        self._measure(self.epoch + 1)
+        self.epoch, self.position = self.epoch + 1, 0
+        self.loss_sum, self.score_sum = torch.zeros_like(self.loss_sum), torch.zeros_like(self.score_sum)
 
     def findings(self) -> tuple[Curves, tuple[int | None, ...], tuple[str | None, ...]]:
         """Curves so far, and for each member the epoch in which it diverged and what was not finite."""
@@ -212,22 +216,23 @@ class Training:
         """Copy the members' weights to the CPU, stacked."""
         return {name: tensor.cpu().clone() for name, tensor in self.backend.population().items()}
 
-    def _train(self, epoch: int) -> None:
+    def _train(self, epoch: int, after_step: Callable[[], None] | None) -> None:
         samples = len(self.splits.train)
         orders = torch.stack([data_order(member.seed, epoch, samples) for member in self.group.members])
         batches = torch.split(orders.to(self.device), self.group.batch_size, dim=1)
-        loss_sum = torch.zeros(len(orders), dtype=torch.float64, device=self.device)
-        score_sum = torch.zeros_like(loss_sum)
-        for position, batch in enumerate(batches):
-            step = (epoch - 1) * len(batches) + position
+        for batch in batches[self.position :]:
+            step = (epoch - 1) * len(batches) + self.position
             loss, score = self.backend.step(
                 batch, share(self.group.schedule, step, self.group.epochs * len(batches)), step
             )
-            loss_sum += loss.double() * batch.shape[1]
-            score_sum += score
+            self.loss_sum += loss.double() * batch.shape[1]
+            self.score_sum += score
+            self.position += 1
+            if after_step is not None:
+                after_step()
         fallen = (self.diverged_epoch == 0) & (self.backend.cause != 0)
         self.diverged_epoch = torch.where(fallen, epoch, self.diverged_epoch)
-        self._record("train", epoch, loss_sum / samples, score_sum / samples)
+        self._record("train", epoch, self.loss_sum / samples, self.score_sum / samples)
 
     def _measure(self, epoch: int) -> None:
         self._record("validation", epoch, *self.backend.measure(self.splits.validation))
