@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from zoo.backends import AUTO, CAUSES, Assignment, Choice, choose
+from zoo.backends import AUTO, CAUSES, Assignment, Choice, Conditions, choose
 from zoo.group import Group
 from zoo.initialise import initialise
 from zoo.population import Samples, Weights, stack
@@ -85,7 +85,7 @@ def train(
         UsageError: The backend is unknown or not offered for such a group.
         OutsideError: Not even one member fits in the device's memory.
     """
-    choice = choose(group, device, backend)
+    choice = choose(group, Conditions(tuple(splits.train.x.shape[1:]), splits.classes, device, precision), backend)
     training = Training(group, splits, choice, device=device, dtype=dtype, start=start, precision=precision)
     wanted = {*group.checkpoint_epochs, group.epochs}
     checkpoints = {0: training.checkpoint()} if 0 in wanted else {}

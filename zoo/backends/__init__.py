@@ -2,6 +2,17 @@
 
 from zoo.backends.assignment import Assignment
 from zoo.backends.backend import CAUSES, Backend, State
-from zoo.backends.choice import AUTO, BACKENDS, Choice, check_backend, choose
+from zoo.backends.choice import AUTO, BACKENDS, Choice, Conditions, check_backend, choose
 
-__all__ = ["AUTO", "BACKENDS", "CAUSES", "Assignment", "Backend", "Choice", "State", "check_backend", "choose"]
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "CAUSES",
+    "Assignment",
+    "Backend",
+    "Choice",
+    "Conditions",
+    "State",
+    "check_backend",
+    "choose",
+]

@@ -1,6 +1,5 @@
 """Keeps decoded datasets as tensors, so that they are decoded once; what is read back is checked."""
 
-import os
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -11,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from schemas.files import write_whole
+from zoo.cache import cache_home
 from zoo.datasets.dataset import Pair
 
 DIGITS = 16
@@ -18,8 +18,8 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def cache_folder() -> Path:
-    """Where decoded datasets lie: WEIGHTLAKE_CACHE, or ~/.cache/weightlake."""
-    return Path(os.environ.get("WEIGHTLAKE_CACHE") or Path.home() / ".cache" / "weightlake") / "datasets"
+    """Where decoded datasets lie: below `zoo.cache.cache_home`."""
+    return cache_home() / "datasets"
 
 
 def cache_file(name: str, version: str) -> Path:

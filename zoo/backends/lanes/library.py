@@ -1,0 +1,86 @@
+"""Builds the C++ of this folder once a machine, and loads it."""
+
+import ctypes
+import os
+import platform
+import shutil
+import subprocess
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+from schemas.errors import OutsideError
+from schemas.files import written_whole
+from zoo.cache import cache_home
+
+COMPILERS = ("c++", "g++", "clang++")
+FLAGS = ("-std=c++17", "-O3", "-march=native", "-fno-math-errno", "-fPIC", "-shared", "-w")
+SOURCES = ("vector.hpp", "product.hpp", "operation.hpp", "layers.hpp", "dropout.hpp", "network.hpp", "training.cpp")
+DIGITS = 16
+FOLDER = Path(__file__).parent
+
+
+class Absent(Exception):
+    """The kernel cannot be had on this machine; the text says in one line why."""
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """Load the kernel; where it was never built, that takes half a minute.
+
+    It lies in the cache folder, under a name that hangs on the sources, the compiler and the processor.
+    `CXX` names another compiler.
+
+    Raises:
+        Absent: There is no compiler, or it cannot compile this.
+    """
+    compiler = _compiler()
+    path = cache_home() / "lanes" / f"{_identity(compiler)}.so"
+    if not path.exists():
+        _build(compiler, path)
+    try:
+        loaded = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise Absent(f"the lanes kernel cannot be loaded: {error}") from error
+    loaded.lanes_network.restype = ctypes.c_void_p
+    return loaded
+
+
+def _compiler() -> str:
+    named = os.environ.get("CXX")
+    for name in (named,) if named else COMPILERS:
+        if found := shutil.which(name):
+            return found
+    tried = named or ", ".join(COMPILERS)
+    raise Absent(f"there is no C++ compiler to build the lanes kernel with (tried {tried}); install one or set CXX")
+
+
+def _identity(compiler: str) -> str:
+    """What the built kernel hangs on, as a name."""
+    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout  # noqa: S603 - the user's own compiler
+    digest = sha256(version + repr((FLAGS, platform.machine(), _processor())).encode())
+    for name in SOURCES:
+        digest.update((FOLDER / name).read_bytes())
+    return digest.hexdigest()[:DIGITS]
+
+
+def _processor() -> str:
+    """What tells processors apart for which -march=native means different things."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
+
+
+def _build(compiler: str, path: Path) -> None:
+    """Compile beside the place and rename into it, so that other processes see all of it or nothing."""
+    try:
+        with written_whole(path) as beside:
+            command = [compiler, *FLAGS, str(FOLDER / "training.cpp"), "-o", str(beside)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's own compiler
+            if done.returncode:
+                said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])
+                raise Absent(f"{compiler} cannot build the lanes kernel: {said.strip()}")
+    except OutsideError as error:
+        raise Absent(f"the lanes kernel cannot be built: {error}") from error
