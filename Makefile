@@ -15,7 +15,7 @@ demo: $(READY)
 	$(BIN)/weightlake demo
 
 test: $(READY) lint types docs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: format test
 

@@ -1,5 +1,10 @@
 """Fixtures that several test files share."""
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # test processes side by side share the cores: one thread each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import shutil
 import subprocess
 from collections.abc import Iterator
