@@ -12,6 +12,7 @@ from commands.demo import demo
 from commands.doctor import doctor
 from commands.identify import identify
 from commands.lineage import lineage
+from commands.merge import merge
 from commands.mine import mine
 from commands.report import report
 from commands.soup import soup
@@ -30,7 +31,7 @@ app = typer.Typer(
 )
 app.command()(mine)
 app.add_typer(zoo_commands, name="zoo")
-for command in (soup, sql, coverage, lineage, identify, report, doctor, demo):
+for command in (soup, merge, sql, coverage, lineage, identify, report, doctor, demo):
     app.command()(command)
 
 INTERRUPTED = 130

@@ -11,9 +11,15 @@ if TYPE_CHECKING:
     from learners.lineage.table import family_table
     from learners.reporting import report
     from learners.sameness import identify
+    from learners.soups.check.measured import mergeability
+    from learners.soups.check.mergeability import Mergeability
+    from learners.soups.listing import merge_methods
+    from learners.soups.merge import Merged, merge
     from learners.soups.soup import Soup, greedy_soup, uniform_soup
 
 __all__ = [
+    "Mergeability",
+    "Merged",
     "Soup",
     "assign_phases",
     "draw_family",
@@ -21,6 +27,9 @@ __all__ = [
     "greedy_soup",
     "identify",
     "lineage_graph",
+    "merge",
+    "merge_methods",
+    "mergeability",
     "report",
     "uniform_soup",
 ]
@@ -30,10 +39,14 @@ __getattr__ = lazily(
     {
         "assign_phases": "learners.landscape.phases.assigning",
         "draw_family": "learners.lineage.drawing",
-        "family_table": "learners.lineage.table",
         "lineage_graph": "learners.lineage.graph",
-        "identify": "learners.sameness",
+        "family_table": "learners.lineage.table",
         "report": "learners.reporting",
+        "identify": "learners.sameness",
+        "mergeability": "learners.soups.check.measured",
+        "Mergeability": "learners.soups.check.mergeability",
+        "merge_methods": "learners.soups.listing",
+        **dict.fromkeys(["Merged", "merge"], "learners.soups.merge"),
         **dict.fromkeys(["Soup", "greedy_soup", "uniform_soup"], "learners.soups.soup"),
     },
 )

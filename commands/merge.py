@@ -1,0 +1,101 @@
+"""Merging models of any size, after saying whether they can be merged."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import typer
+
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.terminal import progress_bar, say, show
+from schemas import UsageError, open_lake
+
+SHOWN = ("first_id", "second_id", "verdict", "reason", "help", "common_start", "distance", "task_cosine", "barrier")
+
+
+def merge(
+    selection: Annotated[
+        str | None,
+        typer.Argument(help="SQL query that returns model_id (and epoch, and weight), in quotes."),
+    ] = None,
+    lake: LakeFolder = DEFAULT_LAKE,
+    method: Annotated[str, typer.Option(help="How; --methods lists them.")] = "linear",
+    parent: Annotated[str | None, typer.Option(help="model_id of the model that they were fine-tuned from.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A setting of the method, e.g. density=0.2; again for others.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Tensors taken from the base as they are, e.g. 'head.*'; again for others.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Folder of the merged repository; in the lake without it.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type to store: float16, bfloat16, float32 or float64.")] = None,
+    precision: Annotated[str, typer.Option(help="Type to compute in: float32 or float64.")] = "float32",
+    seed: Annotated[int, typer.Option(help="What a method draws hangs on it.")] = 0,
+    check: Annotated[bool, typer.Option("--check", help="Say whether they can be merged, and stop.")] = False,
+    methods: Annotated[bool, typer.Option("--methods", help="List the methods, and stop.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Merge even where that is possible but unwise.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Merge models from disk to disk into a repository and a model of the lake, or say why not."""
+    import learners
+
+    if methods:
+        show(learners.merge_methods(), as_json)
+        return
+    if selection is None:
+        raise UsageError('what is to be merged? expected a query, e.g. "SELECT model_id FROM models WHERE ..."')
+    if check:
+        with open_lake(lake) as opened:
+            _show_check(learners.mergeability(opened, selection, parent=parent, keep=keep or ()), as_json)
+        return
+    given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
+    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+        made = learners.merge(
+            opened,
+            selection,
+            method,
+            parent=parent,
+            to=to,
+            keep=keep or (),
+            progress=progress,
+            **given,
+            **_settings(settings or []),
+        )
+    for warning in made.warnings:
+        say(f"unwise, but forced: {warning}")
+    for note in made.notes:
+        say(f"note: {note}")
+    row = {
+        "model_id": made.model_id,
+        "models": len(made.ingredients),
+        "parent": made.parent,
+        "folder": str(made.folder),
+    }
+    show(pl.DataFrame([row | {f"{split}_accuracy": value for split, value in made.accuracy.items()}]), as_json)
+
+
+def _show_check(report: Any, as_json: bool) -> None:
+    say(f"verdict: {report.verdict}")
+    for kind, sentences in (("because", report.reasons), ("would help", report.helps), ("note", report.notes)):
+        for sentence in sentences:
+            say(f"  {kind}: {sentence}")
+    show(report.pairs if as_json else report.pairs.select(SHOWN), as_json)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """Settings `name=value`; a value is a number, true or false, a list such as [1,2], or a word."""
+    found: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise UsageError(f"--set {text}: expected name=value, e.g. --set density=0.2")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    reserved = found.keys() & {"parent", "to", "keep", "dtype", "precision", "seed", "force", "samples", "progress"}
+    if reserved:
+        raise UsageError(f"--set {min(reserved)}: that is no setting of a method; give it as --{min(reserved)}")
+    return found

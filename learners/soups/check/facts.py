@@ -1,0 +1,221 @@
+"""Gathers what the lake knows of models that are to be merged, and reads no weight for it."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pydantic import TypeAdapter, ValidationError
+
+from learners.soups.files.stored import Stored, stored_tensors
+from schemas import DataError, Lake, UsageError
+from zoo.describe import Description, describe_all
+from zoo.locate import Place, locate
+
+GENERATIONS = 64
+LARGEST_CONFIG = 10_000_000
+
+MODELS = """
+SELECT model.model_id, model.license, model.architecture, model.model_type, model.location, model.sha,
+    config.config::VARCHAR AS config, member.state, member.diverged_epoch
+FROM model LEFT JOIN config USING (model_id) LEFT JOIN member USING (model_id)
+WHERE model.model_id IN (SELECT unnest($ids))
+"""
+HEADERS = """
+SELECT model_id, path, name, dtype, shape FROM tensor WHERE model_id IN (SELECT unnest($ids)) ORDER BY model_id, name
+"""
+PARENTS = "SELECT child_id, parent_id, relation FROM lineage WHERE child_id IN (SELECT unnest($ids))"
+CONFIG = TypeAdapter(dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Type and shape of a tensor, as its header says."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one model before its weights are read.
+
+    Attributes:
+        model_id: Its name in the lake.
+        epoch: The checkpoint; None for the final weights.
+        tensors: Type and shape of each tensor; empty where no header was ever read.
+        stored: Where the tensors lie; None where they are not on this machine in a format that is safe to open.
+        absent: Why they are not.
+        starts: `init:` names of the initial weights that it descends from.
+        ancestors: Models that it descends from, and itself.
+        config: Its configuration as its library has it.
+        architecture: Class that its configuration names.
+        license: As its hub states it.
+        description: How to run it, if that is known here.
+        diverged: The epoch in which its training diverged.
+    """
+
+    model_id: str
+    epoch: int | None
+    tensors: Mapping[str, Shape]
+    stored: Mapping[str, Stored] | None
+    absent: str | None
+    starts: frozenset[str]
+    ancestors: frozenset[str]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    architecture: str | None = None
+    license: str | None = None
+    sha: str | None = None
+    location: str | None = None
+    description: Description | None = None
+    diverged: int | None = None
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Name of each class by its number, if the configuration has real ones."""
+        labels = self.config.get("id2label")
+        if not isinstance(labels, Mapping) or all(str(label).startswith("LABEL_") for label in labels.values()):
+            return {}
+        return {str(number): str(label) for number, label in labels.items()}
+
+
+def gather_facts(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | None]) -> list[Facts]:
+    """Gather the facts of models, in their order.
+
+    Raises:
+        UsageError: A model is not in the lake.
+    """
+    ids = list(dict.fromkeys(model_ids))
+    rows = {row["model_id"]: row for row in lake.sql(MODELS, ids=ids).iter_rows(named=True)}
+    for model_id in ids:
+        if model_id not in rows:
+            locate(lake, [model_id], [None])  # says what is near it
+    known = _headers(lake, ids)
+    descriptions = _descriptions(lake, ids)
+    family = _Family(lake, ids)
+    facts = []
+    for model_id, epoch, place in zip(model_ids, epochs, _places(lake, model_ids, epochs), strict=True):
+        row = rows[model_id]
+        stored, absent = _stored(lake, place)
+        shapes = {name: Shape(tensor.dtype, tensor.shape) for name, tensor in (stored or {}).items()}
+        facts.append(
+            Facts(
+                model_id=model_id,
+                epoch=epoch,
+                tensors=shapes or known.get(model_id, {}),
+                stored=stored,
+                absent=absent,
+                starts=family.starts(model_id),
+                ancestors=family.ancestors(model_id),
+                config=_config(row["config"]) or _config_on_disk(row["location"]),
+                architecture=row["architecture"],
+                license=row["license"],
+                sha=row["sha"],
+                location=row["location"],
+                description=descriptions.get(model_id),
+                diverged=row["diverged_epoch"] if row["state"] == "diverged" else None,
+            )
+        )
+    return facts
+
+
+def _places(lake: Lake, ids: Sequence[str], epochs: Sequence[int | None]) -> list[Place | str]:
+    """Find all weights at once, and one by one only if some are not to be had; gives the reason of those."""
+    try:
+        return list(locate(lake, ids, epochs))
+    except (UsageError, DataError):
+        return [_place(lake, model_id, epoch) for model_id, epoch in zip(ids, epochs, strict=True)]
+
+
+def _place(lake: Lake, model_id: str, epoch: int | None) -> Place | str:
+    try:
+        return locate(lake, [model_id], [epoch])[0]
+    except (UsageError, DataError) as error:
+        return str(error)
+
+
+def _stored(lake: Lake, place: Place | str) -> tuple[Mapping[str, Stored] | None, str | None]:
+    if isinstance(place, str):
+        return None, place
+    try:
+        return stored_tensors(lake, place), None
+    except DataError as error:
+        return None, str(error)
+
+
+def _headers(lake: Lake, ids: Sequence[str]) -> dict[str, dict[str, Shape]]:
+    """Tensors of mined models by their headers; of a model in several formats the safetensors."""
+    found: defaultdict[str, dict[str, Shape]] = defaultdict(dict)
+    for model_id, name, dtype, shape in _preferred(lake.sql(HEADERS, ids=list(ids))).iter_rows():
+        found[model_id][name] = Shape(dtype, tuple(shape))
+    return dict(found)
+
+
+def _preferred(rows: pl.DataFrame) -> pl.DataFrame:
+    safe = pl.col("path").str.ends_with(".safetensors")
+    return rows.filter(safe | ~safe.any().over("model_id")).select("model_id", "name", "dtype", "shape")
+
+
+def _config_on_disk(location: str | None) -> dict[str, Any]:
+    """Configuration in a model's folder; empty where there is none, or nothing sensible."""
+    path = Path(location or "") / "config.json"
+    try:
+        if location and path.stat().st_size <= LARGEST_CONFIG:
+            return _config(path.read_bytes())
+    except OSError:
+        pass
+    return {}
+
+
+def _config(text: str | bytes | None) -> dict[str, Any]:
+    try:
+        return CONFIG.validate_json(text) if text else {}
+    except ValidationError:
+        return {}
+
+
+def _descriptions(lake: Lake, ids: Sequence[str]) -> dict[str, Description]:
+    try:
+        return dict(zip(ids, describe_all(lake, ids), strict=True))
+    except (UsageError, DataError):
+        found = {}
+        for model_id in ids:
+            try:
+                found[model_id] = describe_all(lake, [model_id])[0]
+            except (UsageError, DataError):
+                continue
+        return found
+
+
+class _Family:
+    """Everything that models descend from, read generation by generation."""
+
+    def __init__(self, lake: Lake, ids: Sequence[str]) -> None:
+        self.parents: defaultdict[str, set[str]] = defaultdict(set)
+        asked: set[str] = set()
+        waiting = set(ids)
+        for _ in range(GENERATIONS):
+            if not waiting:
+                break
+            for child, parent, _ in lake.sql(PARENTS, ids=sorted(waiting)).iter_rows():
+                self.parents[child].add(parent)
+            asked |= waiting
+            waiting = {parent for parents in self.parents.values() for parent in parents} - asked
+
+    def _above(self, model_id: str) -> frozenset[str]:
+        found: set[str] = set()
+        waiting = [model_id]
+        while waiting:
+            for parent in self.parents.get(waiting.pop(), ()):
+                if parent not in found:
+                    found.add(parent)
+                    waiting.append(parent)
+        return frozenset(found)
+
+    def starts(self, model_id: str) -> frozenset[str]:
+        return frozenset(name for name in self._above(model_id) if name.startswith("init:"))
+
+    def ancestors(self, model_id: str) -> frozenset[str]:
+        return frozenset(name for name in self._above(model_id) if not name.startswith("init:")) | {model_id}

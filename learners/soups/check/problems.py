@@ -1,0 +1,237 @@
+"""What can be wrong between two models that are to be merged, found from their facts; one function a question."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from learners.soups.check.facts import Facts, Shape
+from learners.soups.files.stored import DTYPES
+
+IMPOSSIBLE, UNWISE, NOTED = "impossible", "unwise", "noted"
+SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
+
+HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed", "output")
+"""Parts of names that output layers go by."""
+
+APART = "align them first, train members with one init_seed, or take fine-tunes of one model"
+
+TRAINING_ONLY = {
+    *("_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype", "use_cache", "architectures"),
+    *("id2label", "label2id", "num_labels", "problem_type", "finetuning_task", "weightlake", "auto_map", "task"),
+    *("task_specific_params", "runid", "run_id", "seed", "lr", "learning_rate", "weight_decay", "epoch", "epochs"),
+    *(
+        "batch_size",
+        "frac",
+        "license",
+        "name",
+        "quantization_config",
+        "tie_word_embeddings",
+        "license_name",
+        "datasets",
+        "tags",
+    ),
+}
+"""Keys of configurations that say nothing about what a model computes from its weights."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that speaks against merging two models, or that one should know.
+
+    Attributes:
+        severity: impossible, unwise or noted.
+        reason: What is the matter, with both values.
+        help: What would help; empty where nothing would.
+        kind: `start` for the question that weights can answer where lineage does not.
+    """
+
+    severity: str
+    reason: str
+    help: str = ""
+    kind: str = ""
+
+
+def problems_between(first: Facts, second: Facts, kept: Sequence[str] = ()) -> list[Problem]:
+    """Everything that speaks against merging two models, worst first; `kept` names are left out of it."""
+    found = [problem for question in QUESTIONS for problem in question(first, second, kept)]
+    return sorted(found, key=lambda problem: -SEVERITY.index(problem.severity))
+
+
+def problems_of(facts: Facts) -> Iterator[Problem]:
+    """What speaks against merging a model with any other."""
+    if not facts.tensors:
+        why = facts.absent or "no header of its weights was read"
+        yield Problem(
+            IMPOSSIBLE, f"nothing is known of the tensors of {facts.model_id}: {why}", "mine it with --tensors"
+        )
+    foreign = sorted({tensor.dtype for tensor in facts.tensors.values()} - DTYPES.keys())
+    if foreign:
+        reason = f"{facts.model_id} has tensors of type {foreign[0]}, of which a mean is nonsense"
+        yield Problem(IMPOSSIBLE, reason, "dequantise it first")
+    if facts.config.get("quantization_config"):
+        reason = f"{facts.model_id} is quantised, and its stored values are codes, of which a mean is nonsense"
+        yield Problem(IMPOSSIBLE, reason, "take the model that it was quantised from")
+    if facts.diverged is not None:
+        yield Problem(UNWISE, f"{facts.model_id} diverged in epoch {facts.diverged}", "select WHERE state = 'trained'")
+    if has_batch_norm(facts.tensors):
+        reason = f"{facts.model_id} has batch-norm statistics, and those of merged weights are others"
+        yield Problem(NOTED, reason, "let them be estimated anew from data")
+
+
+def has_batch_norm(tensors: Mapping[str, Any]) -> bool:
+    """Whether there are running statistics among a model's tensors."""
+    return any(name.endswith(("running_mean", "running_var")) for name in tensors)
+
+
+def is_kept(name: str, kept: Sequence[str]) -> bool:
+    """Whether a tensor is taken from one model as it is."""
+    return any(fnmatchcase(name, pattern) for pattern in kept)
+
+
+def is_head(name: str) -> bool:
+    """Whether a tensor's name is one that output layers go by."""
+    return any(part in HEADS for part in name.lower().split("."))
+
+
+def _names(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    """Missing tensors: each of the two may have some that the other lacks."""
+    for one, other in ((first, second), (second, first)):
+        missing = [name for name in one.tensors if name not in other.tensors and not is_kept(name, kept)]
+        if not missing or not other.tensors:
+            continue
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        reason = f"{other.model_id} lacks {missing[0]}{more}, which {one.model_id} has"
+        heads = all(is_head(name) for name in missing)
+        help = "take the head from one model as it is (--keep)" if heads else _way(one, other)
+        yield Problem(IMPOSSIBLE, reason, help)
+        return
+
+
+def _way(one: Facts, other: Facts) -> str:
+    shared = one.tensors.keys() & other.tensors.keys()
+    return "" if len(shared) < len(one.tensors) / 2 else "they have different depths or parts; select one architecture"
+
+
+def _shapes(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    both = [name for name in first.tensors if name in second.tensors and not is_kept(name, kept)]
+    differing = [name for name in both if first.tensors[name].shape != second.tensors[name].shape]
+    if not differing:
+        return
+    name = differing[0]
+    mine, theirs = (list(facts.tensors[name].shape) for facts in (first, second))
+    more = f" (and {len(differing) - 1} more differ)" if len(differing) > 1 else ""
+    heads = all(is_head(name) or _rows_only(first.tensors[name], second.tensors[name]) for name in differing)
+    what = "have different heads or vocabularies" if heads and len(differing) <= 3 else "have different shapes"
+    reason = f"they {what}: {name} is {mine} in {first.model_id} and {theirs} in {second.model_id}{more}"
+    help = f"take what differs from one model as it is (--keep '{name}')" if len(differing) <= 3 else "select one width"
+    yield Problem(IMPOSSIBLE, reason, help)
+
+
+def _rows_only(one: Shape, other: Shape) -> bool:
+    return len(one.shape) == len(other.shape) > 0 and one.shape[1:] == other.shape[1:]
+
+
+def _types(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    for name, tensor in first.tensors.items():
+        other = second.tensors.get(name)
+        if other is not None and other.dtype != tensor.dtype:
+            number = {facts.dtype in ("I64", "I32", "I16", "I8", "U8", "BOOL") for facts in (tensor, other)}
+            reason = f"{name} is {tensor.dtype} in {first.model_id} and {other.dtype} in {second.model_id}"
+            if len(number) > 1:
+                yield Problem(IMPOSSIBLE, reason, "convert one of them first")
+            else:
+                yield Problem(
+                    NOTED, reason, "all is computed in float32 or float64, and stored as in the first or parent"
+                )
+            return
+
+
+def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    """A common ancestor or initialisation, as lineage has it."""
+    if common_start(first, second) is None:
+        reason = f"{first.model_id} and {second.model_id} do not share an initialisation"
+        yield Problem(
+            UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", APART, "start"
+        )
+
+
+def common_start(first: Facts, second: Facts) -> str | None:
+    """The nearest thing that two models are known to have in common: an initialisation or an ancestor."""
+    if first.starts & second.starts:
+        return min(first.starts & second.starts)
+    shared = first.ancestors & second.ancestors
+    return min(shared) if shared else None
+
+
+def _architectures(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    mine, theirs = first.description, second.description
+    if mine is not None and theirs is not None:
+        for field in ("architecture", "width", "depth", "activation", "input_shape", "classes"):
+            if getattr(mine, field) != getattr(theirs, field):
+                what = field.replace("_", " ")
+                values = f"{first.model_id} has {what} {getattr(mine, field)}, {second.model_id} has {what}"
+                severity = UNWISE if field == "activation" else IMPOSSIBLE
+                yield Problem(severity, f"{values} {getattr(theirs, field)}", f"select one {what}")
+                return
+        return
+    if first.architecture and second.architecture and first.architecture != second.architecture:
+        reason = f"{first.model_id} is a {first.architecture}, {second.model_id} a {second.architecture}"
+        yield Problem(UNWISE, reason, "select one architecture")
+
+
+def _configurations(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    """Settings that decide what is computed from the same weights."""
+    both = (first.config.keys() & second.config.keys()) - TRAINING_ONLY
+    differing = [key for key in sorted(both) if first.config[key] != second.config[key]]
+    if differing:
+        values = "; ".join(
+            f"{key} is {first.config[key]!r:.40} and {second.config[key]!r:.40}" for key in differing[:3]
+        )
+        more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        reason = f"the configurations of {first.model_id} and {second.model_id} differ: {values}{more}"
+        yield Problem(UNWISE, reason, "the same weights mean something else in each; select one configuration")
+
+
+def _label_sets(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    mine, theirs = first.labels, second.labels
+    if mine and theirs and mine != theirs:
+        number = next(key for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key))
+        reason = (
+            f"their classes differ: class {number} is {mine.get(number)!r} in {first.model_id} and "
+            f"{theirs.get(number)!r} in {second.model_id}"
+        )
+        yield Problem(UNWISE, reason, "take the head from one model as it is (--keep), or select one label set")
+    one, other = first.description, second.description
+    if one is not None and other is not None and one.dataset != other.dataset:
+        reason = f"{first.model_id} was trained on {one.dataset}, {second.model_id} on {other.dataset}"
+        yield Problem(UNWISE, reason, "take the head from one model as it is (--keep), or select one dataset")
+
+
+def _ties(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    """An output layer that is the embedding in one model and its own in the other."""
+    mine, theirs = (facts.config.get("tie_word_embeddings") for facts in (first, second))
+    if mine is not None and theirs is not None and mine != theirs:
+        tied, free = (first, second) if mine else (second, first)
+        reason = f"{tied.model_id} uses its embedding as output layer, {free.model_id} has one of its own"
+        yield Problem(UNWISE, reason, "untie the first one, or take the output layer from one model (--keep)")
+
+
+def _licences(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    if first.license and second.license and first.license != second.license:
+        reason = f"{first.model_id} is under {first.license}, {second.model_id} under {second.license}"
+        yield Problem(NOTED, reason, "the merged model's card says whether the licences conflict")
+
+
+Question = Callable[[Facts, Facts, Sequence[str]], Iterator[Problem]]
+QUESTIONS: tuple[Question, ...] = (
+    _architectures,
+    _names,
+    _shapes,
+    _types,
+    _configurations,
+    _label_sets,
+    _ties,
+    _starts,
+    _licences,
+)

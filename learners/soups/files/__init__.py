@@ -1,0 +1,1 @@
+"""Weights on disk: read through memory maps and written as shards, one tensor at a time."""

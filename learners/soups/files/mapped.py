@@ -1,0 +1,66 @@
+"""Tensors of files as views of memory maps, which are there as long as somebody holds them."""
+
+import mmap
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from learners.soups.files.stored import Stored
+from schemas import DataError
+
+POPULATE_READ = 22
+"""Linux' MADV_POPULATE_READ: map all pages at once instead of one fault after the other."""
+
+
+def mapped(stored: Stored, begin: int = 0, end: int | None = None) -> Tensor:
+    """Map a tensor, or the values `begin` to `end` of it as a vector; it is copied on write, never written back.
+
+    Raises:
+        DataError: The file is gone, or shorter than its header said.
+    """
+    whole = end is None
+    last = stored.values if end is None else end
+    dtype = stored.torch_dtype
+    if last <= begin:
+        return torch.empty(stored.shape if whole else (0,), dtype=dtype)
+    first = stored.begin + begin * dtype.itemsize
+    offset = first - first % mmap.ALLOCATIONGRANULARITY
+    length = stored.begin + last * dtype.itemsize - offset
+    try:
+        with stored.path.open("rb") as file:
+            view = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_COPY, offset=offset)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{stored.path} cannot be mapped, it was changed or removed: {error}") from error
+    with suppress(OSError, AttributeError):  # older kernels and other systems map page by page
+        view.madvise(POPULATE_READ)
+    values = torch.frombuffer(view, dtype=dtype, count=last - begin, offset=first - offset)
+    return values.view(stored.shape) if whole else values
+
+
+@dataclass(frozen=True)
+class Mapped(Sequence[Tensor]):
+    """The same tensor of several models; each is mapped when it is asked for.
+
+    Attributes:
+        tensors: Where they lie.
+        begin: First value, of a piece.
+        end: One past its last value; None for the whole tensors in their shape.
+    """
+
+    tensors: tuple[Stored, ...]
+    begin: int = 0
+    end: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Map one."""
+        return mapped(self.tensors[index], self.begin, self.end)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (mapped(tensor, self.begin, self.end) for tensor in self.tensors)

@@ -1,0 +1,117 @@
+"""Merges models from files to files, one tensor at a time."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from learners.soups.files.mapped import Mapped, mapped
+from learners.soups.files.stored import Stored
+from learners.soups.files.ties import tied_names
+from learners.soups.files.writing import SHARD_BYTES, Planned, write_shards
+from learners.soups.merging import Merge, merge_tensor
+
+PIECE = 1 << 21
+"""Values that an elementwise method merges at once: the running sum stays in the cache, and few maps are made."""
+
+Progress = Callable[[int, int, str], None]
+"""Hears of tensors done, tensors in all, and the name of the one that has just been merged."""
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """The tensors of the models that are merged.
+
+    Attributes:
+        models: A mapping of names to places for each; all have the names of `layout`.
+        parent: Those of the model that they come from, if the method needs it.
+        layout: Whose names, shapes and types the merged model has: the parent's, or the first model's.
+        kept: Patterns of the names that are taken from the layout's model as they are.
+    """
+
+    models: tuple[Mapping[str, Stored], ...]
+    parent: Mapping[str, Stored] | None
+    layout: Mapping[str, Stored]
+    kept: tuple[str, ...] = ()
+    fishers: tuple[Mapping[str, Tensor], ...] = field(default=())
+    grams: tuple[Mapping[str, Tensor], ...] = field(default=())
+
+    def keeps(self, name: str) -> bool:
+        """Whether a tensor is taken as it is."""
+        return any(fnmatchcase(name, pattern) for pattern in self.kept)
+
+
+def merge_files(
+    merge: Merge,
+    ingredients: Ingredients,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    shard_bytes: int = SHARD_BYTES,
+    progress: Progress | None = None,
+) -> dict[str, Stored]:
+    """Merge models into safetensors files in a folder, and give where each tensor lies.
+
+    Peak memory is a few times the largest tensor in the type of computation, however many models there are; methods
+    that are elementwise need less than that. Tied tensors stay equal, whatever the method draws.
+
+    Args:
+        merge: How.
+        ingredients: What.
+        folder: An existing folder.
+        dtype: Type of the merged floating-point tensors; without it that of the layout.
+        shard_bytes: Largest size of a file.
+        progress: Is called after each tensor.
+
+    Raises:
+        DataError: A file was changed while it was read.
+        OutsideError: The disk is full, or cannot be written.
+    """
+    everything = [*ingredients.models, *([ingredients.parent] if ingredients.parent else [])]
+    first = tied_names(everything) if merge.method.seeded else {}
+    planned = {name: _planned(tensor, dtype) for name, tensor in ingredients.layout.items()}
+    done = 0
+
+    def produce(name: str) -> Iterator[Tensor]:
+        nonlocal done
+        for piece in _pieces(merge, ingredients, name, first.get(name, name)):
+            yield piece if dtype is None or not piece.is_floating_point() else piece.to(dtype)
+        done += 1
+        if progress:
+            progress(done, len(planned), name)
+
+    return write_shards(folder, planned, produce, shard_bytes)
+
+
+def _planned(tensor: Stored, dtype: torch.dtype | None) -> Planned:
+    own = tensor.torch_dtype
+    return Planned(dtype if dtype is not None and own.is_floating_point else own, tensor.shape)
+
+
+def _pieces(merge: Merge, ingredients: Ingredients, name: str, drawn_as: str) -> Iterator[Tensor]:
+    model, parent = ingredients.layout[name], ingredients.parent
+    exact = not (model.torch_dtype.is_floating_point or model.torch_dtype.is_complex)
+    if exact or ingredients.keeps(name):
+        yield from (mapped(model, begin, end) for begin, end in _spans(model.values))
+        return
+    tensors = tuple(each[name] for each in ingredients.models)
+    fishers = [each[name] for each in ingredients.fishers] if _has(ingredients.fishers, name) else None
+    grams = [each[name] for each in ingredients.grams] if _has(ingredients.grams, name) else None
+    if not merge.method.elementwise or fishers is not None:
+        elder = mapped(parent[name]) if parent else None
+        yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, fishers, grams)
+        return
+    for begin, end in _spans(model.values):
+        elder = mapped(parent[name], begin, end) if parent else None
+        yield merge_tensor(merge, drawn_as, Mapped(tensors, begin, end), elder)
+
+
+def _has(models: Sequence[Mapping[str, Tensor]], name: str) -> bool:
+    return bool(models) and name in models[0]
+
+
+def _spans(values: int) -> Iterator[tuple[int, int]]:
+    return ((begin, min(begin + PIECE, values)) for begin in range(0, values, PIECE))

@@ -1,0 +1,129 @@
+"""Runs models that are known here on their data: statistics that methods need, batch norm anew, accuracy of a merge."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from torch import Tensor
+
+from learners.soups.check.facts import Facts
+from learners.soups.data.batch_norm import has_statistics, lack_of_data, reestimate
+from learners.soups.data.fishers import diagonal_fisher
+from learners.soups.data.grams import gram_matrices
+from learners.soups.files.mapped import mapped
+from learners.soups.files.stored import read_header
+from schemas import DataError, UsageError
+from schemas.weights import write_safetensors
+from zoo.datasets import Dataset, load_dataset
+from zoo.describe import Description
+from zoo.population import Samples, Weights, evaluate
+
+BATCH_NORM_SAMPLES = 10_000
+
+
+@dataclass(frozen=True)
+class Kitchen:
+    """The models that are merged, and how they are run, if that is known.
+
+    Attributes:
+        models: What is known of each.
+        samples: Training samples that statistics are computed from.
+    """
+
+    models: Sequence[Facts]
+    samples: int
+
+    @cached_property
+    def shared(self) -> Description | None:
+        """How all of them are run, if all are run alike and on the same data."""
+        first = self.models[0].description
+        if first is None or first.architecture == "pinn":
+            return None
+        alike = all(facts.description and _same(facts.description, first) for facts in self.models)
+        return first if alike else None
+
+    @cached_property
+    def dataset(self) -> Dataset | None:
+        """Their data, if it is on this machine."""
+        return _dataset(self.shared) if self.shared else None
+
+    def fishers(self) -> tuple[Weights, ...]:
+        """Fisher information of each model on its own training data; raises UsageError if that is not to be had."""
+        found = []
+        for facts in self.models:
+            description, samples = self._training(facts, "Fisher information")
+            found.append(diagonal_fisher(description.skeleton(), _weights(facts), samples))
+        return tuple(found)
+
+    def grams(self) -> tuple[Weights, ...]:
+        """Gram matrices of each model on its own training data; raises UsageError if that is not to be had."""
+        found = []
+        for facts in self.models:
+            description, samples = self._training(facts, "Gram matrices")
+            found.append(gram_matrices(description.skeleton(), _weights(facts), samples))
+        return tuple(found)
+
+    def _training(self, facts: Facts, what: str) -> tuple[Description, Samples]:
+        if facts.description is None or facts.stored is None:
+            raise UsageError(
+                f"{what} needs data and a way to run {facts.model_id}, which nobody here knows; take linear"
+            )
+        dataset = _dataset(facts.description)
+        if dataset is None:
+            raise UsageError(f"{what} needs the dataset {facts.description.dataset}, which is not on this machine")
+        return facts.description, _few(dataset.train, self.samples)
+
+    def finish(self, folder: Path) -> list[str]:
+        """Estimate the batch-norm statistics of merged weights anew; gives what one should know of them."""
+        if not any(has_statistics(facts.tensors) for facts in self.models):  # type: ignore[arg-type] # names alone are looked at
+            return []
+        weights = read_folder(folder)
+        if self.shared is None or self.dataset is None:
+            lack = lack_of_data(weights)
+            return [lack] if lack else []
+        samples = _few(self.dataset.train, BATCH_NORM_SAMPLES)
+        anew = reestimate(self.shared.skeleton(), weights, samples)
+        for path in sorted(folder.glob("*.safetensors")):
+            write_safetensors(path, {name: anew[name].to(weights[name].dtype) for name in read_header(path)})
+        return [f"batch-norm statistics are estimated anew from {len(samples)} training samples"]
+
+    def accuracy(self, folder: Path) -> dict[str, tuple[float, int]]:
+        """Accuracy (0 to 1) of merged weights on validation and test, with the number of predictions."""
+        if self.shared is None or self.dataset is None:
+            return {}
+        weights = {name: tensor[None] for name, tensor in read_folder(folder).items()}
+        module = self.shared.skeleton()
+        found = {}
+        for split in ("validation", "test"):
+            scores = evaluate(module, weights, self.dataset.part(split))
+            found[split] = (float(scores.accuracy[0]), scores.samples)
+        return found
+
+
+def read_folder(folder: Path) -> Weights:
+    """Every tensor of a repository's files, mapped."""
+    return {
+        name: mapped(tensor)
+        for path in sorted(folder.glob("*.safetensors"))
+        for name, tensor in read_header(path).items()
+    }
+
+
+def _same(one: Description, other: Description) -> bool:
+    return one.model_copy(update={"init": None}) == other.model_copy(update={"init": None})
+
+
+def _dataset(description: Description) -> Dataset | None:
+    try:
+        return load_dataset(description.dataset, description.split_seed)
+    except (UsageError, DataError):
+        return None
+
+
+def _few(samples: Samples, count: int) -> Samples:
+    return Samples(samples.x[:count], samples.y[:count])
+
+
+def _weights(facts: Facts) -> dict[str, Tensor]:
+    return {name: mapped(tensor) for name, tensor in (facts.stored or {}).items()}
