@@ -26,6 +26,7 @@ CORE = [
     "zoo/backends",
     "zoo/population.py",
     "zoo/train.py",
+    "learners/landscape/curvature",
     "learners/soups/average.py",
     "learners/soups/greedy.py",
     "learners/soups/merging.py",

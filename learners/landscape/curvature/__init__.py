@@ -1,0 +1,1 @@
+"""Curvature: products with Hessians of whole populations, their eigenvalues, traces and densities."""

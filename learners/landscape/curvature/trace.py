@@ -1,0 +1,140 @@
+"""The trace of many Hessians by random probes: Hutchinson's estimator, stopping at a requested error."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learners.landscape.curvature.lanczos import Operator
+from learners.landscape.curvature.probes import rademacher
+
+FEWEST_PROBES = 6
+PROBES_AT_ONCE = 3
+
+
+@dataclass(frozen=True)
+class Trace:
+    """An estimate of each trace, float64.
+
+    Attributes:
+        value: `[N]`.
+        standard_error: `[N]`; zero where the trace is exact.
+        probes: Random vectors that it rests on.
+        products: Products that it took, those of a sketch included.
+    """
+
+    value: Tensor
+    standard_error: Tensor
+    probes: int
+    products: int
+
+
+def hutchinson(
+    operator: Operator,
+    like: Tensor,
+    probes: int = 100,
+    tolerance: float = 0.0,
+    seed: int = 0,
+    around: Tensor | None = None,
+) -> Trace:
+    """Estimate tr H as the mean of v' H v over vectors v of random signs.
+
+    Args:
+        operator: Products of N symmetric matrices.
+        like: A tensor `[N, P]` of their shape, type and device.
+        probes: Random vectors at most.
+        tolerance: Stop once the standard error of each trace is below this share of it; 0: use all probes. At least
+            six are used. An estimate that stops is a little too sure of itself, since it stops at lucky moments.
+        seed: Of the probes.
+        around: Orthonormal rows `[N, m, P]` whose space is left out: the trace is that on its complement.
+
+    Source:
+        Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix".
+    """
+    found = torch.zeros(like.shape[0], 0, dtype=torch.float64, device=like.device)
+    vectors = rademacher(like, probes, seed)
+    for block in torch.split(vectors, PROBES_AT_ONCE, dim=1):
+        found = torch.cat([found, _quadratic_forms(operator, block, around)], dim=1)
+        if found.shape[1] >= FEWEST_PROBES and _good_enough(found, tolerance):
+            break
+    return _estimate(found, 0.0, found.shape[1])
+
+
+def hutch_plus_plus(
+    operator: Operator, like: Tensor, probes: int = 30, sketch: int = 15, tolerance: float = 0.0, seed: int = 0
+) -> Trace:
+    """Estimate tr H exactly on the space that a sketch spans and by probes on its complement.
+
+    Where a few large eigenvalues make up the trace its error falls like 1 / products, and Hutchinson's like the root.
+
+    Args:
+        operator: Products of N symmetric matrices.
+        like: A tensor `[N, P]` of their shape, type and device.
+        probes: Random vectors at most, on the complement.
+        sketch: Vectors of the sketch; they take two products each.
+        tolerance: As in `hutchinson`, of the whole trace.
+        seed: Of sketch and probes.
+
+    Source:
+        Meyer, Musco, Musco and Woodruff 2021, "Hutch++: optimal stochastic trace estimation".
+    """
+    sketch = min(sketch, like.shape[1])
+    images = operator_on_each(operator, rademacher(like, sketch, seed + 1))
+    basis = torch.linalg.qr(images.mT).Q.mT
+    inside = (operator_on_each(operator, basis) * basis).sum(dim=(1, 2)).double()
+    return deflated(operator, like, basis, inside, 2 * sketch, probes, tolerance, seed)
+
+
+def deflated(
+    operator: Operator,
+    like: Tensor,
+    basis: Tensor,
+    inside: Tensor,
+    spent: int,
+    probes: int,
+    tolerance: float = 0.0,
+    seed: int = 0,
+) -> Trace:
+    """Add to the exact trace `inside` of a space an estimate of that on its complement.
+
+    Args:
+        operator: Products of N symmetric matrices.
+        like: A tensor `[N, P]` of their shape, type and device.
+        basis: Orthonormal rows `[N, m, P]`; they must not depend on the probes.
+        inside: The trace on their space, `[N]`, float64: the sum of Q's quadratic forms.
+        spent: Products that the basis has taken.
+        probes: Random vectors at most.
+        tolerance: As in `hutchinson`, of the whole trace.
+        seed: Of the probes.
+    """
+    if basis.shape[1] >= like.shape[1]:
+        return Trace(inside, torch.zeros_like(inside), 0, spent)
+    found = torch.zeros(like.shape[0], 0, dtype=torch.float64, device=like.device)
+    for block in torch.split(rademacher(like, probes, seed), PROBES_AT_ONCE, dim=1):
+        found = torch.cat([found, _quadratic_forms(operator, block, basis)], dim=1)
+        if found.shape[1] >= FEWEST_PROBES and _good_enough(found, tolerance, inside):
+            break
+    return _estimate(found, inside, spent + found.shape[1])
+
+
+def operator_on_each(operator: Operator, vectors: Tensor) -> Tensor:
+    """Multiply with several vectors each, `[N, k, P]`."""
+    return torch.stack([operator(vector) for vector in vectors.unbind(dim=1)], dim=1)
+
+
+def _quadratic_forms(operator: Operator, vectors: Tensor, around: Tensor | None) -> Tensor:
+    """v' H v of vectors `[N, k, P]`, of what they have outside of a space; `[N, k]`, float64."""
+    if around is not None:
+        vectors = vectors - (vectors @ around.mT) @ around
+    return (operator_on_each(operator, vectors) * vectors).sum(dim=2).double()
+
+
+def _good_enough(found: Tensor, tolerance: float, inside: Tensor | float = 0.0) -> bool:
+    error = found.std(dim=1) / found.shape[1] ** 0.5
+    return bool((error <= tolerance * (found.mean(dim=1) + inside).abs()).all())
+
+
+def _estimate(found: Tensor, inside: Tensor | float, products: int) -> Trace:
+    count = found.shape[1]
+    error = found.std(dim=1) / count**0.5 if count > 1 else torch.full_like(found[:, 0], torch.nan)
+    return Trace(found.mean(dim=1) + inside, error, count, products)

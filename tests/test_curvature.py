@@ -1,0 +1,270 @@
+"""Curvature against exact Hessians in float64, and against PyHessian."""
+
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from learners.landscape.curvature.batches import batches
+from learners.landscape.curvature.both import eigenvalues_and_trace
+from learners.landscape.curvature.criteria import extreme_ratio, negative_share
+from learners.landscape.curvature.density import spectral_density
+from learners.landscape.curvature.eigenvalues import extreme_eigenvalues
+from learners.landscape.curvature.lanczos import lanczos
+from learners.landscape.curvature.loss import cross_entropy_sum, physics_loss_sum
+from learners.landscape.curvature.products import HessianProducts, exact_hessian
+from learners.landscape.curvature.trace import Trace, hutch_plus_plus, hutchinson
+from zoo.architectures import skeleton
+from zoo.group import Member
+from zoo.initialise import initialise
+from zoo.objective import Convection
+from zoo.population import Samples, Weights, member, size, stack
+
+MEMBERS = 3
+CASES = {
+    "mlp": ("mlp", (1, 4, 4), 5),
+    "cnn": ("cnn", (1, 6, 6), 2),
+    "vit": ("vit", (1, 8, 8), 4),
+    "gpt2": ("gpt2", (6,), 4),
+    "resnet": ("resnet18", (1, 8, 8), 1),
+}
+
+
+def population(architecture: str, shape: tuple[int, ...], width: int) -> tuple[nn.Module, Weights, Samples]:
+    """Networks with random weights, and samples; three classes or tokens."""
+    module = skeleton(architecture, shape, 3, width, depth=1 if architecture in ("vit", "gpt2") else None)
+    states = [initialise(module, torch.Generator().manual_seed(seed)) for seed in range(MEMBERS)]
+    weights = {name: t.double() if t.is_floating_point() else t for name, t in stack(states).items()}
+    source = torch.Generator().manual_seed(9)
+    for name, tensor in weights.items():
+        if "bias" in name:  # away from zero, so that no unit sits on the kink of a ReLU
+            tensor += 0.3 * torch.rand(tensor.shape, generator=source, dtype=torch.float64) + 0.05
+    if architecture == "gpt2":
+        tokens = torch.randint(3, (20, shape[0] + 1), generator=source)
+        return module, weights, Samples(tokens[:, :-1], tokens[:, 1:])
+    x = torch.rand(20, *shape, generator=source, dtype=torch.float64)
+    return module, weights, Samples(x, torch.randint(3, (20,), generator=source))
+
+
+def products(module: nn.Module, weights: Weights, samples: Samples, **options: object) -> HessianProducts:
+    names = [name for name, _ in module.named_parameters()]
+    return HessianProducts(cross_entropy_sum(module), weights, samples, names, **options)  # type: ignore[arg-type] # keep and the like
+
+
+@pytest.fixture(scope="module")
+def small() -> tuple[HessianProducts, Tensor]:
+    """Products of small perceptrons, and their eigenvalues."""
+    found = products(*population(*CASES["mlp"]))
+    return found, torch.linalg.eigvalsh(exact_hessian(found))
+
+
+def like(found: HessianProducts) -> Tensor:
+    return torch.zeros(found.size, found.dimension, dtype=found.like.dtype)
+
+
+def plain_hessian(module: nn.Module, weights: Weights, samples: Samples) -> Tensor:
+    """One model's Hessian, row by row, by torch's own function on a plain module."""
+    names = [name for name, _ in module.named_parameters()]
+    shapes = [weights[name].shape for name in names]
+
+    def loss(flat: Tensor) -> Tensor:
+        parts = torch.split(flat, [shape.numel() for shape in shapes])
+        state = weights | {n: p.view(s) for n, p, s in zip(names, parts, shapes, strict=True)}
+        logits = torch.func.functional_call(module, state, (samples.x,))
+        return nn.functional.cross_entropy(logits.flatten(0, -2), samples.y.flatten())
+
+    flat = torch.cat([weights[name].flatten() for name in names])
+    hessian: Tensor = torch.autograd.functional.hessian(loss, flat)  # type: ignore[no-untyped-call] # torch's
+    return hessian
+
+
+@pytest.mark.parametrize("case", ["mlp", "cnn"])
+def test_stacked_hessians_are_those_of_each_model(case: str) -> None:
+    module, weights, samples = population(*CASES[case])
+    hessians = exact_hessian(products(module, weights, samples))
+    for index in range(MEMBERS):
+        torch.testing.assert_close(hessians[index], plain_hessian(module, member(weights, index), samples))
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_products_are_derivatives_of_gradients(case: str) -> None:
+    module, weights, samples = population(*CASES[case])
+    found = products(module, weights, samples)
+    generator = torch.Generator().manual_seed(1)
+    direction = torch.randn(found.size, found.dimension, generator=generator, dtype=torch.float64)
+    direction /= direction.norm(dim=1, keepdim=True)
+    step = 1e-7 if case == "resnet" else 1e-5  # its kinks lie close together
+
+    def gradient(sign: int) -> Tensor:
+        parts = torch.split(sign * step * direction, [shape.numel() for shape in found.shapes.values()], dim=1)
+        moved = {n: weights[n] + part.view(weights[n].shape) for n, part in zip(found.shapes, parts, strict=True)}
+        return products(module, weights | moved, samples).gradient()
+
+    difference = (gradient(1) - gradient(-1)) / (2 * step)
+    torch.testing.assert_close(found(direction), difference, rtol=1e-3, atol=1e-6 * float(difference.abs().max()))
+
+
+def test_pieces_that_are_not_kept_add_up(small: tuple[HessianProducts, Tensor]) -> None:
+    kept, _ = small
+    pieces = products(*population(*CASES["mlp"]), samples_at_once=7, keep=False)
+    vectors = torch.randn(MEMBERS, 2, kept.dimension, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(pieces(vectors), kept(vectors))
+    torch.testing.assert_close(pieces.gradient(), kept.gradient())
+
+
+def test_a_layers_hessian_is_a_block_of_the_whole() -> None:
+    module, weights, samples = population(*CASES["mlp"])
+    whole = exact_hessian(products(module, weights, samples))
+    names = ["linear2.weight", "linear2.bias"]
+    block = exact_hessian(HessianProducts(cross_entropy_sum(module), weights, samples, names))
+    before = sum(weights[name][0].numel() for name in ("linear1.weight", "linear1.bias"))
+    torch.testing.assert_close(block, whole[:, before : before + block.shape[1], before : before + block.shape[1]])
+
+
+def test_a_physics_loss_has_a_hessian_too() -> None:
+    module = skeleton("pinn", (4,), 1, 3, depth=1)
+    weights = {n: t.double() for n, t in stack([initialise(module, torch.Generator().manual_seed(0))]).items()}
+    settings = Member("m", 0, 0, 0.1, 0.0, 0.0, convection=2.0)
+    points = torch.rand(9, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    loss_sum = physics_loss_sum(module, Convection([settings]))
+    found = HessianProducts(loss_sum, weights, Samples(points, torch.zeros(9, dtype=torch.int64)), list(weights))
+    hessian = exact_hessian(found)[0]
+    assert hessian.abs().max() > 0.1
+    first = found(torch.eye(found.dimension, dtype=torch.float64)[:1])
+    torch.testing.assert_close(first[0], hessian[0])
+
+
+def test_lanczos_finds_the_spectrum(small: tuple[HessianProducts, Tensor]) -> None:
+    found, exact = small
+    extremes = extreme_eigenvalues(found, like(found), count=4)
+    assert found.dimension < 2000
+    torch.testing.assert_close(extremes.top, exact[:, -4:].flip(1), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(extremes.smallest, exact[:, 0], rtol=1e-9, atol=1e-12)
+    images = found(extremes.vectors[:, 0])
+    torch.testing.assert_close(images, extremes.top[:, :1] * extremes.vectors[:, 0], rtol=1e-6, atol=1e-8)
+
+
+def test_lanczos_stops_when_the_error_is_small_enough(small: tuple[HessianProducts, Tensor]) -> None:
+    found, exact = small
+    rough = extreme_eigenvalues(found, like(found), tolerance=1e-3)
+    assert rough.steps < 40
+    assert ((rough.top[:, 0] / exact[:, -1] - 1).abs() < 1e-3).all()
+    distance = (exact.unsqueeze(2) - rough.top[:, :1].unsqueeze(1)).abs().min(dim=1).values
+    assert (distance <= rough.top_bound[:, :1] + 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    "values", [[1.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, -1.0, -1.0], [5.0, 0.0, 0.0, 0.0]]
+)
+def test_lanczos_survives_spaces_that_are_exhausted(values: list[float]) -> None:
+    matrix = torch.diag(torch.tensor(values, dtype=torch.float64))
+    start = torch.ones(1, 4, dtype=torch.float64)
+    run = lanczos(lambda vector: torch.matmul(vector, matrix), start, 9)
+    torch.testing.assert_close(run.basis[0] @ run.basis[0].T, torch.eye(4, dtype=torch.float64))
+    torch.testing.assert_close(run.ritz()[0][0], torch.tensor(sorted(values), dtype=torch.float64))
+
+
+@pytest.fixture(scope="module")
+def tabulated(small: tuple[HessianProducts, Tensor]) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
+    """The exact Hessians as matrices, so that hundreds of repetitions are quick; and their traces."""
+    found, exact = small
+    hessians = exact_hessian(found)
+    return lambda vectors: (hessians @ vectors.unsqueeze(2)).squeeze(2), like(found), exact.sum(dim=1)
+
+
+@pytest.mark.parametrize("name", ["hutchinson", "hutch++", "lanczos"])
+def test_the_claimed_error_covers_the_trace_at_its_rate(
+    name: str, tabulated: tuple[Callable[[Tensor], Tensor], Tensor, Tensor]
+) -> None:
+    """Over 200 repetitions one standard error covers 68 %, two cover 95 %, give or take three deviations of a count."""
+    operator, shape, exact = tabulated
+    estimators: dict[str, Callable[[int], Trace]] = {
+        "hutchinson": lambda seed: hutchinson(operator, shape, probes=30, seed=seed),
+        "hutch++": lambda seed: hutch_plus_plus(operator, shape, probes=30, sketch=5, seed=seed),
+        "lanczos": lambda seed: eigenvalues_and_trace(
+            operator, shape, steps=6, probes=30, eigenvalue_tolerance=0.0, trace_tolerance=0.0, seed=seed
+        )[1],
+    }
+    traces = [estimators[name](2 * seed) for seed in range(200)]
+    score = torch.stack([(trace.value - exact) / trace.standard_error for trace in traces])
+    assert score.mean(dim=0).abs().max() < 3 / 200**0.5 * 1.1
+    assert ((score.abs() < 1).double().mean(dim=0) - 0.68).abs().max() < 3 * 0.033
+    assert ((score.abs() < 2).double().mean(dim=0) - 0.95).abs().max() < 3 * 0.0155
+
+
+def test_a_trace_stops_at_the_requested_error(small: tuple[HessianProducts, Tensor]) -> None:
+    found, exact = small
+    loose, tight = (hutchinson(found, like(found), probes=3000, tolerance=share) for share in (0.3, 0.1))
+    assert loose.probes < tight.probes < 3000
+    assert (tight.standard_error <= 0.1 * tight.value.abs()).all()
+    _, trace = eigenvalues_and_trace(found, like(found), trace_tolerance=0.1, probes=3000)
+    assert trace.products < tight.probes  # what Lanczos has found need not be probed
+    assert ((trace.value - exact.sum(dim=1)).abs() < 5 * trace.standard_error).all()
+
+
+def test_a_sketch_of_everything_is_exact(small: tuple[HessianProducts, Tensor]) -> None:
+    found, exact = small
+    trace = hutch_plus_plus(found, like(found), sketch=10_000)
+    torch.testing.assert_close(trace.value, exact.sum(dim=1))
+    assert (trace.standard_error == 0).all()
+
+
+def test_quadrature_has_the_spectrums_moments(small: tuple[HessianProducts, Tensor]) -> None:
+    found, exact = small
+    density = spectral_density(found, like(found), probes=40, steps=30)
+    torch.testing.assert_close(density.weights.sum(dim=2), torch.ones_like(density.weights[:, :, 0]))
+    for power in (1, 2, 3):
+        value, error = density.mean(density.nodes**power)
+        assert ((value - (exact**power).mean(dim=1)).abs() < 4 * error).all()
+    at = torch.linspace(-2, 3, 4000, dtype=torch.float64).expand(MEMBERS, -1)
+    area = density.smooth(at, 0.05).sum(dim=1) * (at[0, 1] - at[0, 0])
+    torch.testing.assert_close(area, torch.ones_like(area), rtol=1e-3, atol=0)
+
+
+def test_criteria_are_ratios_of_the_spectrum(small: tuple[HessianProducts, Tensor]) -> None:
+    found, exact = small
+    ratio = extreme_ratio(extreme_eigenvalues(found, like(found)))
+    torch.testing.assert_close(ratio, exact[:, 0].abs() / exact[:, -1])
+    share, error = negative_share(spectral_density(found, like(found), probes=40, steps=30))
+    wanted = exact.clamp_max(0).sum(dim=1).abs() / exact.clamp_min(0).sum(dim=1)
+    assert ((share - wanted).abs() < 4 * error).all()
+    assert (error < wanted).all()
+
+
+def test_pyhessian_finds_the_same() -> None:
+    pyhessian = pytest.importorskip("pyhessian")
+    module, weights, samples = population(*CASES["mlp"])
+    found = products(module, weights, samples)
+    extremes, trace = eigenvalues_and_trace(found, like(found), 1, 0.0, 0.0, probes=300)
+    for index in range(MEMBERS):
+        model = skeleton("mlp", (1, 4, 4), 3, 5)
+        model.load_state_dict(member(weights, index), assign=True)
+        model.requires_grad_()
+        torch.manual_seed(0)  # it draws from torch's own generator
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a reference cycle that it makes
+            theirs = pyhessian.hessian(model, nn.CrossEntropyLoss(), data=(samples.x, samples.y), cuda=False)
+            (top,), _ = theirs.eigenvalues(maxIter=2000, tol=1e-12)
+            traces = torch.tensor(theirs.trace(maxIter=600, tol=0.0), dtype=torch.float64)
+        assert top == pytest.approx(float(extremes.top[index, 0]), rel=1e-5)
+        error = float((traces.var() / len(traces) + trace.standard_error[index] ** 2) ** 0.5)
+        assert float(traces.mean()) == pytest.approx(float(trace.value[index]), abs=4 * error)
+
+
+def test_graphs_stay_within_a_budget() -> None:
+    module, weights, samples = population(*CASES["mlp"])
+    names = [name for name, _ in module.named_parameters()]
+    loss_sum = cross_entropy_sum(module)
+    all_at_once = batches(loss_sum, weights, samples, names)
+    assert (all_at_once.members, all_at_once.samples, all_at_once.keep) == (size(weights), len(samples), True)
+    some = batches(loss_sum, weights, samples, names, budget=3000)
+    assert (some.members, some.keep) == (1, False)
+    assert 1 <= some.samples < len(samples)
+    assert (
+        batches(
+            cross_entropy_sum(skeleton("cnn", (1, 6, 6), 3, 2)), *population(*CASES["cnn"])[1:], names=["conv1.weight"]
+        ).members
+        == 1
+    )
