@@ -1,13 +1,13 @@
 """The zoo's commands: recipes in, populations out."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import polars as pl
 import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
+from commands.publishing import export, publish
 from commands.terminal import progress_bar, show
 from schemas import open_lake
 
@@ -75,20 +75,5 @@ def fetch(
     show(pl.DataFrame({"dataset": [dataset], "file": [str(zoo.fetch_dataset(dataset))]}), as_json)
 
 
-@zoo_commands.command("publish")
-def publish(
-    selection: Annotated[str, typer.Argument(help="SQL query that returns model_id, in quotes.")],
-    to: Annotated[Path, typer.Option(help="Folder to write owner/name/ repositories to.")],
-    lake: LakeFolder = DEFAULT_LAKE,
-    license_id: Annotated[
-        str | None,
-        typer.Option("--license", help="Licence that the cards state, e.g. cc-by-4.0; none without it."),
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write models as model repositories: config.json, model.safetensors and a model card each."""
-    import zoo
-
-    with open_lake(lake, read_only=True) as opened:
-        written = zoo.publish_repositories(opened, selection, to, license_id=license_id)
-    show(pl.DataFrame({"repositories": [written], "folder": [str(to)]}), as_json)
+zoo_commands.command("publish")(publish)
+zoo_commands.command("export")(export)

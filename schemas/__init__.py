@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from schemas.doctor import examine
     from schemas.errors import DataError, HubError, LakeBusy, OutsideError, UsageError, WeightlakeError
     from schemas.lake import Lake, open_lake
+    from schemas.reading import Reading
     from schemas.transaction import Transaction
     from schemas.weights import WeightStore
 
@@ -17,6 +18,7 @@ __all__ = [
     "Lake",
     "LakeBusy",
     "OutsideError",
+    "Reading",
     "Transaction",
     "UsageError",
     "WeightStore",
@@ -33,6 +35,7 @@ __getattr__ = lazily(
         ),
         **dict.fromkeys(["Lake", "open_lake"], "schemas.lake"),
         "examine": "schemas.doctor",
+        "Reading": "schemas.reading",
         "Transaction": "schemas.transaction",
         "WeightStore": "schemas.weights",
     },

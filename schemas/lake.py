@@ -13,6 +13,7 @@ import polars as pl
 from schemas import migrate
 from schemas.connection import connection, explained, rows
 from schemas.errors import DataError, OutsideError, UsageError
+from schemas.reading import Reading
 from schemas.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -118,6 +119,18 @@ class Lake:
                 if "read-only" in str(error):
                     raise UsageError("lake.sql only reads; change a lake inside `with lake.write()`") from error
                 raise
+
+    @contextmanager
+    def read(self) -> Iterator[Reading]:
+        """One moment: every question of the block sees the same rows, and whoever wants to write waits for its end.
+
+        Raises:
+            LakeBusy: another process held the lake for longer than its waiting time.
+            UsageError: DuckDB refuses a query.
+            OutsideError: a result that is written fills the disk.
+        """
+        with self._explaining(), connection(self.database, read_only=True, wait=self.wait) as opened:
+            yield Reading(opened)
 
     @contextmanager
     def write(self, wait: float | None = None) -> Iterator[Transaction]:

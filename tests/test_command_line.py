@@ -111,9 +111,11 @@ def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
     assert built.err == ""
     assert json.loads(run("zoo", "list", "--lake", "new", "--json").out)[0]["state"] == "complete"
     query = "SELECT model_id FROM member LIMIT 3"
-    assert (
-        json.loads(run("zoo", "publish", query, "--to", "out", "--lake", "new", "--json").out)[0]["repositories"] == 3
-    )
+    exported = run("zoo", "export", query, "--to", "out", "--lake", "new", "--json")
+    assert json.loads(exported.out)[0]["repositories"] == 3
+    published = run("zoo", "publish", "digits-tiny", "--to", "zoo", "--lake", "new", "--json")
+    assert {row["file"]: row["rows"] for row in json.loads(published.out)}["models/train-0.parquet"] == 4
+    assert (published.code, "no licence is stated" in one_line(published.err)) == (0, True)
     mined = json.loads(run("mine", "local", "out", "--lake", "new", "--json").out)[0]
     assert (mined["rows_seen"], mined["rows_stored"], mined["failures"]) == (3, 3, 0)
     refused = run("soup", "SELECT model_id FROM member WHERE width = 8 AND batch_size = 32", "--lake", "new")

@@ -14,7 +14,7 @@ from schemas import Lake, OutsideError, UsageError, open_lake
 from tests.tiny_population import tiny_recipe
 from zoo.building import build
 from zoo.load import describe, load_module, load_population, load_weights
-from zoo.publish import publish_repositories, repository_folder
+from zoo.publishing.repositories import publish_repositories, repository_folder
 
 ALL = "SELECT model_id FROM models WHERE origin IN ('trained', 'made')"
 

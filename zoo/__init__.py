@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from zoo.catalogue import populations, recipes
     from zoo.datasets import fetch_dataset
     from zoo.load import Population, load_population, load_weights
-    from zoo.publish import publish_repositories
+    from zoo.publishing.population import publish_population
+    from zoo.publishing.repositories import publish_repositories
 
 __all__ = [
     "Population",
@@ -18,6 +19,7 @@ __all__ = [
     "load_population",
     "load_weights",
     "populations",
+    "publish_population",
     "publish_repositories",
     "recipes",
 ]
@@ -29,6 +31,7 @@ __getattr__ = lazily(
         **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
         "fetch_dataset": "zoo.datasets",
         **dict.fromkeys(["Population", "load_population", "load_weights"], "zoo.load"),
-        "publish_repositories": "zoo.publish",
+        "publish_population": "zoo.publishing.population",
+        "publish_repositories": "zoo.publishing.repositories",
     },
 )

@@ -10,10 +10,10 @@ from safetensors.torch import save
 from schemas import Lake, OutsideError, UsageError
 from schemas.files import write_whole
 from zoo.architectures import ARCHITECTURES
-from zoo.card import model_card
 from zoo.describe import Description, describe_all
 from zoo.load import read_weights
 from zoo.locate import locate, selection
+from zoo.publishing.model_card import model_card
 
 MODELS = "SELECT * FROM models WHERE model_id IN (SELECT unnest($ids))"
 INGREDIENTS = """

@@ -1,0 +1,76 @@
+"""Publishing populations as datasets and models as repositories."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.terminal import progress_bar, say, show
+from schemas import open_lake
+
+License = Annotated[
+    str | None, typer.Option("--license", help="Licence that is stated, e.g. cc-by-4.0; none without it.")
+]
+
+
+class Together(StrEnum):
+    """What no split may part."""
+
+    RUN = "run"
+    PARENT = "parent"
+    START = "start"
+
+
+def publish(
+    population: Annotated[
+        str, typer.Argument(help="A population's name, or an SQL query that returns model_id (and epoch), in quotes.")
+    ],
+    to: Annotated[Path, typer.Option(help="Folder to write the dataset to.")],
+    lake: LakeFolder = DEFAULT_LAKE,
+    license_id: License = None,
+    together: Annotated[
+        Together,
+        typer.Option(help="In one split: checkpoints of a model, models of one parent too, of one start too."),
+    ] = Together.START,
+    seed: Annotated[int, typer.Option(help="Number that decides which models are in which split.")] = 0,
+    shard_bytes: Annotated[int, typer.Option(min=1, help="About how large a file of weights may get.")] = 2 * 10**9,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Publish a population as a dataset: tables, weights with an index of their bytes, and a card."""
+    import zoo
+
+    with open_lake(lake, read_only=True) as opened, progress_bar(quiet) as progress:
+        files = zoo.publish_population(
+            opened,
+            population,
+            to,
+            license_id=license_id,
+            together=together,
+            seed=seed,
+            shard_bytes=shard_bytes,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    if license_id is None:
+        say("no licence is stated, so that nobody may use it; --license cc-by-4.0 would state one")
+    show(files, as_json)
+
+
+def export(
+    selection: Annotated[str, typer.Argument(help="SQL query that returns model_id, in quotes.")],
+    to: Annotated[Path, typer.Option(help="Folder to write owner/name/ repositories to.")],
+    lake: LakeFolder = DEFAULT_LAKE,
+    license_id: License = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write models as model repositories: config.json, model.safetensors and a model card each."""
+    import zoo
+
+    with open_lake(lake, read_only=True) as opened:
+        written = zoo.publish_repositories(opened, selection, to, license_id=license_id)
+    show(pl.DataFrame({"repositories": [written], "folder": [str(to)]}), as_json)

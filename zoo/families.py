@@ -1,0 +1,88 @@
+"""Finds models that must not be told apart by a split: of one parent, of one initial state, ingredients of one soup."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+
+import networkx  # type: ignore[import-untyped]
+import polars as pl
+
+from schemas import Lake, UsageError
+from zoo.mistakes import expected_one_of
+
+SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
+TOGETHER = {"run": "false", "parent": "relation <> 'initialised-from'", "start": "true"}
+"""What ties models together, and which rows of lineage say so."""
+GENERATIONS = 100
+
+EDGES = """
+SELECT child_id, parent_id FROM lineage WHERE child_id IN (SELECT unnest($ids)) AND {condition}
+"""
+
+
+def families(lake: Lake, model_ids: Sequence[str], together: str = "start") -> dict[str, str]:
+    """Give each model the name of its family: the first of its models.
+
+    Args:
+        lake: Where their lineage is known.
+        model_ids: The models.
+        together: What keeps models together: `run` nothing but being one model, `parent` a common ancestor among
+            models (fine-tunes, soups and their ingredients), `start` that, or equal initial weights.
+
+    Raises:
+        UsageError: There is no such way to keep models together.
+    """
+    if together not in TOGETHER:
+        raise UsageError(f"together = {together!r}: {expected_one_of(together, TOGETHER)}")
+    graph = networkx.Graph()
+    graph.add_nodes_from(model_ids)
+    graph.add_edges_from(_edges(lake, model_ids, TOGETHER[together]))
+    wanted = set(model_ids)
+    parts = [sorted(wanted & part) for part in networkx.connected_components(graph)]
+    return {model_id: part[0] for part in parts for model_id in part}
+
+
+def _edges(lake: Lake, model_ids: Sequence[str], condition: str) -> list[tuple[str, str]]:
+    """Every step of lineage upwards from these models, their ancestors' too."""
+    edges: list[tuple[str, str]] = []
+    known, asked = set(model_ids), list(model_ids)
+    for _ in range(GENERATIONS):
+        if not asked:
+            break
+        found = lake.sql(EDGES.format(condition=condition), ids=asked)
+        edges += found.rows()
+        asked = sorted(set(found["parent_id"]) - known)
+        known |= set(asked)
+    return edges
+
+
+def assign_splits(family_of: Mapping[str, str], seed: int = 0) -> dict[str, str]:
+    """Give each model `train`, `validation` or `test`, families whole, near 70, 15 and 15 % of the models.
+
+    Of two families one is for training and one for test; a family alone is for training.
+
+    Args:
+        family_of: A family for each model.
+        seed: Which family goes where hangs on it.
+    """
+    sizes = Counter(family_of.values())
+    shuffled = sorted(sizes, key=lambda family: sha256(f"{seed} {family}".encode()).digest())
+    held_out = ["test", "validation"][: max(0, len(sizes) - 1)]
+    smallest = sorted(shuffled, key=lambda family: sizes[family])
+    split_of = dict(zip(smallest, held_out, strict=False))
+    filled = Counter({split: sizes[family] for family, split in split_of.items()})
+    for family in shuffled:
+        if family not in split_of:
+            allowed = [split for split in SPLITS if split == "train" or split in held_out]
+            split = max(allowed, key=lambda split: SPLITS[split] * len(family_of) - filled[split])
+            split_of[family] = split
+            filled[split] += sizes[family]
+    return {model_id: split_of[family] for model_id, family in family_of.items()}
+
+
+def split_table(lake: Lake, model_ids: Sequence[str], together: str, seed: int) -> pl.DataFrame:
+    """A row a model: model_id, family, split."""
+    family_of = families(lake, model_ids, together)
+    split_of = assign_splits(family_of, seed)
+    columns = {"model_id": list(family_of), "family": list(family_of.values()), "split": list(split_of.values())}
+    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))

@@ -1,0 +1,1 @@
+"""Publishing: models as repositories, populations and tables as datasets, in folders or on a hub, and reading them."""

@@ -1,0 +1,58 @@
+"""The front door of publishing a population as a dataset."""
+
+from pathlib import Path
+
+import polars as pl
+
+from schemas import Lake
+from zoo.publishing.dataset import Progress, plan_publication
+from zoo.publishing.folder import check_folder
+from zoo.publishing.shards import LARGEST
+
+
+def publish_population(
+    lake: Lake,
+    what: str,
+    to: str | Path,
+    *,
+    license_id: str | None = None,
+    together: str = "start",
+    seed: int = 0,
+    shard_bytes: int = LARGEST,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Publish a population as a dataset that `datasets`, DuckDB, safetensors and `load_population` read.
+
+    Args:
+        lake: Where it lies.
+        what: Name or population_id of a population, or a query that returns `model_id` (and `epoch`, where not all
+            checkpoints are meant) of models that were trained or made in this lake.
+        to: Folder to write to.
+        license_id: Licence of tables and weights, as hubs name it, e.g. `cc-by-4.0`; None states none.
+        together: What no split may part: `run` the checkpoints of a model, `parent` models of one ancestor too,
+            `start` models of equal initial weights too.
+        seed: Which models are for training, validation and test hangs on it.
+        shard_bytes: About how large a file of weights may get.
+        dry_run: Write nothing.
+        progress: Called with bytes done, bytes in all, and the file that is there now.
+
+    Returns:
+        A row a file: `file`, `rows` (of a table) or models' checkpoints (of a shard), `bytes` where they are known.
+
+    Raises:
+        UsageError: There is no such population, a model has no weights in this lake, or the folder holds other things.
+        DataError: Weights of the lake are missing or damaged.
+        OutsideError: The disk is full or cannot be written.
+    """
+    publication = plan_publication(
+        lake, what, license_id=license_id, together=together, seed=seed, shard_bytes=shard_bytes
+    )
+    folder = Path(to)
+    check_folder(folder)
+    plan = publication.plan()
+    if dry_run:
+        return plan
+    written = publication.write(folder, progress)
+    sizes = pl.DataFrame({"file": written, "bytes": [(folder / path).stat().st_size for path in written]})
+    return sizes.join(plan.drop("bytes"), on="file", how="left").select("file", "rows", "bytes")

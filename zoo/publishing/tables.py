@@ -1,0 +1,121 @@
+"""The tables of a published population: one query a configuration, each row in the split of its model.
+
+Datasets are published without the folder in which they lie on the publisher's machine.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from schemas import Lake, Reading
+from zoo.families import SPLITS
+
+SPLIT_OF = "split_of"
+"""Under this name the queries see the published models: model_id, family, split."""
+MODELS = """
+SELECT model_id, split_of.family, models.origin, models.population, models.architecture, models.task,
+    regexp_replace(models.dataset, '^(folder|npz|parquet|text):.*/', '\\1:') AS dataset, models.parameters,
+    member.* EXCLUDE (model_id), models.method,
+    start.parent_id AS initial_state, parents.parents,
+    population.classes, population.input_shape, population.split_seed,
+    models.train_loss, models.train_accuracy, models.validation_accuracy, models.test_accuracy,
+    models.created_at
+FROM split_of JOIN models USING (model_id)
+LEFT JOIN member USING (model_id) LEFT JOIN population ON population.population_id = models.population_id
+LEFT JOIN (
+    SELECT child_id, min(parent_id) AS parent_id FROM lineage WHERE relation = 'initialised-from' GROUP BY ALL
+) AS start ON start.child_id = model_id
+LEFT JOIN (
+    SELECT child_id, list(parent_id ORDER BY parent_id) AS parents
+    FROM lineage WHERE relation <> 'initialised-from' GROUP BY ALL
+) AS parents ON parents.child_id = model_id
+WHERE split = $split ORDER BY population_id, width, batch_size, model_id
+"""
+POPULATIONS = """
+SELECT population_id, name,
+    regexp_replace(recipe::VARCHAR, '"dataset":"(folder|npz|parquet|text):[^"]*/', '"dataset":"\\1:') AS recipe,
+    recipe_sha256, architecture,
+    regexp_replace(dataset, '^(folder|npz|parquet|text):.*/', '\\1:') AS dataset,
+    dataset_sha256, classes, input_shape, split_seed, members, state, device, software, created_at
+FROM population SEMI JOIN (FROM member SEMI JOIN split_of USING (model_id)) USING (population_id)
+WHERE $split = 'train' ORDER BY population_id
+"""
+TRAINING = """
+SELECT training.* FROM training JOIN split_of USING (model_id) WHERE split_of.split = $split
+ORDER BY model_id, training.split, metric, epoch
+"""
+MEASUREMENTS = """
+SELECT measurement.* REPLACE (settings::VARCHAR AS settings) FROM measurement JOIN split_of USING (model_id)
+WHERE split_of.split = $split ORDER BY model_id, metric, measurement.split, epoch, measured_at
+"""
+PAIRS = """
+SELECT pair.* REPLACE (pair.settings::VARCHAR AS settings)
+FROM pair_measurement AS pair
+JOIN split_of AS first ON first.model_id = first_id JOIN split_of AS second ON second.model_id = second_id
+WHERE CASE WHEN 'test' IN (first.split, second.split) THEN 'test'
+    WHEN 'validation' IN (first.split, second.split) THEN 'validation' ELSE 'train' END = $split
+ORDER BY first_id, second_id, metric, pair.split, measured_at
+"""
+QUERIES = {
+    "models": MODELS,
+    "training": TRAINING,
+    "measurements": MEASUREMENTS,
+    "pairs": PAIRS,
+    "populations": POPULATIONS,
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A configuration of a published dataset and how its rows are found."""
+
+    config: str
+    query: str
+
+
+def tables(reading: Reading) -> list[Table]:
+    """The configurations that this lake can fill, as queries with the parameter `split`."""
+    return [Table(config, query) for config, query in QUERIES.items()]
+
+
+def count_rows(lake: Lake, splits: pl.DataFrame) -> dict[tuple[str, str], int]:
+    """How many rows each configuration has in each split, where it has any; nothing is written."""
+    with lake.read() as reading:
+        reading.register(SPLIT_OF, splits)
+        counts = {
+            (table.config, split): reading.sql(f"SELECT count(*) AS n FROM ({table.query})", split=split)["n"].item()  # noqa: S608 - our queries
+            for table in tables(reading)
+            for split in SPLITS
+        }
+    return {key: count for key, count in counts.items() if count}
+
+
+def write_tables(lake: Lake, splits: pl.DataFrame, folder: Path) -> list[Path]:
+    """Write every configuration as `folder/config/split-0.parquet`; all of them see the lake at the same moment."""
+    with lake.read() as reading:
+        reading.register(SPLIT_OF, splits)
+        return [
+            path
+            for table in tables(reading)
+            for split in SPLITS
+            for path in reading.write_parquet(table.query, folder / table.config, split, split=split)
+        ]
+
+
+MEANINGS = """
+SELECT column_name, comment FROM duckdb_columns()
+WHERE comment IS NOT NULL AND NOT internal AND table_name IN ('models', 'model', 'member', 'population')
+ORDER BY list_position(['population', 'model', 'member', 'models'], table_name)
+"""
+OWN = {
+    "family": "Models of one family are in one split; its name is that of its first model.",
+    "initial_state": "Fingerprint of its initial weights; equal for models that started alike.",
+    "parents": "Models that it was fine-tuned from or made of.",
+    "phase": "Phase of its cell in the grid of load and temperature.",
+}
+
+
+def meanings(lake: Lake) -> dict[str, str]:
+    """What the columns of the configuration `models` mean."""
+    return {**dict(lake.sql(MEANINGS).iter_rows()), **OWN}
