@@ -10,7 +10,10 @@ from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import open_lake
 
-HUBS = "huggingface, local (folders), snapshot (files), onnx, pytorch_hub, modelhub_ai, timm or modelzoo_co."
+HUBS = (
+    "huggingface, local (folders), snapshot (files), onnx, pytorch_hub, modelhub_ai, timm, modelzoo_co, civitai, "
+    "kaggle or modelscope."
+)
 
 
 def mine(
@@ -56,7 +59,9 @@ def mine(
     endpoint: Annotated[str | None, typer.Option(help="URL of another hub of the same kind.")] = None,
     source: Annotated[
         Path | None,
-        typer.Option(help="For catalogues (onnx, ...): a checkout or a tar archive instead of the live site."),
+        typer.Option(
+            help="For catalogues (onnx, ...): a checkout, saved answers or a tar archive instead of the live site."
+        ),
     ] = None,
     observed_at: Annotated[
         str | None, typer.Option(help="When a snapshot was taken (UTC), if not as its path says.")

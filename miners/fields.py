@@ -85,7 +85,7 @@ class Fields:
         times = texts.str.to_datetime(MOMENT, time_unit="us", time_zone="UTC", strict=False)
         if times.null_count() == texts.null_count() and not (times.dt.year() < 1).any():
             return times
-        return pl.Series(name, self._mended(name, texts, "a time like 2022-01-20T12:13:34Z", _moment), times.dtype)
+        return pl.Series(name, self._mended(name, texts, "a time like 2022-01-20T12:13:34Z", moment), times.dtype)
 
     def inside(self, name: str) -> "Fields":
         """Give the fields of the object under `name`; of an empty one where there is none."""
@@ -163,7 +163,8 @@ def _number(value: Any) -> float | None:
     return float(value) if fits else None
 
 
-def _moment(text: str) -> datetime | None:
+def moment(text: str) -> datetime | None:
+    """Give the time that a text like 2024-01-31T12:00:00.123Z says, UTC where it does not say; None if it says none."""
     try:
         time = datetime.fromisoformat(text)
         return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from miners import huggingface, local, modelhub_ai, modelzoo_co, pytorch_hub, snapshot
+from miners import civitai, huggingface, kaggle, local, modelhub_ai, modelscope, modelzoo_co, pytorch_hub, snapshot
 from miners.crawl import Crawl
 from miners.onnx import zoo as onnx
 from miners.timm import repository as timm
@@ -22,6 +22,9 @@ MINERS: dict[str, Callable[..., Crawl]] = {
     "modelhub_ai": modelhub_ai.mine,
     "timm": timm.mine,
     "modelzoo_co": modelzoo_co.mine,
+    "civitai": civitai.mine,
+    "kaggle": kaggle.mine,
+    "modelscope": modelscope.mine,
 }
 PLANS: dict[str, Callable[..., pl.DataFrame]] = {"huggingface": huggingface.plan}
 
@@ -31,9 +34,9 @@ HANDED_IN = ("client", "progress", "say", "now", "clock")  # by programs, not by
 def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
     """Pull models from a hub into the lake: `mine(lake, "huggingface", limit=500, cards=True)`.
 
-    The options are those of the hub's miner: see `miners.huggingface.mine`, `miners.local.mine` and
-    `miners.snapshot.mine`; the other hubs have `source` (a checkout or an archive of their catalogue instead of the
-    live site) and `endpoint`.
+    The options are those of the hub's miner: see `miners.huggingface.mine`, `miners.local.mine`,
+    `miners.snapshot.mine` and, for civitai, kaggle and modelscope, `miners.civitai.mine`; the other hubs have `source`
+    (a checkout or an archive of their catalogue instead of the live site) and `endpoint`.
 
     Raises UsageError for a hub or an option that does not exist, and what the miner raises.
     """

@@ -1,12 +1,16 @@
 """A model as a hub's catalogue describes it, before it becomes rows."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from miners.evaluations import number
+from miners.fields import moment
+
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class Lost(NamedTuple):
@@ -53,7 +57,8 @@ class Package:
     """A model as a catalogue describes it. What the catalogue does not say stays None or empty.
 
     `name` is its `owner/name` or `name`, `records` how many records of the catalogue it is made of, and `card` its
-    page as (path, bytes).
+    page as (path, bytes). `parents` are models that it comes from, as (model_id, relation); `stored_bytes` is what the
+    catalogue says of its size, where the files' sizes do not tell.
     """
 
     name: str
@@ -63,7 +68,12 @@ class Package:
     architecture: str | None = None
     parameters: int | None = None
     likes: int | None = None
+    downloads_all_time: int | None = None
+    stored_bytes: int | None = None
+    private: bool | None = None
+    gated: str | None = None
     created_at: datetime | None = None
+    modified_at: datetime | None = None
     card: tuple[str, bytes] | None = None
     records: int = 1
     licenses: list[str] = field(default_factory=list)
@@ -72,6 +82,7 @@ class Package:
     files: list[PackageFile] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
     statements: list[Statement] = field(default_factory=list)
+    parents: list[tuple[str, str]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def tag(self, tags: Sequence[object], kind: str = "plain") -> None:
@@ -87,6 +98,19 @@ class Package:
         if isinstance(target, str) and target.strip():
             self.links.append((kind, target.strip(), source))
 
+    def add_file(self, path: object, size: object, sha256: object, source: str) -> None:
+        """Add a file; a size in bytes and a SHA-256 that are none are noted as problems, as is a path."""
+        if not isinstance(path, str) or not path.strip():
+            self.problems.append(f"a file's path is {repr(path)[:80]} in {source}, expected text")
+            return
+        if size is not None and (type(size) is not int or not 0 <= size < 2**63):
+            self.problems.append(f"the size of {path[:80]} is {repr(size)[:80]}, expected a whole number of 64 bits")
+            size = None
+        if sha256 is not None and not (isinstance(sha256, str) and SHA256.fullmatch(sha256)):
+            self.problems.append(f"the hash of {path[:80]} is {repr(sha256)[:80]}, expected 64 hexadecimal digits")
+            sha256 = None
+        self.files.append(PackageFile(path, size, sha256.lower() if isinstance(sha256, str) else None))
+
     def say(self, name: str, value: object, source: str, evidence: str | None = None) -> None:
         """Add a statement, if there is a value; what is no text is stored as JSON."""
         if value is None or value == "" or value == [] or value == {}:
@@ -94,12 +118,21 @@ class Package:
         text = value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
         self.statements.append(Statement(name, text, number(value), source, evidence))
 
-    def take(self, name: str, kind: type[str] | type[int], value: object, source: str) -> None:
+    def take(self, name: str, kind: type[str] | type[int] | type[bool], value: object, source: str) -> None:
         """Set a field of this class from a value that may be missing; one of another type is noted as a problem."""
         if value is None or value == "":
             return
-        if type(value) is kind and (kind is str or abs(int(value)) < 2**63):
+        if type(value) is kind and (kind is not int or abs(int(value)) < 2**63):
             setattr(self, name, value)
         else:
-            expected = "text" if kind is str else "a whole number of 64 bits"
+            expected = {str: "text", int: "a whole number of 64 bits", bool: "true or false"}[kind]
             self.problems.append(f"{name} is {repr(value)[:80]} in {source}, expected {expected}")
+
+    def take_time(self, name: str, value: object, source: str) -> None:
+        """Set a time of this class from a text like 2024-01-31T12:00:00.123Z, UTC where it does not say."""
+        if value is None or value == "":
+            return
+        if time := moment(value if isinstance(value, str) else ""):
+            setattr(self, name, time)
+        else:
+            self.problems.append(f"{name} is {repr(value)[:80]} in {source}, expected a time like 2024-01-31T12:00:00Z")

@@ -17,6 +17,7 @@ from miners.records import OBSERVED, revisions
 
 TEXT, WHOLE, NUMBER, FLAG = pl.String(), pl.Int64(), pl.Float64(), pl.Boolean()
 LONGEST_NAME = 256
+MOST_PARTS = 4  # of a name: owner, model, framework and variation on Kaggle
 MODEL: dict[str, pl.DataType] = {
     **dict.fromkeys(["model_id", "owner", "name", "hub_id", "sha", "location", "task", "library", "license"], TEXT),
     **dict.fromkeys(["license_spdx", "architecture", "model_type"], TEXT),
@@ -31,6 +32,7 @@ OWNED: dict[str, dict[str, pl.DataType]] = {
     **{table: COLUMNS[table] for table in ("tag", "link", "file")},
     "evaluation": {"model_id": TEXT, **dict.fromkeys(Score._fields, TEXT), "value": NUMBER},
     "statement": {"model_id": TEXT, **dict.fromkeys(Statement._fields, TEXT), "number": NUMBER},
+    "lineage": {**dict.fromkeys(["child_id", "parent_id", "relation", "source"], TEXT), "confidence": NUMBER},
 }
 
 
@@ -78,7 +80,7 @@ def _with_names_of_their_own(batch: Batch, packages: Sequence[Package]) -> dict[
 
 def _complaint(name: str) -> str | None:
     parts = name.split("/")
-    if len(name) <= LONGEST_NAME and len(parts) <= 3 and all(part and is_repository(part) for part in parts):
+    if len(name) <= LONGEST_NAME and len(parts) <= MOST_PARTS and all(part and is_repository(part) for part in parts):
         return None
     return f"{name[:LONGEST_NAME]!r} cannot be a model's name"
 
@@ -100,7 +102,7 @@ def _model(model_id: str, package: Package, sha: str | None) -> tuple[object, ..
     owner, _, name = package.name.rpartition("/")
     sizes = [file.size for file in package.files]
     known = [size for size in sizes if size is not None]
-    stored_bytes = sum(known) if sizes and len(known) == len(sizes) and sum(known) <= LARGEST else None
+    all_known = sizes and len(known) == len(sizes) and sum(known) <= LARGEST
     row: dict[str, object] = dict.fromkeys(MODEL) | {
         "model_id": model_id,
         "owner": owner or None,
@@ -113,10 +115,14 @@ def _model(model_id: str, package: Package, sha: str | None) -> tuple[object, ..
         "license_spdx": spdx(package.licenses),
         "architecture": package.architecture,
         "parameters": package.parameters,
-        "stored_bytes": stored_bytes,
+        "stored_bytes": sum(known) if all_known else package.stored_bytes,
         "files": len(sizes) or None,
+        "downloads_all_time": package.downloads_all_time,
         "likes": package.likes,
+        "gated": package.gated,
+        "private": package.private,
         "created_at": package.created_at,
+        "modified_at": package.modified_at,
         "says_tags": True,
         "says_card": True,
         "says_spaces": True,
@@ -134,6 +140,8 @@ def _owned(table: str, package: Package) -> Iterable[Sequence[object]]:
         formats = FormatByPath()
         files = {file.path: file for file in package.files}.values()
         return [(file.path, formats[file.path], file.size, file.sha256, None) for file in files]
+    if table == "lineage":
+        return [(parent, relation, "listing", 1.0) for parent, relation in dict.fromkeys(package.parents)]
     return package.scores if table == "evaluation" else dict.fromkeys(package.statements)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from schemas.carded import CARD_TABLES, merge_cards
-from schemas.mined import merge_models
+from schemas.mined import insert_said, merge_models
 from schemas.transaction import Transaction
 
 REPLACED = ("tag", "link", "evaluation", "statement")  # whole, for each model that is described anew
@@ -26,11 +26,15 @@ def merge_packages(
     for table in REPLACED:
         transaction.sql(f"DELETE FROM {table} WHERE model_id IN (SELECT model_id FROM described)")  # noqa: S608 - our names
     cards = {table: tables[table] for table in (*CARD_TABLES, "link") if table in tables}
-    listed = {table: frame for table, frame in tables.items() if table not in (*CARD_TABLES, "statement")}
+    apart = (*CARD_TABLES, "statement", "lineage")
+    listed = {table: frame for table, frame in tables.items() if table not in apart}
     if "link" in listed:
         listed["link"] = listed["link"].filter(pl.col("source") != "text")
     merge_models(transaction, listed)
     merge_cards(transaction, described["model_id"].to_list(), cards)
+    transaction.sql("DELETE FROM lineage WHERE source = 'listing' AND child_id IN (SELECT model_id FROM described)")
+    if "lineage" in tables:
+        insert_said(transaction, "lineage", tables["lineage"])
     if "statement" in tables:
         transaction.append("statement", tables["statement"])
 

@@ -159,7 +159,7 @@ def test_every_record_is_stored_or_a_failure(lake: Lake, tmp_path: Path) -> None
     assert crawl.rows_seen == len(records) == crawl.rows_stored + crawl.failures
     assert len(rows(lake, "model")) == crawl.rows_stored == 4
     stages = dict(lake.sql("SELECT stage, count(*) FROM failure GROUP BY ALL").iter_rows())
-    assert stages == {"listing": 8, "field": 3}
+    assert stages == {"listing": 8, "field": 4}
     assert examine(lake).is_empty()
 
 

@@ -7,12 +7,11 @@ from typing import Any
 from miners.catalogue import Described, Files
 from miners.markdown import rows
 from miners.onnx.pages import OVERVIEW, TREE, Page
-from miners.package import Lost, Package, PackageFile
+from miners.package import Lost, Package
 from miners.pages import Unreadable, records
 
 MANIFEST = "ONNX_HUB_MANIFEST.json"
 MODEL_FOLDERS = {"model", "models", "preproc"}
-SHA256 = re.compile(r"[0-9a-f]{64}")
 VALIDATED = "validated"
 ARXIV = re.compile(r"arxiv\.org/(?:abs|pdf)/(\d{4}\.\d{4,5})")
 
@@ -88,16 +87,8 @@ def _say_ports(package: Package, ports: object) -> None:
 
 
 def _add_file(package: Package, path: object, metadata: dict[str, Any], prefix: str) -> None:
-    size, sha256 = metadata.get(f"{prefix}_bytes"), metadata.get(f"{prefix}_sha")
-    if not isinstance(path, str) or not path:
-        return
-    if size is not None and (type(size) is not int or not 0 <= size < 2**63):
-        package.problems.append(f"{prefix}_bytes is {repr(size)[:80]}, expected a whole number of 64 bits")
-        size = None
-    if sha256 is not None and not (isinstance(sha256, str) and SHA256.fullmatch(sha256)):
-        package.problems.append(f"{prefix}_sha is {repr(sha256)[:80]}, expected 64 hexadecimal digits")
-        sha256 = None
-    package.files.append(PackageFile(path, size, sha256))
+    if path:
+        package.add_file(path, metadata.get(f"{prefix}_bytes"), metadata.get(f"{prefix}_sha"), MANIFEST)
 
 
 def _papers(overview: str) -> dict[str, list[str]]:

@@ -2,6 +2,10 @@
 
 COMMENT ON COLUMN link.target IS 'An arXiv identifier without version (or the address of a paper that has none), a dataset''s or space''s name, a DOI in lower case, a repository''s address, a model_id, or library#name or repository#name, by kind.';
 
+COMMENT ON COLUMN model.gated IS 'no, auto or manual: whether access has to be asked for; yes where the hub does not say how.';
+COMMENT ON COLUMN lineage.source IS 'Where that is said: tags, card, listing (of the hub), recipe or product.';
+COMMENT ON COLUMN failure.stage IS 'listing (the record is lost), field (a value of it, stored as NULL), missing (the hub says that it has more models than it lists), card, tensors, config, commits, discussions or file.';
+
 CREATE TABLE identity_kind (kind VARCHAR, strong BOOLEAN, confidence DOUBLE, same VARCHAR, meaning VARCHAR);
 INSERT INTO identity_kind VALUES
     ('file', true, 1.0, 'weights', 'Their largest files of weights of one format are equal, byte for byte (SHA-256).'),
