@@ -17,6 +17,7 @@ from commands.mine import mine
 from commands.report import report
 from commands.soup import soup
 from commands.sql import sql
+from commands.stitch import stitch
 from commands.terminal import fail
 from commands.zoo import zoo_commands
 from schemas import UsageError, WeightlakeError
@@ -31,7 +32,7 @@ app = typer.Typer(
 )
 app.command()(mine)
 app.add_typer(zoo_commands, name="zoo")
-for command in (soup, merge, sql, coverage, lineage, identify, report, doctor, demo):
+for command in (soup, merge, stitch, sql, coverage, lineage, identify, report, doctor, demo):
     app.command()(command)
 
 INTERRUPTED = 130

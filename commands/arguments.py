@@ -17,7 +17,7 @@ Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id 
 
 
 class Device(StrEnum):
-    """Where a population is trained."""
+    """Where to compute."""
 
     AUTO = "auto"
     CPU = "cpu"

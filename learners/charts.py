@@ -8,7 +8,7 @@ import polars as pl
 
 from schemas import Lake
 
-Chart = altair.Chart | altair.LayerChart | altair.FacetChart
+Chart = altair.Chart | altair.LayerChart | altair.FacetChart | altair.HConcatChart | altair.VConcatChart
 
 
 @dataclass(frozen=True)

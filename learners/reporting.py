@@ -14,6 +14,7 @@ import vl_convert
 
 from learners import charts
 from learners.charts import Picture
+from learners.stitching.penalty_chart import penalty_pictures
 from schemas import Lake
 from schemas.files import written_whole
 
@@ -22,7 +23,14 @@ SELECT origin, hub, count(*) AS models, count(parameters) AS with_parameters, su
 FROM models WHERE deleted_at IS NULL GROUP BY ALL ORDER BY ALL
 """
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
-SECTIONS = (charts.accuracy_grid, charts.training_curves, charts.soup_comparison, charts.mined_models, charts.coverage)
+SECTIONS = (
+    charts.accuracy_grid,
+    charts.training_curves,
+    charts.soup_comparison,
+    penalty_pictures,
+    charts.mined_models,
+    charts.coverage,
+)
 
 
 def report(lake: Lake, path: str | Path) -> Path:

@@ -35,9 +35,16 @@ CORE = [
     "learners/stitching/cuts.py",
     "learners/stitching/form.py",
     "learners/stitching/joint.py",
+    "learners/stitching/joint_training.py",
+    "learners/stitching/joints.py",
     "learners/stitching/least_squares.py",
     "learners/stitching/moments.py",
+    "learners/stitching/network.py",
+    "learners/stitching/penalty.py",
+    "learners/stitching/penalty_settings.py",
+    "learners/stitching/sites.py",
     "learners/stitching/stitched.py",
+    "learners/stitching/tiles.py",
 ]
 CONNECTING = {"requests", "urllib3", "socket", "http", "aiohttp", "ftplib", "ssl"}
 

@@ -14,10 +14,10 @@ from schemas import Lake, LakeBusy, OutsideError, UsageError
 from schemas.files import write_whole
 from zoo.crew import Crew, Epoch, Failed
 from zoo.datasets import Dataset, load_dataset
+from zoo.device import chosen_device
 from zoo.group import Group
 from zoo.locate import InShard, locate
 from zoo.lock import sole_builder
-from zoo.mistakes import expected_one_of
 from zoo.recipe import Recipe, load_recipe
 from zoo.register import register_group, register_population
 from zoo.results import GroupResult, PopulationFile, population_file, read_population, read_result
@@ -71,7 +71,7 @@ def build(
         LakeBusy: All is trained, but another process kept the lake; a later build only registers.
     """
     recipe = _as_begun(lake.weights.folder, recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
-    place = _device(device)
+    place = chosen_device(device)
     crew_size = _workers(workers, place)
     if lake.read_only:
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
@@ -264,14 +264,6 @@ def _explained(failures: Sequence[Failed], groups: int) -> str:
         names.setdefault(failure.reason, []).append(failure.group)
     reasons = "; ".join(f"{', '.join(failed)}: {reason}" for reason, failed in names.items())
     return f"{len(failures)} of {groups} groups could not be trained, run the build again to go on: {reasons}"
-
-
-def _device(name: str) -> str:
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device {name!r}: {expected_one_of(name, ['auto', 'cpu', 'cuda'])}")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device 'cuda': torch finds no GPU here; take 'cpu' or 'auto'")
-    return "cuda" if name != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _workers(number: int | None, device: str) -> int:

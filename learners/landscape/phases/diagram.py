@@ -12,15 +12,14 @@ from learners.landscape.phases.columns import AXES
 from learners.landscape.phases.grid import Axis, Grid, grid_of
 from learners.landscape.phases.regions import regions
 from learners.landscape.phases.rule import METRICS
+from learners.written_chart import write_chart
 from schemas.errors import UsageError
-from schemas.files import written_whole
 
 COLOURS = ("#d55e00", "#e69f00", "#56b4e9", "#a5d6a7", "#009e73", "#cc79a7", "#0072b2")
 GREY = "#bdbdbd"
 SIZE = 420
 SMALL = 150
 SMALLEST_NAMED = 3
-FORMATS = (".svg", ".png", ".html")
 TITLES = {
     "train_loss": "training loss (nats)",
     "train_error": "training error (percentage points)",
@@ -54,27 +53,8 @@ def diagram(
 
 
 def write_diagram(chart: altair.HConcatChart, path: str | Path) -> Path:
-    """Write a drawing as SVG, PNG or HTML, by the ending of `path`.
-
-    Raises:
-        UsageError: The ending is another one.
-        OutsideError: The file cannot be written.
-    """
-    place = Path(path)
-    if place.suffix not in FORMATS:
-        raise UsageError(f"{place.name}: a diagram is written to a file that ends in {', '.join(FORMATS)}")
-    with written_whole(place) as beside:
-        _save(chart, beside, place.suffix)
-    return place
-
-
-def _save(chart: altair.HConcatChart, path: Path, ending: str) -> None:
-    if ending == ".html":
-        chart.save(path, format="html", inline=True)
-    elif ending == ".png":
-        chart.save(path, format="png", scale_factor=2)
-    else:
-        chart.save(path, format="svg")
+    """Write a drawing as SVG, PNG or HTML, by the ending of `path`; errors as in `write_chart`."""
+    return write_chart(chart, path)
 
 
 def _placed(table: pl.DataFrame, grid: Grid) -> pl.DataFrame:

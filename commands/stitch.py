@@ -1,0 +1,57 @@
+"""Stitching: what it costs to join parts of trained networks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
+from commands.terminal import progress_bar, say, show
+from schemas import UsageError, open_lake
+
+
+def stitch(
+    select: Annotated[str, typer.Option("--select", help="SQL query that returns model_id (and epoch), in quotes.")],
+    lake: LakeFolder = DEFAULT_LAKE,
+    penalty: Annotated[bool, typer.Option("--penalty", help="Measure what joints cost, for every pair.")] = False,
+    cut: Annotated[
+        list[str] | None, typer.Option(help="For --penalty: only this cut, by name or number; may be repeated.")
+    ] = None,
+    trained: Annotated[
+        bool, typer.Option("--trained", help="For --penalty: joints that are trained, too, for a few epochs.")
+    ] = False,
+    fit_samples: Annotated[int, typer.Option(min=2, help="Training samples that joints are fitted to.")] = 2000,
+    held_out: Annotated[str, typer.Option(help="For --penalty: measured on test or validation.")] = "test",
+    samples: Annotated[int | None, typer.Option(min=2, help="For --penalty: held-out samples; all without it.")] = None,
+    ridge: Annotated[float, typer.Option(min=0, help="Penalty on large weights of joints, for a sample.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Number that decides which samples are drawn.")] = 0,
+    to: Annotated[
+        Path | None, typer.Option(help="For --penalty: draw the heat map into this .svg, .png or .html file.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Join fronts of models to ends of others, and measure what each joint costs."""
+    import learners
+
+    if not penalty:
+        raise UsageError("nothing to do: say --penalty to measure what joints cost")
+    settings = learners.PenaltySettings(
+        cuts=tuple(int(name) if name.lstrip("-").isdigit() else name for name in cut or ()),
+        training=learners.JointTraining() if trained else None,
+        fit_samples=fit_samples,
+        held_out=held_out,
+        held_out_samples=samples,
+        ridge=ridge,
+        seed=seed,
+    )
+    if to is not None:
+        learners.check_chart_file(to)
+    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+        found = learners.stitch_penalties(opened, select, settings, device=device, progress=progress)
+    if to is not None:
+        say(f"drawn: {learners.draw_penalties(found, to)}")
+    pairs = len(found.models) ** 2
+    say(f"{pairs} pairs of {len(found.models)} models, {found.measured} of them measured now, the others known")
+    show(found.summary(), as_json)

@@ -1,0 +1,247 @@
+"""Penalties of a lake's models: rows, resuming, what is not measured twice, refusals, pictures, the command."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy.cluster.hierarchy import fcluster  # type: ignore[import-untyped]
+
+from learners import JointTraining, PenaltyMatrix, PenaltySettings, draw_penalties, report, stitch_penalties
+from learners.stitching import measuring
+from learners.stitching.contrast import Matrix, contrast, mean_of_pairs
+from learners.stitching.cuts import trace
+from learners.stitching.stitched import stitch
+from learners.stitching.tiles import Tile, tiles
+from schemas import DataError, Lake, UsageError
+from tests.test_command_line import Run, run
+from tests.tiny_population import built, tiny_recipe
+from zoo.datasets import load_dataset
+from zoo.load import load_module
+
+EVERYBODY = "SELECT model_id FROM models ORDER BY model_id"
+FEW = f"{EVERYBODY} LIMIT 3"
+SMALL = PenaltySettings(fit_samples=30)
+
+
+def test_every_pair_has_rows_and_they_are_what_one_stitched_network_costs(copied: Lake) -> None:
+    found = stitch_penalties(copied, EVERYBODY, PenaltySettings())
+    assert len(found.models) == 8
+    assert found.measured == 64
+    assert found.rows.height == 64 * 2
+    rows = copied.sql("SELECT metric, count(*) AS n FROM pair_measurement GROUP BY ALL ORDER BY ALL").rows()
+    assert rows == [("stitch_loss_penalty", 128), ("stitch_penalty", 128), ("stitched_error", 128)]
+    one = found.rows.filter(front=found.models[0], end=found.models[7], cut="linear2").row(0, named=True)
+    front, end = (load_module(copied, found.models[number]) for number in (0, 7))
+    dataset = load_dataset(copied.sql("SELECT dataset FROM population")["dataset"][0], 0)
+    joined = stitch(trace(front), 1, trace(end), 1, [dataset.train.x])
+    error, own = ((module(dataset.test.x).argmax(1) != dataset.test.y).double().mean() for module in (joined, end))
+    assert one["error"] == pytest.approx(float(error))
+    assert one["penalty"] == pytest.approx(float(error - own))
+    assert one["low"] <= one["penalty"] <= one["high"]
+    assert json.loads(one["settings"]) == {
+        "joint": "least squares",
+        "ridge": 0.0,
+        "fit_samples": 2000,
+        "front_cut": 1,
+        "end_cut": 1,
+        "end_cut_name": "linear2",
+    }
+    assert np.diag(found.matrix()).tolist() == [0.0] * 8
+
+
+def test_measuring_twice_does_not_compute_twice(copied: Lake) -> None:
+    first = stitch_penalties(copied, FEW, SMALL)
+    again = stitch_penalties(copied, FEW, SMALL)
+    assert (first.measured, again.measured) == (9, 0)
+    assert again.rows.equals(first.rows)
+    more = stitch_penalties(copied, f"{EVERYBODY} LIMIT 4", SMALL)
+    assert more.measured == 16 - 9
+    assert more.rows.filter(pl.col("front").is_in(first.models), pl.col("end").is_in(first.models)).equals(first.rows)
+    other = stitch_penalties(copied, FEW, PenaltySettings(fit_samples=30, ridge=0.5))
+    assert other.measured == 9
+    trained = PenaltySettings(fit_samples=30, training=JointTraining(epochs=1))
+    assert stitch_penalties(copied, FEW, trained).rows.group_by("joint").len().sort("joint").rows() == [
+        ("least squares", 18),
+        ("trained", 18),
+    ]
+    twice = "SELECT count(*) FROM pair_measurement GROUP BY first_id, second_id, metric, settings, split, seed"
+    assert set(copied.sql(twice).to_series().to_list()) == {1}
+
+
+def test_a_run_that_was_ended_goes_on_and_tiles_change_nothing(copied: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = stitch_penalties(copied, EVERYBODY, SMALL)
+    with copied.write() as transaction:
+        transaction.sql("DELETE FROM pair_measurement")
+    monkeypatch.setattr(measuring, "SUMS", 2 * 8 * 12**2)
+    monkeypatch.setattr(measuring, "ENDS_AT_ONCE", 2)
+    monkeypatch.setattr(measuring, "VALUES", 32)
+
+    class Ended(Exception):
+        pass
+
+    def end(done: int, total: int | None, what: str) -> None:
+        assert total == 64
+        if done >= 20:
+            raise Ended
+
+    with pytest.raises(Ended):
+        stitch_penalties(copied, EVERYBODY, SMALL, progress=end)
+    rest = stitch_penalties(copied, EVERYBODY, SMALL)
+    assert 0 < rest.measured <= 44
+    for column in ("penalty", "loss_penalty", "error"):
+        np.testing.assert_allclose(
+            rest.matrix(column), whole.matrix(column), atol=3e-4
+        )  # joints to 30 samples of float32
+
+
+def test_checkpoints_of_one_run_are_models_of_their_own(copied: Lake) -> None:
+    query = f"SELECT model_id, epoch FROM checkpoint WHERE model_id = ({EVERYBODY} LIMIT 1) ORDER BY epoch"
+    found = stitch_penalties(copied, query, SMALL)
+    assert [name.partition(" ")[2] for name in found.models] == ["(epoch 0)", "(epoch 1)", "(epoch 3)"]
+    assert found.rows.filter(front=found.models[0], end=found.models[2])["front_epoch"].to_list() == [0, 0]
+    assert stitch_penalties(copied, query, SMALL).measured == 0
+
+
+def test_cuts_can_be_chosen(copied: Lake) -> None:
+    found = stitch_penalties(copied, FEW, PenaltySettings(cuts=("linear2",), fit_samples=30))
+    assert found.rows["cut"].unique().to_list() == ["linear2"]
+
+
+@pytest.mark.parametrize(
+    ("query", "settings", "reason"),
+    [
+        (f"{EVERYBODY} LIMIT 1", SMALL, "at least two models"),
+        (f"({FEW}) UNION ALL ({FEW})", SMALL, "is selected twice; add DISTINCT"),
+        ("SELECT 'zoo:none/a' AS model_id UNION ALL SELECT 'zoo:none/b'", SMALL, "zoo:none/a"),
+        (FEW, PenaltySettings(cuts=("conv1",)), r"w3-b4-s0: there is no cut 'conv1'; this network has the cuts 0"),
+        (FEW, PenaltySettings(held_out="train"), "held_out = 'train': expected one of test, validation"),
+        (FEW, PenaltySettings(ridge=math.nan), "ridge = nan: expected a number from 0 on"),
+        (FEW, PenaltySettings(fit_samples=1), "fit_samples = 1: expected at least 2"),
+        (FEW, PenaltySettings(training=JointTraining(epochs=0)), "epochs = 0: expected at least 1"),
+        (FEW, PenaltySettings(training=JointTraining(learning_rate=-1)), "learning_rate = -1"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    undisturbed: Lake, query: str, settings: PenaltySettings, reason: str
+) -> None:
+    with pytest.raises(UsageError, match=reason) as raised:
+        stitch_penalties(undisturbed, query, settings)
+    assert "\n" not in str(raised.value)
+
+
+def test_models_of_other_data_are_refused(copied: Lake, tmp_path: Path) -> None:
+    built(copied, tiny_recipe(tmp_path, width="3", batch_size="4", epochs=1))
+    with pytest.raises(UsageError, match=r"cannot be stitched: zoo:.* has dataset npz:.*; select one dataset"):
+        stitch_penalties(copied, EVERYBODY, SMALL)
+
+
+def test_other_architectures_are_joined_where_that_means_something(copied: Lake, images: Path) -> None:
+    built(copied, tiny_recipe(images, architecture="cnn", width="4", batch_size="8", epochs=1))
+    query = "SELECT min(model_id) AS model_id FROM models GROUP BY architecture, width ORDER BY ALL"
+    found = stitch_penalties(copied, query, SMALL)
+    assert found.rows.filter(pl.col("front") != pl.col("end")).height > 0
+    assert "say nothing of places" in found.left_out["reason"][0]
+    with pytest.raises(UsageError, match=r"cannot be joined to .* at conv1: 3 features say nothing of places"):
+        stitch_penalties(copied, query, PenaltySettings(cuts=(0,)))
+
+
+def test_damaged_weights_are_refused(copied: Lake) -> None:
+    shard = copied.sql("SELECT shard FROM checkpoint WHERE final ORDER BY model_id")["shard"][0]
+    tensors = copied.weights.read(shard)
+    tensors["linear2.weight"][:] = math.nan
+    copied.weights.write(shard, tensors)
+    with pytest.raises(DataError, match=r"w3-b4-s0 gives values that are not finite; leave it out"):
+        stitch_penalties(copied, FEW, SMALL)
+
+
+def made(penalty: Matrix) -> PenaltyMatrix:
+    models = tuple(f"m{number}" for number in range(len(penalty)))
+    rows = [
+        {"front": a, "end": b, "joint": "least squares", "cut": "c", "end_cut": 0, "penalty": penalty[i, j]}
+        for i, a in enumerate(models)
+        for j, b in enumerate(models)
+    ]
+    frame = pl.DataFrame(rows).with_columns(loss_penalty=pl.col("penalty"))
+    return PenaltyMatrix(models, frame, 0, pl.DataFrame())
+
+
+def blocks(
+    source: np.random.Generator, effect: float
+) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.float64]], list[str]]:
+    """Penalties of 8 models in two groups: each model has a level of its own, pairs across cost `effect` more."""
+    groups = list("aaaabbbb")
+    across = np.array([[a != b for b in groups] for a in groups])
+    level = source.normal(0, 0.05, 8)
+    return level[:, None] + level[None, :] + effect * across + source.normal(0, 0.01, (8, 8)) + 0.2, groups
+
+
+def test_distances_and_dendrogram_find_the_groups() -> None:
+    penalty, groups = blocks(np.random.default_rng(0), 0.1)
+    matrix = made(penalty)
+    distances = matrix.distances()
+    assert (distances == distances.T).all()
+    assert (np.diag(distances) == 0).all()
+    found = fcluster(matrix.dendrogram(), 2, criterion="maxclust")
+    assert len(set(zip(found, groups, strict=True))) == 2
+    assert sorted(matrix.order()) == sorted(matrix.models)
+
+
+def test_the_contrast_finds_what_is_there_and_nothing_else() -> None:
+    penalty, groups = blocks(np.random.default_rng(0), 0.1)
+    found = contrast(penalty, groups, shuffles=500)
+    assert found.difference == pytest.approx(0.1, abs=0.02)
+    assert found.p_value < 0.05
+    assert (found.pairs_inside, found.pairs_across) == (24, 32)
+    source = np.random.default_rng(1)
+    values = [contrast(blocks(source, 0.0)[0], groups, shuffles=39, seed=seed).p_value for seed in range(100)]
+    assert sum(value <= 0.05 for value in values) <= 12  # 5 expected; 12 and more in one of 500 such tests
+    with pytest.raises(UsageError, match="expected two groups"):
+        contrast(penalty, ["a"] * 8)
+
+
+def test_the_error_of_a_mean_over_pairs_is_that_of_other_models() -> None:
+    source = np.random.default_rng(2)
+    draws = [mean_of_pairs(blocks(source, 0.0)[0]) for _ in range(300)]
+    spread, claimed = np.std([mean for mean, _ in draws]), np.mean([error for _, error in draws])
+    assert claimed == pytest.approx(spread, rel=0.2)  # the spread of 300 draws is itself known within 4 %
+
+
+def test_the_report_and_a_file_show_the_matrix(copied: Lake, tmp_path: Path) -> None:
+    found = stitch_penalties(copied, FEW, PenaltySettings(fit_samples=30, training=JointTraining(epochs=1)))
+    svg = draw_penalties(found, tmp_path / "penalties.svg").read_text(encoding="utf-8")
+    assert "w3-b4-s0" in svg
+    assert "penalty" in svg
+    assert draw_penalties(found, tmp_path / "penalties.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    with pytest.raises(UsageError, match=r"gif: a drawing is written to a file that ends in \.svg"):
+        draw_penalties(found, tmp_path / "penalties.gif")
+    page = report(copied, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Stitch penalties, joints by least squares" in page
+    assert "Stitch penalties, joints by training" in page
+
+
+def test_tiles_cover_each_wanted_pair_once() -> None:
+    wanted = {0: [0, 1, 2, 3], 1: [0, 1, 2, 3], 2: [3], 3: []}
+    found = tiles(wanted, lambda tile: tile.pairs <= 3)
+    pairs = [(end, front) for tile in found for end in tile.ends for front in tile.fronts]
+    assert sorted(pairs) == [(end, front) for end, fronts in wanted.items() for front in fronts]
+    assert tiles({0: [0]}, lambda _: False) == [Tile((0,), (0,))]
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_the_command_measures_draws_and_does_not_measure_again(copied: Lake, run: Run, tmp_path: Path) -> None:
+    options = ["stitch", "--lake", copied.path, "--select", FEW, "--penalty", "--fit-samples", "30"]
+    first = run(*options, "--to", tmp_path / "heat.svg")
+    assert first.code == 0, first.err
+    assert "9 pairs of 3 models, 9 of them measured now" in first.err
+    assert "linear1" in first.out
+    assert (tmp_path / "heat.svg").read_text(encoding="utf-8").startswith("<svg")
+    again = run(*options, "--json")
+    assert "0 of them measured now" in again.err
+    assert [row["pairs"] for row in json.loads(again.out)] == [6, 6]
+    wrong = run(*options, "--cut", "conv1")
+    assert wrong.code == 2
+    assert "there is no cut 'conv1'" in wrong.err
+    assert run("stitch", "--lake", copied.path, "--select", FEW).code == 2
