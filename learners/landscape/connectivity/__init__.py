@@ -1,0 +1,1 @@
+"""Connectivity: the loss on lines and curves between models."""

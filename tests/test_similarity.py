@@ -1,0 +1,155 @@
+"""Similarity and connectivity: published figures, definitions written out, one pair at a time."""
+
+from math import log
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from learners.landscape.connectivity.bezier import bezier, train_bend
+from learners.landscape.connectivity.line import line
+from learners.landscape.connectivity.path import Profile, profile, re_estimated
+from learners.landscape.similarity.agreement import disagreement, jensen_shannon
+from learners.landscape.similarity.cka import biased_cka, unbiased_cka
+from learners.landscape.similarity.distance import cosine_distance, l2_distance
+from zoo.architectures import skeleton
+from zoo.initialise import initialise
+from zoo.population import Samples, Weights, evaluate, stack
+
+
+def unrelated(classes: int, batches: int = 20) -> list[Tensor]:
+    return list(torch.randn(batches, 2, 128, classes, generator=torch.Generator().manual_seed(classes)))
+
+
+@pytest.mark.parametrize(("classes", "published"), [(10, 0.07), (100, 0.44), (200, 0.61)])
+def test_unrelated_logits_score_zero_and_not_what_the_biased_estimator_says(classes: int, published: float) -> None:
+    value, error = unbiased_cka(unrelated(classes))
+    assert abs(float(value[0, 1])) < 4 * float(error[0, 1])
+    assert float(error[0, 1]) < 0.01
+    biased, _ = biased_cka(unrelated(classes))
+    assert float(biased[0, 1]) == pytest.approx(published, abs=0.01)
+
+
+def test_cka_is_the_estimator_as_it_is_written_down() -> None:
+    x, y = torch.randn(2, 9, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = y + x
+
+    def hsic(a: Tensor, b: Tensor) -> Tensor:
+        k, el = a @ a.T, b @ b.T
+        k, el = k - torch.diag(k.diagonal()), el - torch.diag(el.diagonal())
+        one, n = torch.ones(9, dtype=torch.float64), 9
+        middle = (one @ k @ one) * (one @ el @ one) / ((n - 1) * (n - 2))
+        return (torch.trace(k @ el) + middle - 2 / (n - 2) * (one @ k @ el @ one)) / (n * (n - 3))
+
+    wanted = hsic(x, y) / (hsic(x, x) * hsic(y, y)).sqrt()
+    value, _ = unbiased_cka([torch.stack([x, y])])
+    torch.testing.assert_close(value[0, 1], wanted)
+    torch.testing.assert_close(value.diagonal(), torch.ones(2, dtype=torch.float64))
+
+
+def test_cka_does_not_mind_rotations_and_constant_features_have_none() -> None:
+    x = torch.randn(3, 40, 5, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    turn = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)).Q
+    value, _ = unbiased_cka([torch.stack([one, 3 * one @ turn + 1, torch.ones_like(one)]) for one in x])
+    assert float(value[0, 1]) == pytest.approx(1)
+    assert value[2].isnan().all()
+    with pytest.raises(ValueError, match="at least 4"):
+        unbiased_cka([x[:, :3]])
+
+
+def test_disagreement_and_divergence_by_hand() -> None:
+    sure = torch.tensor([[[50.0, 0.0], [50.0, 0.0]], [[0.0, 50.0], [50.0, 0.0]]])
+    share, error = disagreement(sure)
+    assert share.tolist() == [[0.0, 0.5], [0.5, 0.0]]
+    assert float(error[0, 1]) == pytest.approx((0.25 / 2) ** 0.5)
+    divergence, _ = jensen_shannon(sure)
+    assert float(divergence[0, 1]) == pytest.approx(log(2) / 2)
+    assert float(divergence[0, 0]) == 0
+
+
+def test_distances_by_hand() -> None:
+    weights = torch.tensor([[3.0, 0.0], [0.0, 4.0], [6.0, 0.0]])
+    assert l2_distance(weights)[0].tolist() == [0, 5, 3]
+    assert cosine_distance(weights)[0].tolist() == [0, 1, 0]
+    assert cosine_distance(torch.zeros(2, 2)).isnan().all()
+
+
+def test_connectivity_is_the_largest_deviation_whichever_way() -> None:
+    places = torch.linspace(0, 1, 3, dtype=torch.float64)
+    error = torch.tensor([[2.0, 12.0, 4.0], [2.0, 1.0, 4.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
+    found = Profile(places, error, error)
+    assert found.connectivity.tolist() == [-9, 2, 0]
+    assert found.barrier.tolist() == [9, 0, 0]
+    assert found.peak.tolist() == [0.5, 1, 0]
+
+
+@pytest.fixture(scope="module")
+def blobs() -> Samples:
+    source = torch.Generator().manual_seed(0)
+    y = torch.arange(90) % 3
+    centres = 2 * torch.randn(3, 1, 2, 2, generator=source)
+    return Samples(centres[y] + torch.randn(90, 1, 2, 2, generator=source), y)
+
+
+@pytest.fixture(scope="module")
+def networks(blobs: Samples) -> Weights:
+    """Four small networks, each trained for itself by plain PyTorch."""
+    states = []
+    for seed in range(4):
+        module = skeleton("mlp", (1, 2, 2), 3, 8)
+        module.load_state_dict(initialise(module, torch.Generator().manual_seed(seed)), assign=True)
+        optimiser = torch.optim.Adam(module.requires_grad_().parameters(), lr=0.05)
+        for _ in range(60):
+            optimiser.zero_grad()
+            cross_entropy(module(blobs.x), blobs.y).backward()  # type: ignore[no-untyped-call] # torch's
+            optimiser.step()
+        states.append({name: tensor.detach() for name, tensor in module.state_dict().items()})
+    return stack(states)
+
+
+def test_curves_find_what_lines_do_not(networks: Weights, blobs: Samples) -> None:
+    module = skeleton("mlp", (1, 2, 2), 3, 8)
+    first, second = ({name: tensor[part] for name, tensor in networks.items()} for part in ([0, 1, 2], [1, 2, 3]))
+    bend = train_bend(module, first, second, {}, blobs, epochs=60, batch_size=45, learning_rate=0.03)
+    curve, straight = (profile(module, path, {}, blobs) for path in (bezier(first, bend, second), line(first, second)))
+    assert curve.error.shape == (3, 21)
+    assert (curve.loss.max(dim=1).values < straight.loss.max(dim=1).values).all()
+    ends = evaluate(module, first, blobs), evaluate(module, second, blobs)
+    for found in (curve, straight):
+        torch.testing.assert_close(found.loss[:, 0], ends[0].loss)
+        torch.testing.assert_close(found.loss[:, -1], ends[1].loss)
+
+
+def test_pairs_do_not_notice_each_other(networks: Weights, blobs: Samples) -> None:
+    module = skeleton("mlp", (1, 2, 2), 3, 8)
+    double = {name: tensor.double() for name, tensor in networks.items()}
+    samples = Samples(blobs.x.double(), blobs.y)
+    first, second = ({name: tensor[part] for name, tensor in double.items()} for part in ([0, 2], [1, 3]))
+    alone = train_bend(
+        module,
+        {n: t[:1] for n, t in first.items()},
+        {n: t[:1] for n, t in second.items()},
+        {},
+        samples,
+        epochs=1,
+        batch_size=90,
+        seed=3,
+    )
+    pair = train_bend(module, first, second, {}, samples, epochs=1, batch_size=90, seed=3)
+    for name in alone:
+        torch.testing.assert_close(alone[name][0], pair[name][0])
+
+
+def test_running_statistics_are_those_of_the_samples() -> None:
+    module = skeleton("resnet18", (1, 4, 4), 3, 1)
+    weights = stack([initialise(module, torch.Generator().manual_seed(seed)) for seed in range(2)])
+    names = {name for name, _ in module.named_parameters()}
+    buffers = {name: tensor for name, tensor in weights.items() if name not in names}
+    parameters = {name: tensor for name, tensor in weights.items() if name in names}
+    x = torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(5))
+    fresh = re_estimated(module, parameters, buffers, Samples(x, torch.zeros(40, dtype=torch.int64)))
+    convolved = torch.nn.functional.conv2d(x, parameters["conv1.weight"][1], padding=1)
+    torch.testing.assert_close(fresh["bn1.running_mean"][1], convolved.mean(dim=(0, 2, 3)))
+    torch.testing.assert_close(fresh["bn1.running_var"][1], convolved.transpose(0, 1).flatten(1).var(dim=1))
+    assert (buffers["bn1.running_mean"] == 0).all()
