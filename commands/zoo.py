@@ -22,12 +22,22 @@ class Scale(StrEnum):
     TINY = "tiny"
 
 
+class Backend(StrEnum):
+    """Ways to train a group, the same up to rounding."""
+
+    AUTO = "auto"
+    SEQUENTIAL = "sequential"
+    VMAP = "vmap"
+    LANES = "lanes"
+
+
 @zoo_commands.command("build")
 def build(
     recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a TOML file.")],
     lake: LakeFolder = DEFAULT_LAKE,
     device: Annotated[Device, typer.Option(help="Where to train; auto: on a GPU if there is one.")] = Device.AUTO,
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core without it.")] = None,
+    backend: Annotated[Backend, typer.Option(help="How to train; auto: the fastest for each group.")] = Backend.AUTO,
     scale: Annotated[Scale | None, typer.Option(help="tiny: the recipe's shape on made data, in seconds.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Another dataset than the recipe's, e.g. npz:PATH.")] = None,
     as_json: AsJson = False,
@@ -40,7 +50,7 @@ def build(
     checked = load_recipe(scaled(recipe, scale))  # before a lake is made for what cannot be built
     checked = on_dataset(checked, dataset) if dataset else checked
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        population_id = zoo.build(opened, checked, device=device, workers=workers, progress=progress)
+        population_id = zoo.build(opened, checked, device=device, workers=workers, backend=backend, progress=progress)
         show(zoo.populations(opened, population_id), as_json)
 
 

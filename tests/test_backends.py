@@ -12,14 +12,18 @@ import pytest
 import torch
 from torch import Tensor
 
+from schemas import open_lake
 from schemas.errors import OutsideError, UsageError
 from tests.conftest import ROOT
 from tests.test_train_alone import images
+from tests.tiny_population import tiny_recipe
 from zoo.architectures.activations import ACTIVATIONS
 from zoo.backends import AUTO, BACKENDS, Choice, Conditions, choose
 from zoo.backends.choice import refusal
 from zoo.backends.lanes import library
 from zoo.backends.vectorised import Vectorised
+from zoo.building import build
+from zoo.catalogue import populations
 from zoo.group import Group, Member
 from zoo.population import Samples, Weights
 from zoo.train import Splits, Training, train
@@ -259,3 +263,16 @@ def test_a_compiler_that_fails_leaves_nothing_behind_and_says_what_it_said(tmp_p
 def test_the_kernel_is_built_once() -> None:
     assert library() is library()
     assert AUTO not in BACKENDS
+
+
+def test_a_build_keeps_the_backend_and_its_reason_with_the_members(tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, epochs=1, width="[3]", batch_size="[8]")
+    with open_lake(tmp_path / "lake") as lake:
+        build(lake, recipe, device="cpu", workers=1)
+        assert lake.sql("SELECT DISTINCT backend, backend_reason FROM member").rows() == [
+            ("vmap", "a stack needs one call for each operation; no lanes: 2 of 16 lanes are too few")
+        ]
+        with pytest.raises(UsageError, match="'lane' is unknown; choose one of: auto, lanes"):
+            build(lake, tiny_recipe(tmp_path, epochs=2), device="cpu", backend="lane")
+        other = build(lake, tiny_recipe(tmp_path, epochs=2, width="[3]"), device="cpu", workers=1, backend="lanes")
+        assert populations(lake, other)["backends"].to_list() == ["lanes"]

@@ -12,6 +12,7 @@ import torch
 
 from schemas import Lake, LakeBusy, OutsideError, UsageError
 from schemas.files import write_whole
+from zoo.backends import AUTO, Conditions, choose
 from zoo.crew import Crew, Epoch, Failed
 from zoo.datasets import Dataset, load_dataset
 from zoo.device import chosen_device
@@ -45,6 +46,7 @@ def build(
     *,
     device: str = "auto",
     workers: int | None = None,
+    backend: str = AUTO,
     progress: Progress | None = None,
     clock: Callable[[], datetime] = _now,
 ) -> str:
@@ -59,12 +61,13 @@ def build(
         recipe: A recipe, its file, or the name of one that comes with the zoo.
         device: `cpu`, `cuda`, or `auto`: cuda if there is one.
         workers: Processes; without it one a core, and one alone on cuda.
+        backend: How groups are trained: a name in `zoo.backends.BACKENDS`, or `auto`, the fastest for each.
         progress: Is called after each epoch of each group.
         clock: Says when the build begins.
 
     Raises:
-        UsageError: The recipe, the device or the number of workers cannot be, or the dataset is too
-            small for a batch, or another one than at an earlier build.
+        UsageError: The recipe, the device, the backend or the number of workers cannot be, or the dataset
+            is too small for a batch, or another one than at an earlier build.
         DataError: The dataset cannot be read.
         OutsideError: The disk is full, or a worker died; all other groups were finished. Or another
             process is building this very population.
@@ -76,8 +79,8 @@ def build(
     if lake.read_only:
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
     if recipe.ancestor is not None:
-        _build_ancestor(lake, recipe.ancestor, device, workers, progress, clock)
-    construction = _Construction(lake, recipe, place, clock)
+        _build_ancestor(lake, recipe.ancestor, device, workers, backend, progress, clock)
+    construction = _Construction(lake, recipe, place, clock, backend)
     if not construction.complete():
         with sole_builder(lake.weights.folder, recipe.population_id):
             construction.begin()
@@ -94,11 +97,12 @@ def _build_ancestor(
     ancestor: Recipe,
     device: str,
     workers: int | None,
+    backend: str,
     progress: Progress | None,
     clock: Callable[[], datetime],
 ) -> None:
     """Build what a recipe fine-tunes, unless it is built; its members are the parents under its own name."""
-    built = build(lake, ancestor, device=device, workers=workers, progress=progress, clock=clock)
+    built = build(lake, ancestor, device=device, workers=workers, backend=backend, progress=progress, clock=clock)
     if built != ancestor.population_id:
         raise UsageError(f"the parent {ancestor.name} is in this lake as {built}; name the recipe's parent so")
 
@@ -115,8 +119,10 @@ def _as_begun(weights: Path, recipe: Recipe) -> Recipe:
 class _Construction:
     """A build on its way: which groups are done, and which of those wait for the lake."""
 
-    def __init__(self, lake: Lake, recipe: Recipe, device: str, clock: Callable[[], datetime]) -> None:
-        self.lake, self.recipe, self.device = lake, recipe, device
+    def __init__(
+        self, lake: Lake, recipe: Recipe, device: str, clock: Callable[[], datetime], backend: str = AUTO
+    ) -> None:
+        self.lake, self.recipe, self.device, self.backend = lake, recipe, device, backend
         self.weights = lake.weights.folder
         self.groups = {group.name: group for group in recipe.groups()}
         self.population = self._known() or self._planned(clock())
@@ -175,6 +181,7 @@ class _Construction:
         dataset = load_dataset(self.recipe.dataset, self.recipe.split_seed)
         for group in self.groups.values():
             group.skeleton(dataset.input_shape, dataset.classes)
+            choose(group, Conditions(dataset.input_shape, dataset.classes, torch.device(self.device)), self.backend)
         fraction = min(self.recipe.grid.data_fraction, default=1.0)
         largest, samples = max(self.recipe.grid.batch_size), len(used_samples(dataset.train, fraction))
         if largest > samples:
@@ -225,6 +232,7 @@ class _Construction:
             weights=self.weights,
             population_id=self.recipe.population_id,
             device=self.device,
+            backend=self.backend,
             starts=self._starts(group),
         )
 

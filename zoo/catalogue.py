@@ -8,7 +8,8 @@ POPULATIONS = """
 SELECT population.population_id, population.name, population.architecture, population.dataset,
        population.state, population.members,
        count(*) FILTER (member.state = 'trained') AS trained, count(*) FILTER (member.state = 'diverged') AS diverged,
-       max(models.test_accuracy) AS best_accuracy, population.device, population.created_at
+       max(models.test_accuracy) AS best_accuracy, population.device,
+       string_agg(DISTINCT member.backend, ', ' ORDER BY member.backend) AS backends, population.created_at
 FROM population LEFT JOIN member USING (population_id) LEFT JOIN models USING (model_id)
 WHERE $population_id IS NULL OR population.population_id = $population_id
 GROUP BY ALL ORDER BY population.created_at

@@ -91,6 +91,8 @@ def _members(population: PopulationFile, result: GroupResult) -> Iterator[dict[s
             "convection": member.convection,
             "state": "trained" if diverged_epoch is None else "diverged",
             "diverged_epoch": diverged_epoch,
+            "backend": result.backend,
+            "backend_reason": result.backend_reason,
         }
 
 

@@ -61,6 +61,9 @@ class GroupResult(BaseModel):
     parameters: int
     initialisations: list[str]
     diverged_epochs: list[int | None]
+    backend: str | None = None
+    """What trained the group, and why that; None in files that were written before it was kept."""
+    backend_reason: str | None = None
     curves: Curves
     checkpoints: dict[int, Shard]
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from schemas.errors import DataError
 from schemas.files import write_whole
 from schemas.weights import WeightStore
+from zoo.backends import AUTO
 from zoo.datasets import Dataset, load_dataset
 from zoo.group import Group
 from zoo.population import Weights, member, stack
@@ -30,6 +31,8 @@ class Task(BaseModel):
     weights: Path
     population_id: str
     device: str
+    backend: str = AUTO
+    """How it is trained, a name in `zoo.backends.BACKENDS`, or `auto`."""
     starts: list[tuple[str, int]] | None = None
     """Shard and row of the weights that each member starts from, if they are others' weights."""
 
@@ -47,7 +50,7 @@ def perform(task: Task, progress: Callable[[int], None]) -> GroupResult:
         raise DataError(f"dataset {task.dataset} was changed while the population was being built")
     start = _start(task, dataset)
     device = torch.device(task.device)
-    trained = train(task.group, dataset.splits, device=device, start=start, progress=progress)
+    trained = train(task.group, dataset.splits, device=device, start=start, progress=progress, backend=task.backend)
     module = task.group.skeleton(dataset.input_shape, dataset.classes)
     result = GroupResult(
         group=task.group,
@@ -55,6 +58,8 @@ def perform(task: Task, progress: Callable[[int], None]) -> GroupResult:
         parameters=sum(parameter.numel() for parameter in module.parameters()),
         initialisations=[fingerprint(member(start, row)) for row in range(len(task.group.members))],
         diverged_epochs=list(trained.diverged_epoch),
+        backend=trained.choice.name,
+        backend_reason=trained.choice.reason,
         curves=_curves(trained),
         checkpoints={epoch: _write_shard(task, epoch, weights) for epoch, weights in trained.checkpoints.items()},
     )
