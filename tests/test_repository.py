@@ -34,6 +34,7 @@ CORE = [
     "learners/soups/merging.py",
     "learners/soups/methods",
     "learners/stitching/chain.py",
+    "learners/stitching/cost.py",
     "learners/stitching/cuts.py",
     "learners/stitching/form.py",
     "learners/stitching/joint.py",
@@ -45,8 +46,12 @@ CORE = [
     "learners/stitching/penalty.py",
     "learners/stitching/penalty_settings.py",
     "learners/stitching/sites.py",
+    "learners/stitching/space.py",
+    "learners/stitching/statistics.py",
+    "learners/stitching/stitchable.py",
     "learners/stitching/stitched.py",
     "learners/stitching/tiles.py",
+    "learners/stitching/training.py",
 ]
 CONNECTING = {"requests", "urllib3", "socket", "http", "aiohttp", "ftplib", "ssl"}
 

@@ -1,0 +1,41 @@
+"""Estimates anew what normalising layers behind a joint know of their inputs, for every stitch by itself."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from learners.stitching.stitchable import StitchableNetwork
+
+KEPT = ("running_mean", "running_var")
+
+
+@torch.no_grad()
+def estimate_statistics(network: StitchableNetwork, batches: Sequence[Tensor]) -> None:
+    """Give every stitch means and variances of its own for its batch normalisation, from samples.
+
+    Averages over the batches; the anchors' own stay as they are. Networks without batch normalisation have none.
+    """
+    for index in range(len(network.stitches)):
+        body = network.body(index)
+        layers = {name: part for name, part in body.named_modules() if isinstance(part, _BatchNorm)}
+        if layers:
+            network.statistics[index] = _estimated(body, layers, batches)
+
+
+def _estimated(body: nn.Module, layers: dict[str, _BatchNorm], batches: Sequence[Tensor]) -> dict[str, Tensor]:
+    before = {name: {key: value.clone() for key, value in layer.named_buffers()} for name, layer in layers.items()}
+    modes = {name: (layer.training, layer.momentum) for name, layer in layers.items()}
+    for layer in layers.values():
+        layer.reset_running_stats()
+        layer.momentum = None
+        layer.train()
+    for x in batches:
+        body(x)
+    found = {f"{name}.{key}": getattr(layer, key).clone() for name, layer in layers.items() for key in KEPT}
+    for name, layer in layers.items():
+        layer.training, layer.momentum = modes[name]
+        for key, value in layer.named_buffers():
+            value.copy_(before[name][key])
+    return found

@@ -1,0 +1,167 @@
+"""A stitchable network: anchors, joints, and every path through them, which share all weights."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from learners.stitching.cuts import trace
+from learners.stitching.form import Form, form_of, laid_out, lay_out, rows
+from learners.stitching.joint import Joint
+from learners.stitching.least_squares import Regressors, tolerance_of
+from learners.stitching.moments import Moments
+from learners.stitching.space import Hop, SpaceSettings, stitches
+from schemas.errors import UsageError
+
+JointKey = tuple[int, int, int, Form, Form]
+"""Front, end, window, and the forms on both sides: hops share a joint where these agree."""
+
+
+class Path(nn.Module):
+    """One path of a stitchable network, which runs the network's own layers; `parameters` are those that it runs."""
+
+    def __init__(self, body: nn.Sequential, statistics: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.body = body
+        self.statistics = statistics
+        """Means and variances of its own for normalising layers behind a joint, by their names in the body."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples to the last anchor's outputs."""
+        if not self.statistics or self.training:
+            plain: Tensor = self.body(x)
+            return plain
+        outputs: Tensor = functional_call(self.body, dict(self.statistics), (x,))
+        return outputs
+
+
+class StitchableNetwork(nn.Module):
+    """Anchors, from the fastest to the slowest, and the joints between them: many networks in one.
+
+    `network.at(index)` or `network.at(flops=...)` is one of them, and no weight is copied for it. Called
+    itself, it is its last anchor.
+
+    Args:
+        anchors: Networks that take the same samples and give the same kind of outputs.
+        sample: Some samples, by which the forms of what the anchors have at their cuts are found.
+        settings: Which paths there are; impossible hops are left out.
+        rank: Rank of the joints' updates, see `Joint`.
+
+    Raises:
+        UsageError: An anchor cannot be cut, there are fewer than two, or no hop is possible.
+    """
+
+    def __init__(
+        self, anchors: Sequence[nn.Module], sample: Tensor, settings: SpaceSettings | None = None, rank: int = 0
+    ) -> None:
+        super().__init__()
+        if len(anchors) < 2:
+            raise UsageError("a stitchable network needs at least two anchors")
+        self.anchors = nn.ModuleList(anchors)
+        self.settings = settings or SpaceSettings()
+        self._chains = [trace(anchor) for anchor in anchors]
+        with torch.no_grad():
+            self.forms = [[form_of(values) for values in chain.activations(sample)] for chain in self._chains]
+        paths = stitches([chain.blocks for chain in self._chains], self.settings)
+        self.stitches = tuple(path for path in paths if all(map(self._possible, path.hops)))
+        if not any(path.hops for path in self.stitches):
+            raise UsageError("these anchors cannot be stitched: no hop between them is possible")
+        self.keys = tuple(dict.fromkeys(self._key(hop) for path in self.stitches for hop in path.hops))
+        self._joints = [Joint(key[3], key[4], rank) for key in self.keys]
+        self.joints = nn.ModuleList(self._joints)
+        self.joints.to(sample.device, next(self.anchors.parameters()).dtype)
+        self.statistics: dict[int, dict[str, Tensor]] = {}
+        """For a stitch its own means and variances, see `learners.stitching.statistics`."""
+        self.flops: tuple[int, ...] = ()
+        """Of each stitch for one sample, see `learners.stitching.cost`."""
+        self.accuracies: tuple[float, ...] = ()
+        """Of each stitch, by which `at(flops=...)` chooses; without them the largest is chosen."""
+        self.eval()
+
+    def _key(self, hop: Hop) -> JointKey:
+        return (hop.front, hop.end, hop.window, self.forms[hop.front][hop.front_cut], self.forms[hop.end][hop.end_cut])
+
+    def _possible(self, hop: Hop) -> bool:
+        try:
+            laid_out(self.forms[hop.front][hop.front_cut], self.forms[hop.end][hop.end_cut])
+        except UsageError:
+            return False
+        return True
+
+    def _apply(self, fn, recurse: bool = True) -> Self:  # type: ignore[no-untyped-def] # as torch declares it
+        """Move or convert; what is behind the cuts is traced anew, so that it is what was moved."""
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._chains = [trace(anchor) for anchor in self.anchors]
+        self.statistics = {
+            index: {name: fn(tensor) for name, tensor in named.items()} for index, named in self.statistics.items()
+        }
+        return self
+
+    def body(self, index: int) -> nn.Sequential:
+        """The layers of a stitch, one after the other."""
+        stitch = self.stitches[index]
+        parts: list[nn.Module] = []
+        for number, (anchor, start, stop) in enumerate(stitch.legs):
+            if number:
+                parts.append(self._joints[self.keys.index(self._key(stitch.hops[number - 1]))])
+            parts += self._chains[anchor].layers(start, stop)
+        return nn.Sequential(*parts)
+
+    def at(self, index: int | None = None, *, flops: float | None = None) -> Path:
+        """One of the networks: by its index in `stitches`, or the best one that costs no more than `flops` a sample.
+
+        Raises:
+            UsageError: There is no such stitch, or none that is so cheap; or FLOPs were not counted.
+        """
+        if (index is None) == (flops is None):
+            raise UsageError("at() takes an index or flops, one of them")
+        chosen = self._affordable(flops) if flops is not None else index
+        if chosen is None or not -len(self.stitches) <= chosen < len(self.stitches):
+            raise UsageError(f"there is no stitch {chosen}; this network has {len(self.stitches)}, from 0 on")
+        number = chosen % len(self.stitches)
+        path = Path(self.body(number), self.statistics.get(number, {}))
+        path.training = self.training  # not path.train(): the layers are the network's, and in its mode
+        return path
+
+    def _affordable(self, flops: float) -> int:
+        if not self.flops:
+            raise UsageError("FLOPs of this network were not counted; learners.stitching.cost.count_flops does")
+        cheap = [number for number, cost in enumerate(self.flops) if cost <= flops]
+        if not cheap:
+            raise UsageError(f"flops = {flops:g}: the cheapest stitch takes {min(self.flops):,} for one sample")
+        worth: Sequence[float] = self.accuracies or self.flops
+        return max(cheap, key=lambda number: (worth[number], -self.flops[number]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map samples to the outputs of the last anchor."""
+        outputs: Tensor = self.anchors[-1](x)
+        return outputs
+
+    @torch.no_grad()
+    def fit(self, batches: Iterable[Tensor], ridge: float = 0.0) -> None:
+        """Fit every joint by least squares, to all the cuts that share it at once.
+
+        At the cut 0 of an end the joint is fitted to what its first block begins with. (The code published with the
+        paper takes the last block's outputs there.)
+        """
+        moments: dict[JointKey, Moments] = {}
+        wanted = {key: self._cuts(key) for key in self.keys}
+        for x in batches:
+            values = [chain.activations(x) for chain in self._chains]
+            for key, cuts in wanted.items():
+                front, end, _, source, target = key
+                sums = moments.setdefault(key, Moments(laid_out(source, target) + target.channels, x.device))
+                for here, there in cuts:
+                    inputs = lay_out(values[front][here], source, target)
+                    sums.add(torch.cat([inputs, rows(values[end][there], target)], dim=2).flatten(0, 1))
+        for key, joint in zip(self.keys, self._joints, strict=True):
+            sums, width = moments[key], laid_out(key[3], key[4])
+            tolerance = tolerance_of(next(self.parameters()).dtype)
+            known = Regressors(sums.mean[:width], sums.scatter[:width, :width], sums.count, ridge, tolerance)
+            joint.set(*known.onto(sums.mean[width:], sums.scatter[:width, width:]))
+
+    def _cuts(self, key: JointKey) -> list[tuple[int, int]]:
+        hops = [hop for path in self.stitches for hop in path.hops if self._key(hop) == key]
+        return list(dict.fromkeys((hop.front_cut, hop.end_cut) for hop in hops))

@@ -1,0 +1,215 @@
+"""Stitchable networks: the published space, costs and front, no copies, joints at cut zero, training, statistics."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from learners.stitching.cost import count_flops, flops, latency, parameters, pareto
+from learners.stitching.cuts import trace
+from learners.stitching.space import SpaceSettings, stitches
+from learners.stitching.statistics import estimate_statistics
+from learners.stitching.stitchable import StitchableNetwork
+from learners.stitching.stitched import stitch
+from learners.stitching.training import Progressed, StitchTraining, train_stitchable
+from schemas import UsageError
+from tests.published_stitches import PUBLISHED
+from tests.stitchable_networks import network, samples
+from zoo.architectures.attention import TransformerBlock
+from zoo.population import Samples
+
+
+def test_the_space_is_the_papers() -> None:
+    assert len(stitches([12, 12], SpaceSettings())) == 34 + 2
+    three = stitches([12, 12, 12], SpaceSettings())
+    assert len(three) == 71
+    assert len({hop.window for path in three for hop in path.hops}) == 11
+    assert len(stitches([12, 12, 12], SpaceSettings(direction="both"))) == 3 + 4 * 34
+    assert len(stitches([12, 12, 12], SpaceSettings(partners="all"))) == 3 + 3 * 34
+    two_hops = [path for path in stitches([12] * 3, SpaceSettings(hops=2)) if len(path.hops) == 2]
+    assert {path.anchors for path in two_hops} == {(0, 1, 2)}
+    assert all(path.hops[1].front_cut > path.hops[0].end_cut for path in two_hops)
+    back = {path.anchors for path in stitches([3, 3], SpaceSettings(hops=2, direction="both")) if len(path.hops) == 2}
+    assert back == {(0, 1, 0), (1, 0, 1)}
+
+
+def test_unpaired_stitches_are_the_nearest_blocks_as_published() -> None:
+    """The authors' rule for other depths: torch's nearest interpolation of block numbers, without the end's block 0."""
+    for front, end in [(12, 24), (6, 9), (2, 18)]:
+        blocks = torch.arange(front, dtype=torch.float64)[None, None]
+        nearest = interpolate(blocks, end).long().flatten().tolist()
+        wanted = {(block + 1, e) for e, block in enumerate(nearest) if block < e}
+        paths = stitches([front, end], SpaceSettings())
+        assert {(path.hops[0].front_cut, path.hops[0].end_cut) for path in paths if path.hops} == wanted
+
+
+class Patches(nn.Module):
+    """DeiT's way into its blocks, without the class token's and the positions' parameters."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, width, 16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patches(x).flatten(2).transpose(1, 2)
+        return torch.cat([tokens[:, :1], tokens], dim=1)
+
+
+class Head(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, 1000)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(x[:, 0])
+        return logits
+
+
+def deit(width: int, heads: int) -> nn.Module:
+    blocks = [TransformerBlock(width, heads, False, nn.functional.gelu) for _ in range(12)]
+    return nn.Sequential(Patches(width), *blocks, nn.LayerNorm(width), Head(width))
+
+
+def test_parameters_and_flops_of_stitched_deits_are_the_published_ones() -> None:
+    widths = (192, 384, 768)
+    with torch.device("meta"):
+        family = StitchableNetwork([deit(width, width // 64) for width in widths], torch.zeros(1, 3, 224, 224))
+        found = parameters(family)
+        sample = torch.zeros(1, 3, 224, 224)
+        assert len(family.stitches) == 71
+        for index, (published_flops, published_parameters) in PUBLISHED.items():
+            path = family.at(index)
+            tokens = 198 * widths[index] if index < 3 else 0  # anchors: class token and positions are counted too
+            assert found[index] + tokens == published_parameters
+            norms = [part for part in path.modules() if isinstance(part, nn.LayerNorm)]
+            norms = norms if index < 3 else norms[:-1]  # their counter missed the last one of stitched networks
+            normalised = sum(197 * part.normalized_shape[0] for part in norms)
+            assert flops(path, sample) / 2 + 5 * normalised == published_flops
+
+
+def family(architecture: str, widths: tuple[int, ...] = (4, 6), **options: object) -> StitchableNetwork:
+    anchors = [network(architecture, seed, width=width) for seed, width in enumerate(widths)]
+    return StitchableNetwork(anchors, samples(architecture, 2), SpaceSettings(**options))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "cnn", "resnet18", "vit", "gpt2"])
+def test_every_path_is_what_it_says_and_copies_no_weights(architecture: str) -> None:
+    made, x = family(architecture, direction="both"), samples(architecture, 60)
+    made.fit([x])
+    own = {id(parameter) for parameter in made.parameters()}
+    for index, path in enumerate(made.stitches):
+        found = made.at(index)
+        assert {id(parameter) for parameter in found.parameters()} <= own
+        if not path.hops:
+            assert torch.equal(found(x), made.anchors[path.anchors[0]](x))
+    assert torch.equal(made(x), made.anchors[-1](x))
+
+
+def test_a_joint_of_one_hop_is_fitted_as_alone_and_at_cut_zero_to_what_the_first_block_gets() -> None:
+    made, x = family("vit", kernel=1), samples("vit", 80)
+    made.fit(torch.split(x, 40))
+    chains = [trace(anchor) for anchor in made.anchors]
+    for index, path in enumerate(made.stitches):
+        if path.hops:
+            (hop,) = path.hops
+            alone = stitch(chains[0], hop.front_cut, chains[1], hop.end_cut, torch.split(x, 40))
+            torch.testing.assert_close(made.at(index)(x), alone(x).detach(), rtol=0, atol=1e-7)
+    assert {path.hops[0].end_cut for path in made.stitches if path.hops} == {0, 1}
+
+
+def test_a_network_is_chosen_by_its_cost() -> None:
+    made = family("mlp", widths=(4, 8, 16))
+    with pytest.raises(UsageError, match="FLOPs of this network were not counted"):
+        made.at(flops=1e9)
+    costs = count_flops(made, samples("mlp", 1))
+    assert costs[0] == 2 * (64 * 4 + 4 * 4 + 4 * 10)
+    assert made.at(flops=1e9).body[-1] is made.at(costs.index(max(costs))).body[-1]
+    made.accuracies = tuple(float(index == 1) for index in range(len(costs)))
+    assert [id(p) for p in made.at(flops=max(costs)).parameters()] == [id(p) for p in made.at(1).parameters()]
+    with pytest.raises(UsageError, match="the cheapest stitch takes"):
+        made.at(flops=1)
+    with pytest.raises(UsageError, match=r"no stitch 99; this network has \d+, from 0 on"):
+        made.at(99)
+    assert latency(made.at(0), samples("mlp", 1)) > 0
+
+
+def test_the_pareto_front_is_that_of_the_definition() -> None:
+    source = torch.Generator().manual_seed(0)
+    costs, worth = torch.randint(0, 30, (2, 60), generator=source).tolist()
+    front = pareto(costs, worth)
+    for index in range(60):
+        better = [o for o in range(60) if costs[o] <= costs[index] and worth[o] > worth[index]]
+        better += [o for o in range(60) if costs[o] < costs[index] and worth[o] >= worth[index]]
+        assert ((costs[index], worth[index]) in {(costs[i], worth[i]) for i in front}) == (not better)
+
+
+def learnt(count: int, seed: int) -> Samples:
+    x = samples("mlp", count, seed).float()
+    return Samples(x, (x.flatten(1)[:, 0] > 0) + 2 * (x.flatten(1)[:, 1] > 0).long())
+
+
+def ready(settings: StitchTraining, start: Progressed | None = None) -> tuple[StitchableNetwork, list[Progressed]]:
+    made, kept = family("mlp", widths=(6, 12)).float(), list[Progressed]()
+    made.fit([samples("mlp", 100).float()])
+    count_flops(made, samples("mlp", 1).float())
+    train_stitchable(made, learnt(600, 3), settings, start=start, keep=kept.append)
+    return made, kept
+
+
+@pytest.mark.parametrize("sampling", ["uniform", "cost"])
+def test_training_makes_every_stitch_better(sampling: str) -> None:
+    settings = StitchTraining(epochs=10, batch_size=30, learning_rate=0.01, distillation=0.0, sampling=sampling)
+    before, after = ready(StitchTraining(epochs=0))[0], ready(settings)[0]
+    test = learnt(500, 9)
+    for index in range(len(after.stitches)):
+        old, new = (float((net.at(index)(test.x).argmax(1) == test.y).float().mean()) for net in (before, after))
+        assert new > old + 0.1
+
+
+def test_a_training_that_goes_on_gives_what_one_in_a_piece_gives() -> None:
+    settings = StitchTraining(epochs=3, batch_size=64, learning_rate=0.01)
+    whole, kept = ready(settings)
+    rest, _ = ready(settings, start=kept[0])
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, rest.state_dict()[name])
+
+
+def test_frozen_anchors_stay_as_they_are() -> None:
+    settings = StitchTraining(epochs=1, batch_size=64, learning_rate=0.01, train_anchors=False)
+    before, after = ready(StitchTraining(epochs=0))[0], ready(settings)[0]
+    changed = {name for name, t in after.state_dict().items() if not torch.equal(t, before.state_dict()[name])}
+    assert changed
+    assert all(name.startswith("joints") for name in changed)
+
+
+def test_statistics_are_those_of_each_stitch() -> None:
+    made, x = family("resnet18"), samples("resnet18", 64)
+    made.fit([x])
+    buffers = {name: tensor.clone() for name, tensor in made.named_buffers()}
+    estimate_statistics(made, [x])
+    index = next(number for number, path in enumerate(made.stitches) if path.hops)
+    body = made.body(index)
+    seen: list[Tensor] = []
+    name = next(key.removesuffix(".running_mean") for key in made.statistics[index] if key.endswith("running_mean"))
+    handle = body.get_submodule(name).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    made.at(index)(x)
+    handle.remove()
+    torch.testing.assert_close(made.statistics[index][f"{name}.running_mean"], seen[0].mean(dim=(0, 2, 3)))
+    assert all(torch.equal(tensor, buffers[key]) for key, tensor in made.named_buffers())
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        (SpaceSettings(direction="sideways"), "direction = 'sideways': expected one of up, down, both"),
+        (SpaceSettings(hops=3), "hops = 3"),
+        (SpaceSettings(kernel=0), "kernel = 0"),
+    ],
+)
+def test_impossible_spaces_are_refused(settings: SpaceSettings, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        stitches([2, 2], settings)
+    with pytest.raises(UsageError, match="distillation = 2"):
+        StitchTraining(distillation=2).check()
+    with pytest.raises(UsageError, match="at least two anchors"):
+        StitchableNetwork([network("mlp")], samples("mlp", 2))
