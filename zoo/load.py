@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 import torch
@@ -15,6 +16,7 @@ from zoo import population
 from zoo.describe import Description, describe, describe_all
 from zoo.locate import InFiles, InShard, Place, locate, selection
 from zoo.population import Weights
+from zoo.publishing.published import open_published
 from zoo.randomness import generator
 
 __all__ = [
@@ -96,19 +98,24 @@ def load_weights(lake: Lake, model_id: str, epoch: int | None = None) -> Weights
     return read_weights(lake, locate(lake, [model_id], [epoch])[0])
 
 
-def load_population(lake: Lake, sql: str, **parameters: object) -> Population:
+def load_population(lake: Lake | str | Path, sql: str, **parameters: object) -> Population:
     """Load all models that a query selects, stacked, in the query's order.
 
     Args:
-        lake: Where they are known.
+        lake: Where they are known; or a published dataset, its folder or `hf:owner/name`, of which only
+            the bytes of these models are read.
         sql: Any query that returns `model_id`, and `epoch` if not the final weights are meant; its
-            other columns stay with the rows.
+            other columns stay with the rows. Of a published dataset a condition on its models is
+            enough: `width = 8`.
         parameters: Values for `$name` in the query.
 
     Raises:
         UsageError: As `load_weights`; or the query selects nothing, or models of different shapes.
         DataError: Files are damaged or gone.
+        HubError: The hub cannot be reached, or shows no such dataset.
     """
+    if not isinstance(lake, Lake):
+        return open_published(lake).population(sql, **parameters)
     rows = selection(lake, sql, parameters)
     ids: list[str] = rows.get_column("model_id").to_list()
     epochs: list[int | None] = rows.get_column("epoch").to_list() if "epoch" in rows.columns else [None] * len(ids)

@@ -19,6 +19,8 @@ class Request:
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]  # names in lower case
     connection: int  # the client's port: the same for requests over one connection
+    body: bytes = field(default=b"", repr=False)  # empty in the log
+    served: int = 0  # bytes of the answer's body
     status: int | None = None  # None while unanswered, or where the connection was broken on purpose
 
     @property

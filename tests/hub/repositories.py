@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any
 
 LARGE = 10 * 2**20  # bytes; from here on, and for weights of any size, the Hub stores a file as a blob
-WEIGHTS = {".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".gguf", ".h5", ".msgpack", ".npz"}
+STORED_APART = {".parquet", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".onnx", ".gguf", ".h5", ".msgpack", ".npz"}
+
+
+def is_large(path: str, size: int) -> bool:
+    """Whether the Hub keeps such a file outside git."""
+    return size >= LARGE or Path(path).suffix in STORED_APART
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class StoredFile:
     @property
     def is_large(self) -> bool:
         """Whether the Hub keeps it outside git and sends clients elsewhere for it."""
-        return self.size >= LARGE or self.place.suffix in WEIGHTS
+        return is_large(self.path, self.size)
 
     @property
     def blob_id(self) -> str:

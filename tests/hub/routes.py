@@ -1,11 +1,12 @@
 """What the test hub answers to a well-behaved request: listing, model, tree, files and their redirects."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from tests.hub.catalogue import BadQuery, Catalogue, Record, cursor, page_size, position, shown, truth
 from tests.hub.messages import Reply, Request, as_json, refusal
@@ -69,10 +70,10 @@ class Site:
         if following is None:
             return {}
         query = urlencode({**request.query, "cursor": [following]}, doseq=True)
-        return {"Link": f'<{self.url}{quote(request.path)}?{query}>; rel="next"'}
+        return {"Link": f'<{self.url.removesuffix("/datasets")}{request.raw_path}?{query}>; rel="next"'}
 
     def _api(self, request: Request, segments: Sequence[str]) -> Reply:
-        at = marker(segments, "revision", "tree", "commits", "discussions")
+        at = marker(segments, "revision", "tree", "commits", "discussions", "paths-info")
         name = "/".join(segments[:at])
         if (moved := self.catalogue.moved(name)) is not None:
             return self._moved(request, name, moved)
@@ -82,6 +83,8 @@ class Site:
             return refused
         if at is not None and segments[at] == "tree":
             return self._tree(request, name, "/".join(segments[at + 2 :]))
+        if at is not None and segments[at] == "paths-info":
+            return self._paths(request, name)
         if at is not None and segments[at] == "commits":
             return self._commits(request, name)
         if at is not None and segments[at] == "discussions":
@@ -122,6 +125,12 @@ class Site:
         if not rows and folder:
             return refusal(404, "EntryNotFound", f"{folder} does not exist on this revision.")
         return self._pages(request, rows, TREE_PAGE)
+
+    def _paths(self, request: Request, name: str) -> Reply:
+        """The rows of a tree listing for paths that are asked for, folders and files."""
+        asked = set(paths_asked(request))
+        rows = tree(self.repositories.files(name), "", recursive=True)
+        return as_json([row for row in rows if row["path"] in asked])
 
     def _resolve(self, request: Request, name: str, revision: str, path: Sequence[str]) -> Reply:
         if (moved := self.catalogue.moved(name)) is not None:
@@ -193,6 +202,13 @@ def marker(segments: Sequence[str], *words: str) -> int | None:
         if (len(segments) > at + 1 and segments[at] in words) or segments[at:] == ("discussions",):
             return at
     return None
+
+
+def paths_asked(request: Request) -> list[str]:
+    """The paths of a question with a body, which is JSON or a form."""
+    if request.headers.get("content-type", "").startswith("application/json"):
+        return list(json.loads(request.body)["paths"])
+    return parse_qs(request.body.decode()).get("paths", [])
 
 
 def signature(name: str, path: str) -> str:

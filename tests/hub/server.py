@@ -20,6 +20,7 @@ from tests.hub.messages import Reply, Request, refusal
 from tests.hub.quotas import Quota, Turnstile, kind_of
 from tests.hub.repositories import Repositories
 from tests.hub.routes import Histories, Site
+from tests.hub.uploads import Uploads
 
 
 class TestHub:
@@ -29,7 +30,8 @@ class TestHub:
     opens private models, and the gated ones named in `granted`. `quotas` limits requests by kind (api, resolvers,
     pages). `large_files` says where weights lie: on this host, or on another port ("elsewhere"). `compress`
     sends JSON as gzip to whoever accepts that. `patience` is how many seconds an ordered timeout lasts. `largest_page`
-    is how many records a page has at most; `histories` are commits and discussions.
+    is how many records a page has at most; `histories` are commits and discussions. `uploads` is a folder for what
+    clients upload, models and datasets, who then are all that is listed; `token` is what they need for it.
     """
 
     __test__ = False  # the name begins with Test, but pytest shall not collect it
@@ -47,9 +49,13 @@ class TestHub:
         patience: float = 2.0,
         largest_page: int = LARGEST_PAGE,
         histories: Histories | None = None,
+        uploads: Path | None = None,
         port: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        if uploads is not None:
+            (uploads / "models").mkdir(parents=True, exist_ok=True)
+            repositories = uploads / "models"
         folder = Repositories(repositories)
         listed = [described(folder, name) for name in folder.names()] if records is None else records
         self.log: list[Request] = []
@@ -64,6 +70,31 @@ class TestHub:
         blob_url = {"here": self.url, "elsewhere": self.blob_host_url}[large_files]
         catalogue = Catalogue(listed, largest_page)
         self.site = Site(catalogue, folder, self.url, blob_url, token, frozenset(granted), histories or Histories())
+        self.uploads = None if uploads is None else Uploads(uploads, self.url, token, self._changed)
+        kept = Repositories(None if uploads is None else uploads / "datasets")
+        datasets = Catalogue([described(kept, name) for name in kept.names()], largest_page)
+        places = (f"{self.url}/datasets", f"{blob_url}/datasets")
+        self.datasets = Site(datasets, kept, *places, token, frozenset(granted), Histories())
+
+    def _changed(self, kind: str, name: str) -> None:
+        """List what is in the uploaded repositories now."""
+        site = self.site if kind == "models" else self.datasets
+        site.catalogue.replace([described(site.repositories, each) for each in site.repositories.names()])
+
+    def answer(self, request: Request) -> Reply:
+        """The answer to a request: an upload, something of the datasets, or of the models."""
+        if self.uploads is not None and (reply := self.uploads.answer(request)) is not None:
+            return reply
+        if request.segments[:2] == ("api", "datasets"):
+            return self.datasets.answer(replace(request, segments=("api", "models", *request.segments[2:])))
+        if request.segments[:1] == ("datasets",):
+            return self.datasets.answer(replace(request, segments=request.segments[1:]))
+        return self.site.answer(request)
+
+    @property
+    def served(self) -> int:
+        """Bytes of all bodies that were sent so far."""
+        return sum(request.served for request in self.log)
 
     def misbehave(self, path_pattern: str, kind: Fault | Reply, times: int = 1) -> None:
         """Answer the next `times` requests whose path matches (fnmatch) with a fault or a reply of your own."""
@@ -166,7 +197,8 @@ class Handler(BaseHTTPRequestHandler):
         hub, request = self.server.hub, self._request()
         kind = hub.orders.take(request.path)
         reply = None if kind in ("timeout", "reset") else self._reply(request, kind)
-        hub.log.append(replace(request, status=None if reply is None else reply.status))
+        status, served = (None, 0) if reply is None else (reply.status, len(reply.body))
+        hub.log.append(replace(request, body=b"", status=status, served=0 if self.command == "HEAD" else served))
         if reply is not None:
             self._send(reply, kind)
         elif kind == "timeout":
@@ -177,6 +209,25 @@ class Handler(BaseHTTPRequestHandler):
     def do_HEAD(self) -> None:
         """Answer like GET, without the body."""
         self.do_GET()
+
+    def do_POST(self) -> None:
+        """Answer like GET; what was sent is the request's body."""
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        """Answer like POST."""
+        self.do_GET()
+
+    def _body(self) -> bytes:
+        """What a client sends, in one piece or in chunks."""
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = bytearray()
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return bytes(body)
 
     def _request(self) -> Request:
         parts = urlsplit(self.path)
@@ -190,10 +241,11 @@ class Handler(BaseHTTPRequestHandler):
             query=parse_qs(parts.query, keep_blank_values=True),
             headers={name.lower(): value for name, value in self.headers.items()},
             connection=self.client_address[1],
+            body=self._body(),
         )
 
     def _reply(self, request: Request, kind: Fault | Reply | None) -> Reply:
-        if request.segments[:1] == ("blobs",):  # files elsewhere have no quota
+        if "blobs" in request.segments[:2]:  # files elsewhere have no quota
             return self._well_or_spoiled(request, kind)
         admitted, quota_headers = self.server.hub.turnstile.admit(kind_of(request))
         if admitted:
@@ -207,7 +259,7 @@ class Handler(BaseHTTPRequestHandler):
             return kind
         if kind == "ignored range":
             request = replace(request, headers={**request.headers, "range": ""})
-        reply = self.server.hub.site.answer(request)
+        reply = self.server.hub.answer(request)
         if self.server.hub.compress and "gzip" in request.headers.get("accept-encoding", ""):
             reply = compressed(reply)
         return reply if kind is None else spoiled(reply, kind)

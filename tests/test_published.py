@@ -1,0 +1,205 @@
+"""Published datasets read back, from a folder and from a hub: the same rows and weights, and no bytes but those."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import DataError, HubError, Lake, UsageError
+from tests.hub import Reply, TestHub
+from tests.mined_models import equal
+from zoo import load_population, load_weights, publish_population
+from zoo.publishing.address import OnHub, parse_address
+from zoo.publishing.published import open_published
+from zoo.publishing.ranges import joined
+
+REPOSITORY = "ada/tiny-zoo"
+WIDE = 200_000
+"""Parameters of a member of the population whose bytes are counted."""
+
+
+@pytest.fixture(scope="module")
+def uploads(undisturbed: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hub")
+    publish_population(undisturbed, "tiny", folder / "datasets" / REPOSITORY, license_id="cc-by-4.0")
+    return folder
+
+
+@pytest.fixture
+def hub(uploads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestHub]:
+    with TestHub(uploads=uploads, large_files="elsewhere") as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        yield running
+
+
+def test_a_folder_gives_the_weights_of_the_lake(undisturbed: Lake, uploads: Path) -> None:
+    population = load_population(uploads / "datasets" / REPOSITORY, "width = 3 AND batch_size = $size", size=4)
+    assert len(population) == 2
+    assert population.rows["train_loss"].null_count() == 0
+    for index, model_id in enumerate(population.rows["model_id"]):
+        assert equal(population.member(index), load_weights(undisturbed, model_id))
+
+
+def test_a_query_chooses_epochs_and_order(undisturbed: Lake, uploads: Path) -> None:
+    query = """
+    SELECT DISTINCT model_id, epoch, hash(model_id || epoch) AS place FROM tensors JOIN models USING (model_id)
+    WHERE width = 4 ORDER BY place
+    """
+    population = load_population(str(uploads / "datasets" / REPOSITORY), query)
+    assert len(population) == 4 * 3
+    for index, (model_id, epoch, _) in enumerate(population.rows.iter_rows()):
+        assert equal(population.member(index), load_weights(undisturbed, model_id, epoch))
+
+
+def test_a_hub_gives_the_same(undisturbed: Lake, uploads: Path, hub: TestHub) -> None:
+    condition = "width = 4 AND seed = 1"
+    here = load_population(uploads / "datasets" / REPOSITORY, condition)
+    there = load_population(f"hf:{REPOSITORY}", condition)
+    assert equal(here.tensors, there.tensors)
+    assert here.rows.equals(there.rows)
+    assert not [request for request in hub.requests("*training*") if request.method == "GET"]
+
+
+def test_tables_of_a_hub_are_asked_in_sql(undisturbed: Lake, hub: TestHub) -> None:
+    published = open_published(f"hf:{REPOSITORY}")
+    assert set(published.tables) == {"models", "training", "populations", "tensors"}
+    query = "SELECT model_id, max(epoch) AS epochs FROM training GROUP BY ALL ORDER BY ALL"
+    assert published.sql(query).equals(undisturbed.sql(query))
+    assert [request.path for request in hub.requests("*/resolve/*.parquet") if "models/" in request.path] == []
+
+
+def test_only_the_bytes_asked_for_are_fetched(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that the hub sends, tables and listings too, is within ten per cent of the tensors' size."""
+    stack = {"weight": torch.randn(40, WIDE), "steps": torch.arange(40)}
+    digest = lake.weights.write("wide.safetensors", stack)
+    ids = [f"zoo:wide/{index:02}" for index in range(40)]
+    places = {"epoch": 5, "final": True, "shard": "wide.safetensors", "shard_sha256": digest}
+    with lake.write() as transaction:
+        transaction.append("model", pl.DataFrame({"model_id": ids, "hub": "zoo", "architecture": "mlp"}))
+        members = {"model_id": ids, "population_id": "wide", "width": [i % 8 for i in range(40)], "state": "trained"}
+        transaction.append("member", pl.DataFrame(members))
+        transaction.append(
+            "checkpoint", pl.DataFrame([{"model_id": name, "row": row, **places} for row, name in enumerate(ids)])
+        )
+        transaction.sql("INSERT INTO population BY NAME SELECT 'wide' AS population_id, 'wide' AS name, 40 AS members")
+    publish_population(lake, "wide", tmp_path / "hub" / "datasets" / "ada" / "wide", license_id="cc0-1.0")
+    with TestHub(uploads=tmp_path / "hub") as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        population = load_population("hf:ada/wide", "width IN (2, 5)")
+        assert len(population) == 10
+        for index, model_id in enumerate(population.rows["model_id"]):
+            assert torch.equal(population.tensors["weight"][index], stack["weight"][ids.index(model_id)])
+            assert population.tensors["steps"][index] == ids.index(model_id)
+        size = sum(tensor.nbytes for tensor in population.tensors.values())
+        assert size <= hub.served <= 1.1 * size
+        weights = sum(request.served for request in hub.requests("*blobs*.safetensors"))
+        assert size <= weights <= 1.05 * size
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.integers(0, 60)).map(lambda pair: (pair[0], sum(pair))), max_size=30),
+    st.integers(1, 100),
+)
+def test_joined_ranges_cover_what_is_asked_and_little_else(ranges: list[tuple[int, int]], largest: int) -> None:
+    wanted = {byte for begin, end in ranges for byte in range(begin, end)}
+    found = joined(ranges, largest=largest)
+    covered = [byte for begin, end in found for byte in range(begin, end)]
+    assert len(covered) == len(set(covered))
+    assert covered == sorted(covered)
+    assert wanted <= set(covered)
+    assert len(covered) <= 1.05 * len(wanted)
+    assert all(0 < end - begin <= largest for begin, end in found)
+
+
+def test_a_dataset_that_changes_is_read_as_it_was_opened(uploads: Path, hub: TestHub) -> None:
+    published = open_published(f"hf:{REPOSITORY}")
+    assert len(published.population("width = 3")) == 4
+    assert f"/{published.source.revision}/" in hub.requests("*resolve*")[-1].path  # type: ignore[attr-defined] # a hub's
+
+
+@pytest.mark.parametrize("fault", ["503", "reset", "cut body"])
+def test_a_hub_that_stumbles_is_asked_again(uploads: Path, hub: TestHub, fault: str) -> None:
+    hub.misbehave("*blobs*.safetensors", fault)  # type: ignore[arg-type] # each is a Fault
+    assert len(load_population(f"hf:{REPOSITORY}", "width = 3")) == 4
+
+
+def test_an_address_that_has_expired_is_asked_for_anew(hub: TestHub) -> None:
+    hub.misbehave("*blobs*.safetensors", Reply(403, {}, b"<Error><Code>AccessDenied</Code></Error>"))
+    assert len(load_population(f"hf:{REPOSITORY}", "width = 3")) == 4
+
+
+def test_other_bytes_than_those_asked_for_are_refused(hub: TestHub) -> None:
+    hub.misbehave("*blobs*.safetensors", "wrong content-range", times=9)
+    with pytest.raises(HubError, match=r"asked for the bytes .* the hub sends others"):
+        load_population(f"hf:{REPOSITORY}", "width = 3")
+
+
+@pytest.mark.parametrize(
+    ("condition", "says"),
+    [
+        ("width = 'x", "unterminated"),
+        ("hight = 3", r"hight.*the tables of .*: models, populations, tensors, training"),
+        ("width = 99", "selects no model of"),
+        ("SELECT width FROM models", "it has to return model_id"),
+        ("SELECT model_id FROM model", "model does not exist"),
+        ("true", "these cannot be stacked: tensor linear1.bias is not alike in all 8 models"),
+        ("SELECT model_id, 2 AS epoch FROM models", "has no checkpoint of epoch 2 for zoo:tiny"),
+        ("SELECT 'nobody' AS model_id", "has no weights for nobody"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(uploads: Path, condition: str, says: str) -> None:
+    with pytest.raises(UsageError, match=f"(?is){says}"):
+        load_population(uploads / "datasets" / REPOSITORY, condition)
+
+
+def test_a_dataset_that_is_not_there_is_said(hub: TestHub, tmp_path: Path) -> None:
+    with pytest.raises(HubError, match="hf:ada/nothing does not exist, or is private"):
+        load_population("hf:ada/nothing", "true")
+    with pytest.raises(UsageError, match="has no such revision"):
+        load_population(f"hf:{REPOSITORY}@v7", "true")
+    with pytest.raises(UsageError, match="expected a published dataset"):
+        load_population(tmp_path / "nowhere", "true")
+    with pytest.raises(UsageError, match="is no published dataset: there is no table in it"):
+        load_population(tmp_path, "true")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"shard": "README.md"}, "which are not there"),
+        ({"shard": "weights/../README.md"}, "which are not there"),
+        ({"end_byte": 10**12}, "which are not there"),
+        ({"begin_byte": 0}, "gives tensor"),
+        ({"dtype": "pickle"}, "gives tensor"),
+        ({"shape": [10**9]}, "gives tensor"),
+    ],
+)
+def test_an_index_is_not_believed(undisturbed: Lake, tmp_path: Path, change: dict[str, object], says: str) -> None:
+    publish_population(
+        undisturbed, "SELECT model_id, NULL AS epoch FROM member WHERE width = 3 AND seed = 0", tmp_path / "out"
+    )
+    index = tmp_path / "out" / "tensors" / "train-0.parquet"
+    frame = pl.read_parquet(index)
+    frame.with_columns(**{name: pl.lit(value, frame.schema[name]) for name, value in change.items()}).write_parquet(
+        index
+    )
+    with pytest.raises(DataError, match=says):
+        load_population(tmp_path / "out", "width = 3")
+
+
+@pytest.mark.parametrize("text", ["hf:", "hf:ada", "hf:a/b/c", "hf:../x/y", "hf:ada/..", "hf:ada/b c", "hf:a--b/c"])
+def test_what_is_no_address_is_said(text: str) -> None:
+    with pytest.raises(UsageError, match="expected hf:owner/name"):
+        parse_address(text)
+
+
+def test_addresses_are_folders_or_repositories() -> None:
+    assert parse_address("hf:ada/zoo@v1") == OnHub("ada/zoo", "v1")
+    assert str(parse_address("hf:ada/zoo")) == "hf:ada/zoo"
+    assert parse_address("some/folder") == Path("some/folder")

@@ -1,0 +1,148 @@
+"""The one module of the zoo that touches the network: datasets and repositories on the Hugging Face Hub.
+
+It goes through huggingface_hub's own client, which finds the endpoint, the token and the proxy, tries again, and splits
+and resumes uploads. What it downloads is checked by those who asked for it.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+from huggingface_hub import HfApi, RepoFile, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import build_hf_headers, http_backoff  # type: ignore[attr-defined]  # its lazy exports hide from mypy
+
+from schemas.errors import HubError, UsageError
+from zoo.publishing.address import OnHub
+from zoo.publishing.ranges import Range
+
+REQUESTS_AT_ONCE = 8
+KIND = "dataset"
+GONE = (403, 404, 410)
+"""What a store says of an address that has expired."""
+
+T = TypeVar("T")
+
+
+class HubSource:
+    """A published dataset on the hub, at the commit that it has when it is opened."""
+
+    def __init__(self, address: OnHub, endpoint: str | None = None) -> None:
+        self.address = address
+        self._endpoint = endpoint_or_default(endpoint)
+        with explained(str(address)):
+            info = HfApi(self._endpoint).dataset_info(address.repository, revision=address.revision)
+        self.revision = str(info.sha)
+        self._addresses: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """The address."""
+        return str(self.address)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of every file, by its path."""
+        with explained(self.name):
+            tree = HfApi(self._endpoint).list_repo_tree(
+                self.address.repository, recursive=True, revision=self.revision, repo_type=KIND
+            )
+            return {each.path: each.size for each in tree if isinstance(each, RepoFile)}
+
+    def local(self, path: str) -> Path:
+        """A file of the cache of huggingface_hub; it is fetched whole if it is not there."""
+        with explained(self.name):
+            return Path(
+                hf_hub_download(
+                    self.address.repository, path, revision=self.revision, repo_type=KIND, endpoint=self._endpoint
+                )
+            )
+
+    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        """Fetch ranges of a file, several at a time; each is as long as it should be."""
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            for first in range(0, len(ranges), REQUESTS_AT_ONCE):  # so that no more than these are in memory
+                yield from pool.map(lambda each: self._range(path, each), ranges[first : first + REQUESTS_AT_ONCE])
+
+    def _range(self, path: str, asked: Range) -> bytes:
+        with explained(self.name):
+            response = self._get(self._location(path), asked)
+            if response.status_code in GONE:
+                self._addresses.pop(path, None)
+                response = self._get(self._location(path), asked)
+            if response.status_code not in (200, 206):
+                response.raise_for_status()
+        return checked(f"{self.name}/{path}", response, asked)
+
+    def _get(self, url: str, asked: Range) -> httpx2.Response:
+        headers = {"range": f"bytes={asked[0]}-{asked[1] - 1}", "accept-encoding": "identity"}
+        if url.startswith(f"{self._endpoint}/"):
+            headers |= build_hf_headers()
+        response: httpx2.Response = http_backoff("GET", url, headers=headers, follow_redirects=True)
+        return response
+
+    def _location(self, path: str) -> str:
+        """Where a file's bytes lie, which is asked for once a file: the hub counts those questions."""
+        if path not in self._addresses:
+            url = hf_hub_url(
+                self.address.repository, path, repo_type=KIND, revision=self.revision, endpoint=self._endpoint
+            )
+            self._addresses[path] = get_hf_file_metadata(url, endpoint=self._endpoint, retry_on_errors=True).location
+        return self._addresses[path]
+
+
+def endpoint_or_default(endpoint: str | None) -> str:
+    """The hub's address: a given one, that of HF_ENDPOINT, or huggingface_hub's own."""
+    return (endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def checked(name: str, response: httpx2.Response, asked: Range) -> bytes:
+    """The bytes of a range, from an answer that holds it and nothing else."""
+    begin, end = asked
+    given = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers.get("content-range", ""))
+    content = response.content
+    if response.status_code == 200:
+        content = content[begin:end]
+    elif given is None or (int(given[1]), int(given[2])) != (begin, end - 1):
+        raise HubError(f"{name}: asked for the bytes {begin} to {end}, the hub sends others")
+    if len(content) != end - begin:
+        raise HubError(f"{name}: asked for the bytes {begin} to {end}, the hub sends {len(content)}")
+    return content
+
+
+@contextmanager
+def explained(name: str) -> Iterator[None]:
+    """Turn the client's exceptions into one sentence that says what to do."""
+    try:
+        yield
+    except GatedRepoError as error:
+        raise HubError(f"{name} is gated; ask for access on its page, then set HF_TOKEN") from error
+    except RevisionNotFoundError as error:
+        raise UsageError(f"{name} has no such revision; leave it out for the newest") from error
+    except RepositoryNotFoundError as error:
+        raise HubError(f"{name} does not exist, or is private; check its name, or set HF_TOKEN") from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        raise HubError(f"{name} is not on this machine and the hub cannot be reached: {_line(error)}") from error
+    except HfHubHTTPError as error:
+        raise HubError(f"{name}: the hub answers {error.response.status_code}: {_line(error)}") from error
+    except httpx2.HTTPError as error:
+        raise HubError(f"{name}: the hub cannot be reached: {_line(error)}") from error
+
+
+def _line(error: Exception) -> str:
+    """The first line of a message, without what could steer a terminal."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return "".join(character for character in text if character.isprintable())[:300]

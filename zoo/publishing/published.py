@@ -1,0 +1,223 @@
+"""Opens a published dataset as a source that only reads: SQL over its tables, weights by ranges of bytes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from math import prod
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+import duckdb
+import polars as pl
+import torch
+
+from schemas.connection import one_line
+from schemas.errors import DataError, UsageError
+from zoo.families import SPLITS
+from zoo.population import Weights
+from zoo.publishing.address import OnHub, parse_address
+from zoo.publishing.ranges import joined
+from zoo.publishing.source import FolderSource, Source
+
+if TYPE_CHECKING:
+    from zoo.load import Population
+
+INDEX = "tensors"
+QUERY = re.compile(r"\s*(?:\(\s*)*(?:select|from|with|values|pivot|unpivot|table)\b", re.IGNORECASE)
+TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U64": torch.uint64,
+    "U32": torch.uint32,
+    "U16": torch.uint16,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+PLACES = """
+SELECT position, name, shard, dtype, shape, begin_byte, end_byte FROM wanted JOIN tensors USING (model_id)
+WHERE CASE WHEN wanted.epoch IS NULL THEN tensors.final ELSE tensors.epoch = wanted.epoch END
+ORDER BY position, name
+"""
+
+
+def open_published(place: str | Path, endpoint: str | None = None) -> Published:
+    """Open a published dataset; nothing but a list of its files is read before it is asked for.
+
+    Args:
+        place: Its folder, or hf:owner/name, or hf:owner/name@revision.
+        endpoint: URL of another hub.
+
+    Raises:
+        UsageError: There is no such folder, or it holds no published dataset.
+        HubError: The hub cannot be reached, or shows no such dataset.
+    """
+    address = parse_address(place)
+    if isinstance(address, OnHub):
+        from zoo.publishing.hub import HubSource  # here, since a folder needs no network
+
+        return Published(HubSource(address, endpoint))
+    return Published(FolderSource(address))
+
+
+class Published:
+    """A published dataset. Its tables are those of the card: models, training, tensors and so on."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        if not self.tables:
+            raise UsageError(f"{source.name} is no published dataset: there is no table in it, such as models/train-0")
+
+    @cached_property
+    def tables(self) -> Mapping[str, Sequence[str]]:
+        """The files of each table."""
+        found: dict[str, list[str]] = {}
+        for path in sorted(self.source.sizes):
+            table, _, file = path.partition("/")
+            if re.fullmatch(r"\w+", table) and re.fullmatch(rf"(?:{'|'.join(SPLITS)})-\d+\.parquet", file):
+                found.setdefault(table, []).append(path)
+        return found
+
+    def sql(self, query: str, /, **parameters: object) -> pl.DataFrame:
+        """Ask its tables in SQL; those that the query names are fetched whole, once.
+
+        Raises:
+            UsageError: DuckDB refuses the query.
+            DataError: A table is damaged.
+        """
+        with duckdb.connect(
+            config={"autoinstall_known_extensions": False, "python_enable_replacements": False}
+        ) as opened:
+            return self._rows(opened, query, parameters)
+
+    def _rows(self, opened: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> pl.DataFrame:
+        try:
+            opened.execute("SET TimeZone = 'UTC'")
+            for table in sorted(set(re.findall(r"\w+", query)) & self.tables.keys()):
+                paths = [str(self.source.local(path)) for path in self.tables[table]]
+                listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+                opened.execute(f'CREATE VIEW "{table}" AS SELECT * FROM read_parquet([{listed}])')  # noqa: S608 - our names
+            found: pl.DataFrame = opened.sql(query, params=dict(parameters) or None).pl()
+            return found
+        except (duckdb.InvalidInputException, duckdb.IOException) as error:
+            raise DataError(f"a table of {self.source.name} cannot be read: {one_line(error)}") from error
+        except duckdb.Error as error:
+            known = ", ".join(self.tables)
+            raise UsageError(f"{one_line(error)} (the tables of {self.source.name}: {known})") from error
+
+    def models(self, condition: str, **parameters: object) -> pl.DataFrame:
+        """The rows that a condition on the table `models` or a whole query selects.
+
+        Raises:
+            UsageError: DuckDB refuses it, it selects nothing, or gives no model_id.
+        """
+        query = condition if QUERY.match(condition) else f"SELECT * FROM models WHERE {condition} ORDER BY model_id"  # noqa: S608 - whose words these are reads only
+        rows = self.sql(query, **parameters)
+        if "model_id" not in rows.columns:
+            raise UsageError(
+                f"the query returns {', '.join(rows.columns)}; it has to return model_id, and may return epoch"
+            )
+        if rows.is_empty():
+            raise UsageError(f"{condition!r} selects no model of {self.source.name}; take a wider condition")
+        return rows
+
+    def population(self, condition: str, **parameters: object) -> Population:
+        """Load the models that a condition or a query selects, stacked; of the shards only their bytes are read.
+
+        Args:
+            condition: A condition on the table `models`, as `width = 8 AND batch_size < 64`; or a query over any of
+                the tables that returns model_id, and epoch where not the final weights are meant.
+            parameters: Values for `$name` in it.
+
+        Raises:
+            UsageError: It selects nothing, or models of different shapes.
+            DataError: The dataset is damaged.
+            HubError: The hub does not give what it should.
+        """
+        from zoo.load import Population  # here, because that module opens published datasets too
+
+        rows = self.models(condition, **parameters)
+        return Population(self._stacked(rows, self._places(rows)), rows)
+
+    def _places(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """A row a tensor and model: position of the model, name, shard, dtype, shape, begin_byte, end_byte."""
+        epoch = pl.col("epoch").cast(pl.Int32) if "epoch" in rows.columns else pl.lit(None, pl.Int32).alias("epoch")
+        wanted = rows.select("model_id", epoch).with_row_index("position")
+        with duckdb.connect(config={"autoinstall_known_extensions": False}) as opened:
+            opened.register("wanted", wanted.to_arrow(compat_level=pl.CompatLevel.newest()))
+            found = self._rows(opened, PLACES, {})
+        _check_complete(self.source, wanted, found)
+        return found
+
+    def _stacked(self, rows: pl.DataFrame, places: pl.DataFrame) -> Weights:
+        ids = rows["model_id"].to_list()
+        kinds = _kinds(ids, places)
+        stacked = {name: torch.empty(len(ids), *shape, dtype=dtype) for name, (dtype, shape) in kinds.items()}
+        for (shard,), part in places.group_by("shard", maintain_order=True):
+            self._fill(str(shard), part, stacked)
+        return stacked
+
+    def _fill(self, shard: str, part: pl.DataFrame, stacked: Weights) -> None:
+        """Read a shard's ranges and put each tensor into its row."""
+        ordered = part.sort("begin_byte").select("begin_byte", "end_byte", "position", "name").rows()
+        pieces = joined([(begin, end) for begin, end, *_ in ordered])
+        at, buffer, start = 0, bytearray(), 0
+        for (begin, end), content in zip(pieces, self.source.read(shard, pieces), strict=True):
+            if begin != start + len(buffer):
+                buffer, start = bytearray(), begin
+            buffer += content
+            while at < len(ordered) and ordered[at][1] <= end:
+                first, last, position, name = ordered[at]
+                _copy(buffer, first - start, last - start, stacked[name], position)
+                at += 1
+            if at < len(ordered):  # what lies before the next tensor is not needed any more
+                done = min(max(ordered[at][0] - start, 0), len(buffer))
+                buffer, start = buffer[done:], start + done
+
+
+def _copy(buffer: bytearray, begin: int, end: int, stacked: torch.Tensor, position: int) -> None:
+    if end > begin:
+        bytes_of_one = stacked[position].reshape(-1).view(torch.uint8)
+        bytes_of_one.copy_(torch.frombuffer(buffer, dtype=torch.uint8, count=end - begin, offset=begin))
+
+
+def _kinds(ids: Sequence[str], places: pl.DataFrame) -> dict[str, tuple[torch.dtype, tuple[int, ...]]]:
+    """Type and shape of each tensor; raises UsageError where models differ."""
+    kinds = places.group_by("name").agg(
+        pl.col("dtype", "shape").n_unique().name.suffix("s"), pl.first("dtype", "shape"), pl.len()
+    )
+    for row in kinds.sort("name").iter_rows(named=True):
+        if row["dtypes"] > 1 or row["shapes"] > 1 or row["len"] != len(ids):
+            raise UsageError(
+                f"these cannot be stacked: tensor {row['name']} is not alike in all {len(ids)} models; "
+                "select models of the same shapes, e.g. with architecture = ... AND width = ..."
+            )
+    return {row["name"]: (TYPES[row["dtype"]], tuple(row["shape"])) for row in kinds.iter_rows(named=True)}
+
+
+def _check_complete(source: Source, wanted: pl.DataFrame, found: pl.DataFrame) -> None:
+    """Nothing that a hub says is believed: every model is there, and every tensor inside of its file."""
+    absent = wanted.join(found, on="position", how="anti")
+    if absent.height:
+        model_id, epoch = absent.select("model_id", "epoch").row(0)
+        what = "no weights" if epoch is None else f"no checkpoint of epoch {epoch}"
+        raise UsageError(f"{source.name} has {what} for {model_id}; its table tensors says what there is")
+    for shard, last in found.group_by("shard").agg(pl.max("end_byte")).rows():
+        inside = PurePosixPath(shard).parts[0] == "weights" and shard in source.sizes
+        if not inside or last > source.sizes[shard]:
+            raise DataError(f"the index of {source.name} names bytes up to {last} of {shard}, which are not there")
+    for name, dtype, shape, begin, end in (
+        found.select("name", "dtype", "shape", "begin_byte", "end_byte").unique().rows()
+    ):
+        size = TYPES[dtype].itemsize * prod(shape) if dtype in TYPES else None
+        if size != end - begin or begin < 0:
+            raise DataError(f"the index of {source.name} gives tensor {name} {end - begin} bytes for {dtype} x {shape}")

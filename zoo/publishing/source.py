@@ -1,0 +1,61 @@
+"""What a published dataset is read from: a folder here, or a hub; only bytes that are asked for."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+from schemas.errors import DataError, UsageError
+from zoo.publishing.ranges import Range
+
+
+class Source(Protocol):
+    """The files of a published dataset."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of every file, by its path."""
+
+    def local(self, path: str) -> Path:
+        """A file as one on this machine; it is fetched whole if it is not here."""
+
+    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        """The bytes of each range of a file, in their order."""
+
+
+class FolderSource:
+    """A published dataset in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is no folder; expected a published dataset, or hf:owner/name")
+
+    @property
+    def name(self) -> str:
+        """The folder's path."""
+        return str(self.folder)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """Bytes of every file, by its path."""
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in files}
+
+    def local(self, path: str) -> Path:
+        """The file itself."""
+        return self.folder / path
+
+    def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
+        """Read ranges; raises DataError where the file has not so many bytes."""
+        with (self.folder / path).open("rb") as file:
+            for begin, end in ranges:
+                found = os.pread(file.fileno(), end - begin, begin)
+                if len(found) < end - begin:
+                    raise DataError(f"{self.folder / path} ends before byte {end}; publish it again")
+                yield found
