@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from learners.lineage.table import family_table
     from learners.reporting import report
     from learners.sameness import identify
+    from learners.soups.alignment.activation_matching import activation_matching
+    from learners.soups.alignment.align import Aligned, align
+    from learners.soups.alignment.tracing import permutations_of
+    from learners.soups.alignment.weight_matching import weight_matching
     from learners.soups.check.measured import mergeability
     from learners.soups.check.mergeability import Mergeability
     from learners.soups.listing import merge_methods
@@ -24,12 +28,15 @@ if TYPE_CHECKING:
     from learners.written_chart import check_chart_file
 
 __all__ = [
+    "Aligned",
     "JointTraining",
     "Mergeability",
     "Merged",
     "PenaltyMatrix",
     "PenaltySettings",
     "Soup",
+    "activation_matching",
+    "align",
     "assign_phases",
     "check_chart_file",
     "draw_family",
@@ -41,30 +48,36 @@ __all__ = [
     "merge",
     "merge_methods",
     "mergeability",
+    "permutations_of",
     "report",
     "stitch_penalties",
     "uniform_soup",
+    "weight_matching",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
         "assign_phases": "learners.landscape.phases.assigning",
-        "check_chart_file": "learners.written_chart",
         "draw_family": "learners.lineage.drawing",
-        "draw_penalties": "learners.stitching.penalty_chart",
-        "family_table": "learners.lineage.table",
         "lineage_graph": "learners.lineage.graph",
+        "family_table": "learners.lineage.table",
         "report": "learners.reporting",
         "identify": "learners.sameness",
+        "activation_matching": "learners.soups.alignment.activation_matching",
+        **dict.fromkeys(["Aligned", "align"], "learners.soups.alignment.align"),
+        "permutations_of": "learners.soups.alignment.tracing",
+        "weight_matching": "learners.soups.alignment.weight_matching",
         "mergeability": "learners.soups.check.measured",
         "Mergeability": "learners.soups.check.mergeability",
         "merge_methods": "learners.soups.listing",
         **dict.fromkeys(["Merged", "merge"], "learners.soups.merge"),
+        **dict.fromkeys(["Soup", "greedy_soup", "uniform_soup"], "learners.soups.soup"),
         "JointTraining": "learners.stitching.joint_training",
+        "stitch_penalties": "learners.stitching.measuring",
+        "draw_penalties": "learners.stitching.penalty_chart",
         "PenaltyMatrix": "learners.stitching.penalty_matrix",
         "PenaltySettings": "learners.stitching.penalty_settings",
-        "stitch_penalties": "learners.stitching.measuring",
-        **dict.fromkeys(["Soup", "greedy_soup", "uniform_soup"], "learners.soups.soup"),
+        "check_chart_file": "learners.written_chart",
     },
 )

@@ -26,7 +26,9 @@ WHERE model.model_id IN (SELECT unnest($ids))
 HEADERS = """
 SELECT model_id, path, name, dtype, shape FROM tensor WHERE model_id IN (SELECT unnest($ids)) ORDER BY model_id, name
 """
-PARENTS = "SELECT child_id, parent_id, relation FROM lineage WHERE child_id IN (SELECT unnest($ids))"
+PARENTS = """
+SELECT child_id, parent_id FROM lineage WHERE child_id IN (SELECT unnest($ids)) AND relation <> 'permuted'
+"""  # a permuted twin computes what its original does, and lies elsewhere
 CONFIG = TypeAdapter(dict[str, Any])
 
 
@@ -199,7 +201,7 @@ class _Family:
         for _ in range(GENERATIONS):
             if not waiting:
                 break
-            for child, parent, _ in lake.sql(PARENTS, ids=sorted(waiting)).iter_rows():
+            for child, parent in lake.sql(PARENTS, ids=sorted(waiting)).iter_rows():
                 self.parents[child].add(parent)
             asked |= waiting
             waiting = {parent for parents in self.parents.values() for parent in parents} - asked

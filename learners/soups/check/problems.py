@@ -157,10 +157,8 @@ def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
 
 
 def common_start(first: Facts, second: Facts) -> str | None:
-    """The nearest thing that two models are known to have in common: an initialisation or an ancestor."""
-    if first.starts & second.starts:
-        return min(first.starts & second.starts)
-    shared = first.ancestors & second.ancestors
+    """What two models are known to have in common: an ancestor, or an initialisation."""
+    shared = first.ancestors & second.ancestors or first.starts & second.starts
     return min(shared) if shared else None
 
 
