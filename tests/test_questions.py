@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,15 @@ def test_the_page_says_what_the_sample_says(sample: Lake) -> None:
     assert questions.answered(sample, text) == text
 
 
+@pytest.mark.data
+def test_the_picture_shows_what_the_sample_says(sample: Lake) -> None:
+    drawn = questions.picture(sample)
+    assert drawn == questions.PICTURE.read_text(encoding="utf-8")
+    shown = Counter(re.findall(r'fill="(#[0-9A-F]{6})"', drawn))
+    models = dict(sample.sql("SELECT hub, count(*) FROM imagenet_top1 GROUP BY hub").iter_rows())
+    assert shown == {questions.COLOURS[hub]: count + 1 for hub, count in models.items()}  # and one in the legend
+
+
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 def test_every_question_can_be_asked_of_an_empty_lake(lake: Lake, query: str) -> None:
     lake.sql(query)
@@ -99,10 +109,45 @@ def test_every_question_can_be_asked_of_an_empty_lake(lake: Lake, query: str) ->
 def test_every_view_for_questions_is_on_the_page() -> None:
     text = questions.PAGE.read_text(encoding="utf-8")
     assert len(QUERIES) > 20
-    for view in re.findall(
-        r"CREATE (?:VIEW|MACRO) (\w+)[\s(]", (ROOT / "schemas/migrations/0006_questions.sql").read_text()
-    ):
-        assert view in text or view == "peatmoss"
+    migrations = ["0006_questions.sql", "0009_identity.sql"]
+    created = [(ROOT / "schemas" / "migrations" / name).read_text(encoding="utf-8") for name in migrations]
+    for view in re.findall(r"CREATE (?:VIEW|MACRO) (\w+)[\s(]", "\n".join(created)):
+        assert view in text or view in ("peatmoss", "identity_evidence")
+
+
+@pytest.mark.parametrize(
+    ("dataset", "metric", "split", "value", "top1"),
+    [
+        ("ImageNet-1k", "top1", "validation", 80.1, 80.1),
+        ("ImageNet", "Top-1 error", None, 30.24, 69.76),
+        ("ImageNet (ILSVRC2012)", "Top-1 accuracy (%)", None, 70.5, 70.5),
+        ("imagenet-1k", "Accuracy", "test", 0.801, 80.1),
+        ("imagenet_1k", "acc", None, 55, 55),
+        ("ImageNet-1k", "top5", "validation", 95, None),
+        ("ImageNet-1k", "top10", "validation", 99, None),
+        ("ImageNet-1k", "top1", "validation, the 200 classes of ImageNet-A", 97, None),
+        ("ImageNetV2", "top1", None, 70, None),
+        ("ImageNet-A", "top1", "test", 70, None),
+        ("imagenette", "accuracy", None, 0.9, None),
+        ("COCO", "top1", None, 70, None),
+        ("ImageNet", "top1", None, 400, None),
+    ],
+)
+def test_accuracy_on_imagenet_is_read_in_every_way_of_saying_it(
+    lake: Lake, dataset: str, metric: str, split: str | None, value: float, top1: float | None
+) -> None:
+    said = {"dataset": dataset, "metric": metric, "split": split, "value": value, "model_id": "timm:a"}
+    ids = ["timm:a", "onnx:a", "onnx:b"]
+    models = {"model_id": ids, "hub": ["timm", "onnx", "onnx"], "parameters": [None, 10_000, 20_000]}
+    groups = {"model_id": ids[:2], "group_id": ["onnx:a"] * 2}
+    with lake.write() as transaction:
+        transaction.append("model", pl.DataFrame(models))
+        transaction.append("same_model", pl.DataFrame(groups))
+        transaction.append("evaluation", pl.DataFrame([said, said | {"value": value * 0.99}]))
+    expected = [] if top1 is None else [("timm:a", pytest.approx(top1 if "err" not in metric else 100 - value * 0.99))]
+    assert lake.sql("SELECT model_id, top1 FROM imagenet_top1").rows() == expected
+    if expected:
+        assert lake.sql("SELECT parameters, counted_elsewhere FROM imagenet_top1").rows() == [(10_000, True)]
 
 
 @pytest.mark.parametrize(

@@ -185,3 +185,24 @@ COMMENT ON COLUMN filled_beside_ptmtorrent.models IS 'Models of that hub that ex
 COMMENT ON COLUMN filled_beside_ptmtorrent.field IS 'A field of ptmtorrent_v1.';
 COMMENT ON COLUMN filled_beside_ptmtorrent.filled_share IS 'Share of them for which it is filled, 0 to 1.';
 COMMENT ON COLUMN filled_beside_ptmtorrent.ptmtorrent IS 'Whether PTMTorrent''s programs fill it: always, never, or where a tag or field of the hub has it; NULL for hubs that it has not mined.';
+
+CREATE VIEW imagenet_top1 AS
+WITH result AS (
+    SELECT model_id, if(contains(lower(metric), 'err'), 100 - value, if(value <= 1, 100 * value, value)) AS top1 FROM evaluation
+    WHERE regexp_matches(dataset, '^imagenet(?:[-_ ]?(?:1k|2012))?(?: \(ILSVRC.?2012\))?$', 'i')
+        AND regexp_matches(metric, '^(?:acc|accuracy|top[-_ ]?1\b.*)$', 'i')
+        AND (split IS NULL OR split IN ('validation', 'val', 'test'))
+        AND value BETWEEN 0 AND 100
+), counted AS (
+    SELECT group_id, max(parameters) AS parameters FROM same_model JOIN model USING (model_id) GROUP BY group_id
+    HAVING max(parameters) <= 1.01 * min(parameters)
+)
+SELECT model_id, hub, max(top1) AS top1, coalesce(model.parameters, counted.parameters) AS parameters,
+    model.parameters IS NULL AND counted.parameters IS NOT NULL AS counted_elsewhere
+FROM result JOIN model USING (model_id) LEFT JOIN same_model USING (model_id) LEFT JOIN counted USING (group_id)
+WHERE model.deleted_at IS NULL
+GROUP BY ALL;
+COMMENT ON VIEW imagenet_top1 IS 'Top-1 accuracy on ImageNet-1k that any hub publishes for a model, whether it says so as an accuracy or an error, a share or per cent; the best where images were prepared in several ways.';
+COMMENT ON COLUMN imagenet_top1.top1 IS 'Top-1 accuracy, per cent.';
+COMMENT ON COLUMN imagenet_top1.parameters IS 'Parameters of the model, or of the same model on another hub, as weightlake identify has found; NULL where no hub says.';
+COMMENT ON COLUMN imagenet_top1.counted_elsewhere IS 'Whether the number of parameters is another hub''s.';
