@@ -12,8 +12,10 @@ from commands.demo import demo
 from commands.doctor import doctor
 from commands.identify import identify
 from commands.lineage import lineage
+from commands.measure import measure
 from commands.merge import merge
 from commands.mine import mine
+from commands.phases import phases
 from commands.report import report
 from commands.soup import soup
 from commands.sql import sql
@@ -32,7 +34,7 @@ app = typer.Typer(
 )
 app.command()(mine)
 app.add_typer(zoo_commands, name="zoo")
-for command in (soup, merge, stitch, sql, coverage, lineage, identify, report, doctor, demo):
+for command in (soup, merge, stitch, measure, phases, sql, coverage, lineage, identify, report, doctor, demo):
     app.command()(command)
 
 INTERRUPTED = 130

@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 from schemas.doors import lazily
 
 if TYPE_CHECKING:
+    from learners.landscape.measuring.measuring import measure
     from learners.landscape.phases.assigning import assign_phases
+    from learners.landscape.phases.population import PopulationPhases, phases_of_population
+    from learners.landscape.phases.printed import phase_grid
     from learners.lineage.drawing import draw_family
     from learners.lineage.graph import lineage_graph
     from learners.lineage.table import family_table
@@ -34,6 +37,7 @@ __all__ = [
     "Merged",
     "PenaltyMatrix",
     "PenaltySettings",
+    "PopulationPhases",
     "Soup",
     "activation_matching",
     "align",
@@ -45,10 +49,13 @@ __all__ = [
     "greedy_soup",
     "identify",
     "lineage_graph",
+    "measure",
     "merge",
     "merge_methods",
     "mergeability",
     "permutations_of",
+    "phase_grid",
+    "phases_of_population",
     "report",
     "stitch_penalties",
     "uniform_soup",
@@ -58,7 +65,10 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "measure": "learners.landscape.measuring.measuring",
         "assign_phases": "learners.landscape.phases.assigning",
+        **dict.fromkeys(["PopulationPhases", "phases_of_population"], "learners.landscape.phases.population"),
+        "phase_grid": "learners.landscape.phases.printed",
         "draw_family": "learners.lineage.drawing",
         "lineage_graph": "learners.lineage.graph",
         "family_table": "learners.lineage.table",

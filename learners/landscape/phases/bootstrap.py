@@ -19,7 +19,8 @@ def probabilities(
 ) -> dict[str, Values]:
     """Give for each phase of the rule its share among bootstrap draws, for each cell.
 
-    In a draw the members of each cell are drawn anew with replacement, the same ones for all metrics, and deviations
+    In a draw the members and pairs of each cell are drawn anew with replacement (metrics of as many values draw the
+    same ones), and deviations
     from the mean are widened by sqrt(n / (n - 1)), without which few members look too sure. A metric that has one value
     in a cell (it was measured once, or only its mean is known) moves by the rule's `error` instead. Thresholds stay.
 
@@ -46,26 +47,25 @@ def probabilities(
 
 def _draws(rule: Rule, cells: Cells, draws: int, generator: np.random.Generator) -> Iterator[dict[str, Values]]:
     """Means of resampled cells by metric, `[some draws, cells]` at a time."""
-    values = {name: array for name, array in cells.values.items() if name in rule.metrics}
+    values = {name: _present_first(array) for name, array in cells.values.items() if name in rule.metrics}
     members = next(iter(cells.values.values())).shape[1]
     at_once = max(1, VALUES_AT_ONCE // max(1, len(cells) * members * len(values)))
-    sizes = _sizes(cells)
     for begin in range(0, draws, at_once):
-        shape = (min(at_once, draws - begin), len(cells), members)
-        chosen = (generator.random(shape) * sizes[:, None]).astype(np.int64)
-        chosen_or_none = np.where(np.arange(members) < sizes[:, None], chosen, -1)
-        yield {name: _drawn(rule, name, array, chosen_or_none, generator) for name, array in values.items()}
+        uniform = generator.random((min(at_once, draws - begin), len(cells), members))
+        yield {name: _drawn(rule, name, array, uniform, generator) for name, array in values.items()}
 
 
-def _sizes(cells: Cells) -> NDArray[np.int64]:
-    return np.bincount(cells.cell_of, minlength=len(cells))
+def _present_first(values: Values) -> Values:
+    """The same values, those that are missing last in each cell."""
+    return np.take_along_axis(values, np.argsort(np.isnan(values), axis=1, kind="stable"), axis=1)
 
 
-def _drawn(rule: Rule, name: str, values: Values, chosen: NDArray[np.int64], generator: np.random.Generator) -> Values:
+def _drawn(rule: Rule, name: str, values: Values, uniform: Values, generator: np.random.Generator) -> Values:
     metric, centre = rule.metrics[name], mean_of(values)
-    picked = np.take_along_axis(np.broadcast_to(values, chosen.shape), np.maximum(chosen, 0), axis=2)
-    means = mean_of(np.where(chosen < 0, np.nan, picked))
     count = (~np.isnan(values)).sum(axis=1)
+    chosen = (uniform * count[:, None]).astype(np.int64)
+    picked = np.take_along_axis(np.broadcast_to(values, chosen.shape), chosen, axis=2)
+    means = mean_of(np.where(np.arange(values.shape[1]) < count[:, None], picked, np.nan))
     widened = centre + (means - centre) * np.sqrt(count / np.maximum(count - 1, 1))
     noise = metric.error * generator.standard_normal(means.shape)
     moved = centre * np.exp(noise) if metric.scale == "log" else centre + noise

@@ -1,0 +1,32 @@
+"""The phases of a population."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.terminal import progress_bar, say, show
+from schemas import open_lake
+
+
+def phases(
+    population: Annotated[str, typer.Argument(help="A population_id, or its recipe's name; weightlake zoo list.")],
+    lake: LakeFolder = DEFAULT_LAKE,
+    rule: Annotated[str, typer.Option(help="taxonomy, model-diagnosis, or a TOML file.")] = "taxonomy",
+    to: Annotated[
+        list[Path] | None,
+        typer.Option(help="Write the phase diagram to this .svg, .png or .html file; may be repeated."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Give each cell of a population's grid its phase: measure what is missing, print the grid, draw the diagram."""
+    import learners
+
+    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+        found = learners.phases_of_population(opened, population, rule, progress)
+        drawn = [found.draw(path) for path in to or []]
+    show(found.table if as_json else learners.phase_grid(found), as_json)
+    for path in drawn:
+        say(f"phase diagram: {path}")
