@@ -188,6 +188,9 @@ def test_the_command_line_identifies(lake: Lake) -> None:
     command = [sys.executable, "weightlake.py", "identify", "--lake", str(lake.path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "fingerprint" in done.stdout
+    absent = lake.path.with_name("absent")
+    done = subprocess.run([*command[:-1], str(absent)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n"), absent.exists()) == (2, 1, False)
 
 
 def members(packed: Path, ending: str) -> Iterator[tuple[str, str]]:
