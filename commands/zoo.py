@@ -8,7 +8,7 @@ import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
 from commands.publishing import export, publish
-from commands.terminal import progress_bar, show
+from commands.terminal import progress_bar, say, show
 from schemas import open_lake
 
 zoo_commands = typer.Typer(
@@ -31,27 +31,60 @@ class Backend(StrEnum):
     LANES = "lanes"
 
 
+class Engine(StrEnum):
+    """Where groups are trained."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 @zoo_commands.command("build")
 def build(
     recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a TOML file.")],
     lake: LakeFolder = DEFAULT_LAKE,
     device: Annotated[Device, typer.Option(help="Where to train; auto: on a GPU if there is one.")] = Device.AUTO,
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core without it.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core or GPU without it.")] = None,
+    engine: Annotated[Engine, typer.Option(help="Processes on this machine, or a Ray cluster.")] = Engine.LOCAL,
     backend: Annotated[Backend, typer.Option(help="How to train; auto: the fastest for each group.")] = Backend.AUTO,
+    precision: Annotated[str | None, typer.Option(help="bfloat16: the passes in it; float32 without.")] = None,
     scale: Annotated[Scale | None, typer.Option(help="tiny: the recipe's shape on made data, in seconds.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Another dataset than the recipe's, e.g. npz:PATH.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it takes, and stop.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train a recipe's population; what is already trained is not trained again."""
+    """Train a recipe's population; what is already trained is not trained again, and a killed build goes on."""
     import zoo
     from zoo.recipe import load_recipe, on_dataset, scaled
 
     checked = load_recipe(scaled(recipe, scale))  # before a lake is made for what cannot be built
     checked = on_dataset(checked, dataset) if dataset else checked
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        population_id = zoo.build(opened, checked, device=device, workers=workers, backend=backend, progress=progress)
+        how = {"device": device, "workers": workers, "engine": engine, "backend": backend, "precision": precision}
+        if dry_run:
+            show(zoo.plan(opened, checked, **how).table(), as_json)  # type: ignore[arg-type] # each has its own type
+            return
+        population_id = zoo.build(
+            opened,
+            checked,
+            **how,  # type: ignore[arg-type] # each has its own type
+            progress=progress,
+            planned=None if quiet else lambda plan: say(plan.in_words()),
+        )
         show(zoo.populations(opened, population_id), as_json)
+
+
+@zoo_commands.command("status")
+def status(
+    population: Annotated[str | None, typer.Argument(help="Its population_id, for a row a group.")] = None,
+    lake: LakeFolder = DEFAULT_LAKE,
+    as_json: AsJson = False,
+) -> None:
+    """Show how far builds are: groups done, running and failed, seconds left, bytes needed and free."""
+    import zoo
+
+    with open_lake(lake, read_only=True) as opened:
+        show(zoo.status(opened, population), as_json)
 
 
 @zoo_commands.command("list")

@@ -32,6 +32,7 @@ UNIQUE = {
     "statement": "model_id, name, value, source",
     "identity": "model_id, kind, key",
     "same_model": "model_id",
+    "sitting": "population_id, group_name, number",
 }
 OF_A_MODEL = (
     *("observation", "tag", "link", "revision", "file", "tensor", "card", "card_section", "evaluation", "event"),

@@ -117,6 +117,16 @@ def read_safetensors(path: Path, names: Sequence[str] | None = None) -> dict[str
         return {name: file.get_tensor(name) for name in _names(file, names, path)}
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Notes in the header of a safetensors file.
+
+    Raises:
+        DataError: the file is missing, truncated or damaged.
+    """
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:

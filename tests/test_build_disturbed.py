@@ -1,6 +1,7 @@
 """Builds that are disturbed: killed, short of files or rows, kept from the lake. Nothing is lost or trained twice."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from schemas import Lake, LakeBusy, OutsideError, open_lake
+from schemas import Lake, LakeBusy, OutsideError, UsageError, open_lake
 from tests.tiny_population import built, files, rows, tiny_recipe
 from zoo.building import build
+from zoo.load import load_weights
 from zoo.recipe import Recipe
+from zoo.watching import status
 
 SCRIPT = """
 import sys
@@ -49,7 +52,7 @@ def workers_of(process_id: int) -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if int(status[1]) == process_id and b"zoo.worker" in command:
+            if int(status[1]) == process_id and b"zoo.engines.worker" in command:
                 found.append(int(entry.name))
     return found
 
@@ -124,7 +127,8 @@ def test_a_group_that_is_not_whole_is_trained_again(
     built(copied, recipe)
     assert rows(copied) == rows(undisturbed)
     changed = {Path(path).name for path, state in files(copied).items() if before.get(path) != state}
-    assert changed == {"w3-b8.json", "w3-b8-e0.safetensors", "w3-b8-e1.safetensors", "w3-b8-e3.safetensors"}
+    shards = {f"w3-b8-e{epoch}.safetensors" for epoch in (0, 1, 3)}
+    assert changed == {"w3-b8.json", "build.plan", *shards}
 
 
 def test_rows_that_are_missing_are_registered_without_training(copied: Lake, recipe: Recipe, undisturbed: Lake) -> None:
@@ -178,16 +182,42 @@ def test_a_worker_that_dies_is_named_and_the_other_groups_are_finished(lake: Lak
         build(lake, recipe, workers=1, progress=kill_the_first)
     assert "1 of 4 groups could not be trained, run the build again to go on" in str(failure.value)
     assert f"{killed[0]}: its worker was killed by signal 9 (out of memory?)" in str(failure.value)
-    assert lake.sql("SELECT count(*) FROM member").item() == 6
+    states = "SELECT state, count(*), count(failed_epoch), count(reason) FROM member GROUP BY ALL ORDER BY ALL"
+    assert lake.sql(states).rows() == [("failed", 2, 2, 2), ("trained", 6, 0, 0)]
     assert lake.sql("SELECT state FROM population").item() == "building"
+    standing = {row["group"]: (row["state"], row["reason"]) for row in status(lake, recipe.population_id).to_dicts()}
+    assert standing.pop(killed[0]) == ("failed", "its worker was killed by signal 9 (out of memory?)")
+    assert set(standing.values()) == {("done", None)}
+    failed = lake.sql("SELECT model_id FROM member WHERE state = 'failed' ORDER BY seed")["model_id"][0]
+    with pytest.raises(UsageError, match=f"{failed} has no weights: its training failed in epoch .* signal 9"):
+        load_weights(lake, failed)
+    (cell,) = lake.sql("FROM cells WHERE failed > 0").to_dicts()
+    assert (cell["members"], cell["trained"], cell["test_accuracy"]) == (2, 0, None)
     build(lake, recipe, workers=1)
     assert lake.sql("SELECT state FROM population").item() == "complete"
+    assert lake.sql(states).rows() == [("trained", 8, 0, 0)]
+    assert status(lake)["state"].to_list() == ["complete"]
 
 
 def test_a_full_disk_is_said_and_what_is_done_stays(small_disk: Path, tmp_path: Path) -> None:
     lake = open_lake(small_disk / "lake")
-    wide = tiny_recipe(tmp_path, width="1100", epochs=1)  # 21 MB a group: the second does not fit
-    with pytest.raises(OutsideError, match=r"1 of 2 groups could not be trained.* w1100-b8: cannot write .*"):
-        build(lake, wide, workers=1)
+    wide = tiny_recipe(tmp_path, width="500", epochs=1)  # 4.5 MB a group: both would fit, if nobody else wrote
+
+    def fill_up(done: int, total: int, group: str) -> None:
+        if group == "w500-b4":
+            (small_disk / "others").write_bytes(bytes(shutil.disk_usage(small_disk).free - 5_000_000))
+
+    with pytest.raises(OutsideError, match=r"1 of 2 groups could not be trained.* w500-b8: cannot write .*"):
+        build(lake, wide, workers=1, progress=fill_up)
     assert not list(small_disk.rglob(".*safetensors*"))
-    assert lake.sql("SELECT DISTINCT batch_size FROM member").item() == 4
+    assert lake.sql("SELECT DISTINCT batch_size FROM member WHERE state = 'trained'").item() == 4
+
+
+def test_a_disk_that_cannot_hold_the_plan_is_refused_before_anything_is_trained(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    lake = open_lake(small_disk / "lake")
+    wide = tiny_recipe(tmp_path, width="1100", epochs=1)  # 21 MB a group
+    with pytest.raises(OutsideError, match=r"tiny-\w+ needs [\d.]+ MB and the disk of .* has [\d.]+ MB free; make"):
+        build(lake, wide, workers=1)
+    assert not lake.weights.folder.exists()

@@ -8,8 +8,8 @@ import torch
 from learners import uniform_soup
 from schemas import Lake, UsageError, examine, open_lake
 from tests.tiny_population import START, built, tiny_recipe
-from zoo.building import _Construction
 from zoo.catalogue import recipes
+from zoo.construction import Construction
 from zoo.cost import cost
 from zoo.load import load_module, load_population, load_weights
 from zoo.recipe import Recipe, load_recipe, on_dataset, recipe_names
@@ -24,11 +24,11 @@ def built_in_this_process(lake: Lake, recipe: Recipe) -> str:
     """Do what `build` does, without its worker processes, which take longer to start than this takes in all."""
     if recipe.ancestor:
         built_in_this_process(lake, recipe.ancestor)
-    construction = _Construction(lake, recipe, "cpu", lambda: START)
+    construction = Construction(lake, recipe, "cpu", lambda: START)
     construction.begin()
     for group in construction.missing:
-        perform(construction._task(group), lambda epoch: None)
-    construction._look()
+        perform(construction.task(group), lambda epoch: None)
+    construction.look()
     construction.register(None)
     return recipe.population_id
 

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from schemas.doors import lazily
 
 if TYPE_CHECKING:
-    from zoo.building import build
+    from zoo.building import build, plan
     from zoo.catalogue import populations, recipes
     from zoo.datasets import fetch_dataset
     from zoo.load import Population, load_population, load_weights
     from zoo.publishing.population import publish_population
     from zoo.publishing.repositories import publish_repositories
+    from zoo.watching import status
 
 __all__ = [
     "Population",
@@ -18,20 +19,23 @@ __all__ = [
     "fetch_dataset",
     "load_population",
     "load_weights",
+    "plan",
     "populations",
     "publish_population",
     "publish_repositories",
     "recipes",
+    "status",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
-        "build": "zoo.building",
+        **dict.fromkeys(["build", "plan"], "zoo.building"),
         **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
         "fetch_dataset": "zoo.datasets",
         **dict.fromkeys(["Population", "load_population", "load_weights"], "zoo.load"),
         "publish_population": "zoo.publishing.population",
         "publish_repositories": "zoo.publishing.repositories",
+        "status": "zoo.watching",
     },
 )

@@ -52,14 +52,18 @@ def cost(recipe: Recipe) -> Cost | None:
     for group in recipe.groups():
         parameters, forward = _of_one(group.architecture, shape, classes, group.width, group.depth)
         sizes.append(parameters)
-        operations += forward * samples * _steps(group)
+        operations += forward * samples * passes(group) * group.data_fraction * group.epochs * len(group.members)
     return Cost(min(sizes), max(sizes), operations / PETA)
 
 
-def _steps(group: Group) -> float:
-    """Times that the forward pass of a sample is paid for."""
-    passes = PASSES * (PHYSICS if group.architecture == "pinn" else 1)
-    return passes * group.data_fraction * group.epochs * len(group.members)
+def passes(group: Group) -> int:
+    """Times that the forward pass of a sample is paid for in a step."""
+    return PASSES * (PHYSICS if group.architecture == "pinn" else 1)
+
+
+def forward_flop(group: Group, shape: tuple[int, ...], classes: int) -> int:
+    """Floating point operations of one sample's forward pass through one member."""
+    return _of_one(group.architecture, shape, classes, group.width, group.depth)[1]
 
 
 @cache

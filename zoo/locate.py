@@ -24,6 +24,7 @@ SELECT model_id, epoch, final, shard, row FROM checkpoint WHERE model_id IN (SEL
 """
 MODELS = "SELECT model_id, hub, owner, name, sha, location FROM model WHERE model_id IN (SELECT unnest($ids))"
 FILES = "SELECT path FROM file WHERE model_id = $model_id ORDER BY path"
+FAILED = "SELECT failed_epoch, reason FROM member WHERE model_id = $model_id AND state = 'failed'"
 NEAR = "SELECT model_id FROM model ORDER BY levenshtein(model_id, $model_id), model_id LIMIT 3"
 
 
@@ -87,6 +88,11 @@ def _mined(
     if epoch is not None:
         raise UsageError(f"{model_id} was not trained in this lake and has no epochs; leave the epoch out")
     model = models[model_id]
+    for epoch_failed, reason in lake.sql(FAILED, model_id=model_id).iter_rows():
+        raise UsageError(
+            f"{model_id} has no weights: its training failed in epoch {epoch_failed} ({reason}); "
+            "build its population again, or select WHERE state = 'trained'"
+        )
     if model["location"] is not None:
         return InFiles(_safetensors(model_id, Path(model["location"])))
     paths = lake.sql(FILES, model_id=model_id).get_column("path").to_list()

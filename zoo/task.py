@@ -1,29 +1,29 @@
-"""One group to train: what a worker has to know, and the files that it leaves."""
+"""One group to train: what a worker has to know, and where the group starts from."""
 
-import math
 from collections.abc import Callable
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
-import torch
 from pydantic import BaseModel
-from torch import Tensor
 
 from schemas.errors import DataError
-from schemas.files import write_whole
 from schemas.weights import WeightStore
 from zoo.backends import AUTO
 from zoo.datasets import Dataset, load_dataset
 from zoo.group import Group
-from zoo.population import Weights, member, stack
-from zoo.results import Curves, GroupResult, Shard, result_file
-from zoo.train import Trained, initial_weights, train
+from zoo.population import Weights, stack
+from zoo.results import GroupResult
+from zoo.train import initial_weights
+
+KEEP_SECONDS = 60.0
 
 
 class Task(BaseModel):
     """One group to train, on what, where, and where its files go."""
 
+    kind: Literal["train"] = "train"
     group: Group
     dataset: str
     split_seed: int
@@ -31,41 +31,47 @@ class Task(BaseModel):
     weights: Path
     population_id: str
     device: str
-    backend: str = AUTO
-    """How it is trained, a name in `zoo.backends.BACKENDS`, or `auto`."""
     starts: list[tuple[str, int]] | None = None
     """Shard and row of the weights that each member starts from, if they are others' weights."""
+    backend: str = AUTO
+    precision: str | None = None
+    """A smaller floating point type for forward and backward passes, such as bfloat16."""
+    keep_seconds: float = KEEP_SECONDS
+    """How often the training is kept, to go on from there."""
+
+    @property
+    def name(self) -> str:
+        """The group's name."""
+        return self.group.name
+
+    def path(self, of: Callable[[Path, str, str], Path]) -> Path:
+        """Where a file of the group lies, e.g. `zoo.results.state_file`."""
+        return of(self.weights, self.population_id, self.group.name)
 
 
 def perform(task: Task, progress: Callable[[int], None]) -> GroupResult:
     """Train a group and write its shards, and then the result file that says that it is done.
 
+    The training is kept every `task.keep_seconds`, and one that was kept goes on.
+
+    Args:
+        task: The group.
+        progress: Is called with the number of epochs done after each of them.
+
     Raises:
         DataError: The dataset is another one than when the build began, or weights to start from have
             other shapes than the group's.
-        OutsideError: The disk is full or cannot be written.
+        UsageError: The backend or the precision is unknown, or not for such a group.
+        OutsideError: The disk is full or cannot be written, or not even one member fits in memory.
     """
-    dataset = _dataset(task.dataset, task.split_seed)
+    from zoo.work import Work  # here, because it knows tasks
+
+    dataset = once_loaded(task.dataset, task.split_seed)
     if dataset.sha256 != task.dataset_sha256:
         raise DataError(f"dataset {task.dataset} was changed while the population was being built")
-    start = _start(task, dataset)
-    device = torch.device(task.device)
-    trained = train(task.group, dataset.splits, device=device, start=start, progress=progress, backend=task.backend)
-    module = task.group.skeleton(dataset.input_shape, dataset.classes)
-    result = GroupResult(
-        group=task.group,
-        dataset_sha256=dataset.sha256,
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        initialisations=[fingerprint(member(start, row)) for row in range(len(task.group.members))],
-        diverged_epochs=list(trained.diverged_epoch),
-        backend=trained.choice.name,
-        backend_reason=trained.choice.reason,
-        curves=_curves(trained),
-        checkpoints={epoch: _write_shard(task, epoch, weights) for epoch, weights in trained.checkpoints.items()},
-    )
-    path = result_file(task.weights, task.population_id, task.group.name)
-    write_whole(path, result.model_dump_json().encode())
-    return result
+    work = Work(task, dataset)
+    work.train(progress)
+    return work.finish()
 
 
 def fingerprint(weights: Weights) -> str:
@@ -78,7 +84,7 @@ def fingerprint(weights: Weights) -> str:
     return digest.hexdigest()[:16]
 
 
-def _start(task: Task, dataset: Dataset) -> Weights:
+def start_of(task: Task, dataset: Dataset) -> Weights:
     """Weights that the members start from: drawn, or those of the models that the task names."""
     drawn = initial_weights(task.group, dataset.input_shape, dataset.classes)
     if task.starts is None:
@@ -96,22 +102,6 @@ def _start(task: Task, dataset: Dataset) -> Weights:
 
 
 @lru_cache(maxsize=1)
-def _dataset(name: str, split_seed: int) -> Dataset:
+def once_loaded(name: str, split_seed: int) -> Dataset:
+    """Load a dataset, or give the one that was loaded last."""
     return load_dataset(name, split_seed)
-
-
-def _write_shard(task: Task, epoch: int, weights: Weights) -> Shard:
-    path = f"{task.population_id}/{task.group.name}-e{epoch}.safetensors"
-    digest = WeightStore(task.weights).write(path, weights)
-    return Shard(path=path, sha256=digest, stored_bytes=(task.weights / path).stat().st_size)
-
-
-def _curves(trained: Trained) -> Curves:
-    curves: Curves = {}
-    for (split, metric), curve in trained.curves.items():
-        curves.setdefault(split, {})[metric] = _finite(curve)
-    return curves
-
-
-def _finite(curve: Tensor) -> list[list[float | None]]:
-    return [[value if math.isfinite(value) else None for value in row] for row in curve.tolist()]
