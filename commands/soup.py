@@ -1,35 +1,68 @@
 """Averaging models into one."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Selection
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder
 from commands.terminal import say, show
-from schemas import open_lake
+from schemas import UsageError, open_lake
 
 
 class SoupMethod(StrEnum):
-    """How a soup's ingredients are chosen."""
+    """How a soup's ingredients are chosen and weighted."""
 
     GREEDY = "greedy"
+    LEARNED = "learned"
     UNIFORM = "uniform"
 
 
+class Accept(StrEnum):
+    """What a candidate has to do to be kept."""
+
+    RAISE = ">"
+    NOT_LOWER = ">="
+
+
 def soup(
-    selection: Selection,
+    selection: Annotated[
+        str | None, typer.Argument(help="SQL query that returns model_id (and epoch), in quotes.")
+    ] = None,
+    select: Annotated[str | None, typer.Option(help="The same query, as an option.")] = None,
     lake: LakeFolder = DEFAULT_LAKE,
-    method: Annotated[SoupMethod, typer.Option(help="Average all, or only those that help.")] = SoupMethod.GREEDY,
+    method: Annotated[
+        SoupMethod, typer.Option(help="Average all, only those that help, or by shares that are learned.")
+    ] = SoupMethod.GREEDY,
+    accept: Annotated[Accept, typer.Option(help="Greedy: keep what does not lower, or only what raises.")] = (
+        Accept.NOT_LOWER
+    ),
+    passes: Annotated[int, typer.Option(min=1, help="Greedy: go through the models so often.")] = 1,
+    removal: Annotated[bool, typer.Option("--removal", help="Greedy: try to take models out again.")] = False,
+    restarts: Annotated[int, typer.Option(min=0, help="Greedy: search so many drawn orders too.")] = 0,
+    seed: Annotated[int, typer.Option(help="Greedy: what is drawn hangs on it.")] = 0,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare all kinds of soups, on corrupted images too, and stop.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Average even where that is possible but unwise.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Average models into one, write it to the lake, and compare it with its ingredients."""
     import learners
 
-    cook = {SoupMethod.GREEDY: learners.greedy_soup, SoupMethod.UNIFORM: learners.uniform_soup}[method]
+    query = selection or select
+    if query is None or (selection and select):
+        raise UsageError('expected one query, e.g. --select "SELECT model_id FROM models WHERE ..."')
     with open_lake(lake) as opened:
-        made = cook(opened, selection, force=force)
+        if compare:
+            show(learners.compare_soups(opened, query, force=force), as_json)
+            return
+        if method is SoupMethod.GREEDY:
+            options: dict[str, Any] = {"accept": accept.value, "passes": passes, "removal": removal}
+            made = learners.greedy_soup(opened, query, force=force, restarts=restarts, seed=seed, **options)
+        else:
+            cook = learners.learned_soup if method is SoupMethod.LEARNED else learners.uniform_soup
+            made = cook(opened, query, force=force)
     for warning in made.warnings:
         say(f"unwise, but forced: {warning}")
     say(f"{made.model_id}: {len(made.ingredients)} of {len(made.ingredients) + len(made.left_out)} models")

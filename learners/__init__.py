@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from learners.soups.alignment.weight_matching import weight_matching
     from learners.soups.check.measured import mergeability
     from learners.soups.check.mergeability import Mergeability
+    from learners.soups.compared import compare_soups
     from learners.soups.listing import merge_methods
     from learners.soups.merge import Merged, merge
-    from learners.soups.soup import Soup, greedy_soup, uniform_soup
+    from learners.soups.soup import Soup, greedy_soup, learned_soup, uniform_soup
     from learners.stitching.joint_training import JointTraining
     from learners.stitching.measuring import stitch_penalties
     from learners.stitching.penalty_chart import draw_penalties
@@ -43,11 +44,13 @@ __all__ = [
     "align",
     "assign_phases",
     "check_chart_file",
+    "compare_soups",
     "draw_family",
     "draw_penalties",
     "family_table",
     "greedy_soup",
     "identify",
+    "learned_soup",
     "lineage_graph",
     "measure",
     "merge",
@@ -80,9 +83,10 @@ __getattr__ = lazily(
         "weight_matching": "learners.soups.alignment.weight_matching",
         "mergeability": "learners.soups.check.measured",
         "Mergeability": "learners.soups.check.mergeability",
+        "compare_soups": "learners.soups.compared",
         "merge_methods": "learners.soups.listing",
         **dict.fromkeys(["Merged", "merge"], "learners.soups.merge"),
-        **dict.fromkeys(["Soup", "greedy_soup", "uniform_soup"], "learners.soups.soup"),
+        **dict.fromkeys(["Soup", "greedy_soup", "learned_soup", "uniform_soup"], "learners.soups.soup"),
         "JointTraining": "learners.stitching.joint_training",
         "stitch_penalties": "learners.stitching.measuring",
         "draw_penalties": "learners.stitching.penalty_chart",

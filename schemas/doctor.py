@@ -10,6 +10,7 @@ from schemas.lake import Lake
 
 UNIQUE = {
     "model": "model_id",
+    "trial": "search_id, number",
     "card": "model_id",
     "member": "model_id",
     "product": "model_id",

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 
@@ -25,6 +25,7 @@ class Product:
         ingredients: (model_id, epoch or None for the final checkpoint) of each averaged model.
         trials: (model_id, validation accuracy with it, kept) of each step of a search.
         warnings: Why averaging these was unwise.
+        settings: What else the weights depend on.
     """
 
     method: str
@@ -32,11 +33,13 @@ class Product:
     ingredients: tuple[tuple[str, int | None], ...]
     trials: tuple[tuple[str, float, bool], ...] = ()
     warnings: tuple[str, ...] = ()
+    settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """greedy-<hash of method and ingredients>: the same soup has the same name."""
-        identity = json.dumps([self.method, sorted(self.ingredients, key=str)])
+        parts = [self.method, sorted(self.ingredients, key=str), *([dict(self.settings)] if self.settings else [])]
+        identity = json.dumps(parts)
         return f"{self.method.removesuffix('_soup')}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 
     @property

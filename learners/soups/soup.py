@@ -4,13 +4,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import polars as pl
+import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 
 from learners.soups.average import average, differing_integers
 from learners.soups.comparison import accuracy, compare
-from learners.soups.greedy import Trial, greedy
+from learners.soups.greedy import Trial, chosen, search
 from learners.soups.ingredients import Ingredients, gather
+from learners.soups.learned import learn
 from learners.soups.product import Product, store
+from learners.soups.trials import Ledger
 from schemas.errors import UsageError
 from schemas.lake import Lake
 from zoo.datasets import Dataset, load_dataset
@@ -24,7 +29,7 @@ class Soup:
 
     Attributes:
         model_id: Its name in the lake, made:soup/...
-        method: uniform_soup or greedy_soup.
+        method: uniform_soup, greedy_soup or learned_soup.
         ingredients: The models that are in it.
         left_out: Selected models that the greedy search did not take.
         comparison: A row per candidate (soup, best single, mean member, logit ensemble) and split.
@@ -56,25 +61,80 @@ def uniform_soup(lake: Lake, sql: str, *, force: bool = False) -> Soup:
     Source:
         Wortsman et al. 2022, "Model soups", https://arxiv.org/abs/2203.05482.
     """
-    kitchen = _prepare(lake, sql, force)
+    kitchen = kitchen_for(lake, sql, force)
     return _serve(kitchen, "uniform_soup", list(range(len(kitchen.population))), [])
 
 
-def greedy_soup(lake: Lake, sql: str, *, force: bool = False) -> Soup:
+def greedy_soup(
+    lake: Lake,
+    sql: str,
+    *,
+    force: bool = False,
+    accept: str = ">=",
+    passes: int = 1,
+    removal: bool = False,
+    restarts: int = 0,
+    seed: int = 0,
+) -> Soup:
     """Average the models that help: best on validation first, each kept if validation accuracy does not fall.
 
-    Arguments, errors and source as in `uniform_soup`.
+    Every candidate that is evaluated becomes a row of `trial`; a search that was ended goes on from there, and one
+    with other options does not evaluate again what is known. Options as in `learners.soups.greedy.search`; other
+    arguments, errors and source as in `uniform_soup`.
     """
-    kitchen = _prepare(lake, sql, force)
+    kitchen = kitchen_for(lake, sql, force)
     weights, module, validation = kitchen.population.tensors, kitchen.module, kitchen.dataset.validation
     scores = evaluate(module, weights, validation)
     best_first = sorted(range(len(kitchen.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
-    trials = greedy(weights, best_first, lambda soup: accuracy(module, soup, validation))
-    return _serve(kitchen, "greedy_soup", [trial.member for trial in trials if trial.kept], trials)
+    options = {"accept": accept, "passes": passes, "removal": removal, "restarts": restarts, "seed": seed}
+    ledger = Ledger(lake, kitchen.ingredients.rows, kitchen.dataset.sha256, options)
+
+    def score(members: tuple[int, ...]) -> float:
+        known = ledger.known(members)
+        taken = {name: stacked[list(members)] for name, stacked in weights.items()}
+        return accuracy(module, average(taken), validation) if known is None else known
+
+    with ledger:
+        trials = search(
+            best_first,
+            score,
+            accept=accept,
+            passes=passes,
+            removal=removal,
+            restarts=restarts,
+            seed=seed,
+            note=ledger.note,
+        )
+    return _serve(kitchen, "greedy_soup", chosen(trials), trials)
+
+
+def learned_soup(
+    lake: Lake, sql: str, *, force: bool = False, by: str = "model", steps: int = 50, learning_rate: float = 0.1
+) -> Soup:
+    """Average all selected models by shares that are learned on validation data, see `learners.soups.learned`.
+
+    Batch-norm statistics are the shares' mean of the members'. Other arguments and errors as in `uniform_soup`.
+    """
+    kitchen = kitchen_for(lake, sql, force)
+    module, samples = kitchen.module, kitchen.dataset.validation
+    parameters = {name for name, _ in module.named_parameters()}
+
+    def gradient(weights: dict[str, Tensor]) -> tuple[float, dict[str, Tensor]]:
+        trained = {name: tensor.requires_grad_() for name, tensor in weights.items() if name in parameters}
+        loss = cross_entropy(functional_call(module, {**weights, **trained}, (samples.x,)), samples.y)
+        slopes = torch.autograd.grad(loss, list(trained.values()))
+        return float(loss.detach()), dict(zip(trained, slopes, strict=True))
+
+    members = [kitchen.population.member(number) for number in range(len(kitchen.population))]
+    learned = learn(members, gradient, by=by, steps=steps, learning_rate=learning_rate)
+    weights = {name: tensor.detach() for name, tensor in learned.weights.items()}
+    settings: dict[str, object] = {"by": by, "steps": steps, "learning_rate": learning_rate}
+    settings["shares"] = learned.shares.tolist()
+    return _serve(kitchen, "learned_soup", list(range(len(members))), [], weights, settings)
 
 
 @dataclass(frozen=True)
-class _Kitchen:
+class Kitchen:
     """Everything that a soup of one selection needs, read once."""
 
     lake: Lake
@@ -89,34 +149,43 @@ class _Kitchen:
         return tuple(self.population.rows["model_id"][member] for member in members)
 
 
-def _prepare(lake: Lake, sql: str, force: bool) -> _Kitchen:
+def kitchen_for(lake: Lake, sql: str, force: bool) -> Kitchen:
+    """Read what a soup of a selection needs; errors as in `uniform_soup`."""
     ingredients = gather(lake, sql, force)
     shared = ingredients.description
     if shared.architecture == "pinn":
         raise UsageError("soups are judged by accuracy, which a pinn does not have; select classifiers")
     dataset = load_dataset(shared.dataset, shared.split_seed)
-    return _Kitchen(lake, sql, ingredients, load_population(lake, sql), shared.skeleton(), dataset)
+    return Kitchen(lake, sql, ingredients, load_population(lake, sql), shared.skeleton(), dataset)
 
 
-def _serve(kitchen: _Kitchen, method: str, chosen: list[int], trials: list[Trial]) -> Soup:
-    """Average the chosen members, compare, write everything to the lake."""
+def _serve(
+    kitchen: Kitchen,
+    method: str,
+    members: list[int],
+    trials: list[Trial],
+    weights: dict[str, Tensor] | None = None,
+    settings: dict[str, object] | None = None,
+) -> Soup:
+    """Average the chosen members unless that is done, compare, write everything to the lake."""
     tensors = kitchen.population.tensors
-    weights = average({name: stacked[chosen] for name, stacked in tensors.items()})
+    weights = weights or average({name: stacked[members] for name, stacked in tensors.items()})
     figures = compare(kitchen.module, tensors, weights, kitchen.dataset.validation, kitchen.dataset.test)
-    left_out = [member for member in range(len(kitchen.population)) if member not in set(chosen)]
+    left_out = [member for member in range(len(kitchen.population)) if member not in set(members)]
     warnings = [*kitchen.ingredients.unwise, *_disagreements(tensors)]
     rows = kitchen.population.rows
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * rows.height
     product = Product(
         method=method,
         sql=kitchen.sql,
-        ingredients=tuple((rows["model_id"][member], epochs[member]) for member in chosen),
+        ingredients=tuple((rows["model_id"][member], epochs[member]) for member in members),
         trials=tuple((rows["model_id"][trial.member], trial.score, trial.kept) for trial in trials),
         warnings=tuple(warnings),
+        settings=settings or {},
     )
     model_id = store(kitchen.lake, product, kitchen.ingredients.description, weights, figures)
     comparison = pl.DataFrame([asdict(figure) for figure in figures])
-    return Soup(model_id, method, kitchen.names(chosen), kitchen.names(left_out), comparison, tuple(warnings))
+    return Soup(model_id, method, kitchen.names(members), kitchen.names(left_out), comparison, tuple(warnings))
 
 
 def _disagreements(tensors: Mapping[str, Tensor]) -> list[str]:
