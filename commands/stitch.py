@@ -1,4 +1,4 @@
-"""Stitching: what it costs to join parts of trained networks."""
+"""Stitching: what it costs to join parts of trained networks, and networks made of them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,12 @@ def stitch(
     select: Annotated[str, typer.Option("--select", help="SQL query that returns model_id (and epoch), in quotes.")],
     lake: LakeFolder = DEFAULT_LAKE,
     penalty: Annotated[bool, typer.Option("--penalty", help="Measure what joints cost, for every pair.")] = False,
+    train: Annotated[
+        str | None, typer.Option("--train", help="Make a stitchable network: a TOML recipe, or default.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="For --train: write it as a model repository below this folder, too.")
+    ] = None,
     cut: Annotated[
         list[str] | None, typer.Option(help="For --penalty: only this cut, by name or number; may be repeated.")
     ] = None,
@@ -26,7 +32,8 @@ def stitch(
     ridge: Annotated[float, typer.Option(min=0, help="Penalty on large weights of joints, for a sample.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Number that decides which samples are drawn.")] = 0,
     to: Annotated[
-        Path | None, typer.Option(help="For --penalty: draw the heat map into this .svg, .png or .html file.")
+        Path | None,
+        typer.Option(help="Draw heat map or Pareto front into this .svg, .png or .html file."),
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
     as_json: AsJson = False,
@@ -35,8 +42,20 @@ def stitch(
     """Join fronts of models to ends of others, and measure what each joint costs."""
     import learners
 
-    if not penalty:
-        raise UsageError("nothing to do: say --penalty to measure what joints cost")
+    if penalty == (train is not None):
+        raise UsageError("say one of --penalty, to measure what joints cost, and --train RECIPE, to make a network")
+    if to is not None:
+        learners.check_chart_file(to)
+    if train is not None:
+        with open_lake(lake) as opened, progress_bar(quiet) as progress:
+            made = learners.stitch(opened, select, train, device=device, progress=progress)
+            written = learners.export_stitchable(opened, made.model_id, export) if export else None
+        drawn = learners.draw_stitches(made.stitches, to) if to else None
+        say(f"{made.model_id}: {len(made.anchors)} anchors, " + ("made now" if made.made else "was there"))
+        for path in filter(None, (written, drawn)):
+            say(f"written: {path}")
+        show(made.stitches.drop("model_id"), as_json)
+        return
     settings = learners.PenaltySettings(
         cuts=tuple(int(name) if name.lstrip("-").isdigit() else name for name in cut or ()),
         training=learners.JointTraining() if trained else None,
@@ -46,8 +65,6 @@ def stitch(
         ridge=ridge,
         seed=seed,
     )
-    if to is not None:
-        learners.check_chart_file(to)
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         found = learners.stitch_penalties(opened, select, settings, device=device, progress=progress)
     if to is not None:

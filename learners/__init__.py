@@ -25,10 +25,15 @@ if TYPE_CHECKING:
     from learners.soups.merge import Merged, merge
     from learners.soups.soup import Soup, greedy_soup, learned_soup, uniform_soup
     from learners.stitching.joint_training import JointTraining
+    from learners.stitching.making import Stitching, export_stitchable, stitch
     from learners.stitching.measuring import stitch_penalties
+    from learners.stitching.pareto_chart import draw_stitches
     from learners.stitching.penalty_chart import draw_penalties
     from learners.stitching.penalty_matrix import PenaltyMatrix
     from learners.stitching.penalty_settings import PenaltySettings
+    from learners.stitching.recipe import StitchRecipe
+    from learners.stitching.repository import load_stitchable
+    from learners.stitching.stitchable import StitchableNetwork
     from learners.written_chart import check_chart_file
 
 __all__ = [
@@ -40,6 +45,9 @@ __all__ = [
     "PenaltySettings",
     "PopulationPhases",
     "Soup",
+    "StitchRecipe",
+    "StitchableNetwork",
+    "Stitching",
     "activation_matching",
     "align",
     "assign_phases",
@@ -47,11 +55,14 @@ __all__ = [
     "compare_soups",
     "draw_family",
     "draw_penalties",
+    "draw_stitches",
+    "export_stitchable",
     "family_table",
     "greedy_soup",
     "identify",
     "learned_soup",
     "lineage_graph",
+    "load_stitchable",
     "measure",
     "merge",
     "merge_methods",
@@ -60,6 +71,7 @@ __all__ = [
     "phase_grid",
     "phases_of_population",
     "report",
+    "stitch",
     "stitch_penalties",
     "uniform_soup",
     "weight_matching",
@@ -93,5 +105,10 @@ __getattr__ = lazily(
         "PenaltyMatrix": "learners.stitching.penalty_matrix",
         "PenaltySettings": "learners.stitching.penalty_settings",
         "check_chart_file": "learners.written_chart",
+        "StitchRecipe": "learners.stitching.recipe",
+        "StitchableNetwork": "learners.stitching.stitchable",
+        "draw_stitches": "learners.stitching.pareto_chart",
+        "load_stitchable": "learners.stitching.repository",
+        **dict.fromkeys(["Stitching", "export_stitchable", "stitch"], "learners.stitching.making"),
     },
 )

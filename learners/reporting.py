@@ -14,6 +14,7 @@ import vl_convert
 
 from learners import charts
 from learners.charts import Picture
+from learners.stitching.pareto_chart import stitch_pictures
 from learners.stitching.penalty_chart import penalty_pictures
 from schemas import Lake
 from schemas.files import written_whole
@@ -28,6 +29,7 @@ SECTIONS = (
     charts.training_curves,
     charts.soup_comparison,
     penalty_pictures,
+    stitch_pictures,
     charts.mined_models,
     charts.coverage,
 )

@@ -22,7 +22,7 @@ WHERE member.model_id IN (SELECT unnest($ids))
 """
 MADE = """
 SELECT child_id, min(parent_id) AS ingredient FROM lineage JOIN product ON child_id = product.model_id
-WHERE child_id IN (SELECT unnest($ids)) GROUP BY child_id
+WHERE child_id IN (SELECT unnest($ids)) AND relation <> 'stitch' GROUP BY child_id
 """
 MINED = "SELECT model_id, location FROM model WHERE model_id IN (SELECT unnest($ids)) AND location IS NOT NULL"
 

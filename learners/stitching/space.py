@@ -47,6 +47,8 @@ class Stitch:
 class SpaceSettings:
     """Which paths there are. Anchors are ordered from the fastest to the slowest."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - how recipes are read: a field of no such name is a mistake
+
     kernel: int = 2
     """Blocks of a window, for anchors of equal depth."""
     stride: int = 1

@@ -14,6 +14,7 @@ from learners.stitching.least_squares import Regressors, tolerance_of
 from learners.stitching.moments import Moments
 from learners.stitching.space import Hop, SpaceSettings, stitches
 from schemas.errors import UsageError
+from zoo.randomness import generator
 
 JointKey = tuple[int, int, int, Form, Form]
 """Front, end, window, and the forms on both sides: hops share a joint where these agree."""
@@ -138,6 +139,11 @@ class StitchableNetwork(nn.Module):
         """Map samples to the outputs of the last anchor."""
         outputs: Tensor = self.anchors[-1](x)
         return outputs
+
+    def draw(self, seed: int) -> None:
+        """Draw every joint at random, from a seed."""
+        for number, joint in enumerate(self._joints):
+            joint.draw(generator("random joint", seed, number))
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor], ridge: float = 0.0) -> None:

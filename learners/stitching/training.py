@@ -23,6 +23,8 @@ COST_GROUPS = 10
 class StitchTraining:
     """How a stitchable network is trained: AdamW, its rate falling along a cosine."""
 
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012 - how recipes are read: a field of no such name is a mistake
+
     epochs: int = 10
     batch_size: int = 128
     learning_rate: float = 1e-3

@@ -1,4 +1,4 @@
--- Stitching: what joints cost.
+-- Stitching: what joints cost, and the networks that a stitchable network holds.
 
 CREATE VIEW stitch_penalties AS
 WITH measured AS (
@@ -39,3 +39,21 @@ COMMENT ON COLUMN stitch_penalties.loss_standard_error IS 'Standard error of the
 COMMENT ON COLUMN stitch_penalties.error IS 'Error of the stitched network, a share of the samples.';
 COMMENT ON COLUMN stitch_penalties.front_epoch IS 'Checkpoint of the front''s model; NULL for the final one.';
 COMMENT ON COLUMN stitch_penalties.end_epoch IS 'Checkpoint of the end''s model; NULL for the final one.';
+
+CREATE TABLE stitch (
+    model_id VARCHAR, stitch INTEGER, path VARCHAR, hops INTEGER, stage VARCHAR, flops BIGINT, parameters BIGINT,
+    latency DOUBLE, accuracy DOUBLE, standard_error DOUBLE, samples BIGINT, on_front BOOLEAN
+);
+COMMENT ON TABLE stitch IS 'One of the networks that a stitchable network holds, at one stage of its making, scored on test data.';
+COMMENT ON COLUMN stitch.model_id IS 'The stitchable network.';
+COMMENT ON COLUMN stitch.stitch IS 'Its index: network.at(index).';
+COMMENT ON COLUMN stitch.path IS 'Its way: 0@3>1:2 runs anchor 0 up to cut 3 and anchor 1 from cut 2 on. Anchors are ordered by cost.';
+COMMENT ON COLUMN stitch.hops IS 'Joints on its way; 0 for an anchor.';
+COMMENT ON COLUMN stitch.stage IS 'random (joints as drawn), least squares, or trained.';
+COMMENT ON COLUMN stitch.flops IS 'FLOPs for one sample, two for a multiplication with its addition, as torch counts them.';
+COMMENT ON COLUMN stitch.parameters IS 'Parameters that it runs.';
+COMMENT ON COLUMN stitch.latency IS 'Seconds for a batch of 64 samples on the machine that made it, median of five.';
+COMMENT ON COLUMN stitch.accuracy IS 'Share of correct predictions, 0 to 1.';
+COMMENT ON COLUMN stitch.standard_error IS 'Its standard error.';
+COMMENT ON COLUMN stitch.samples IS 'Test samples.';
+COMMENT ON COLUMN stitch.on_front IS 'Whether it is on the Pareto front of its stage: none that costs as little is as accurate.';

@@ -1,0 +1,291 @@
+"""Makes a stitchable network of the models that a query selects, and writes it to the lake as a model of its own."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+
+import polars as pl
+import torch
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from learners.stitching.cost import count_flops, flops
+from learners.stitching.evaluation import Scored, score
+from learners.stitching.recipe import StitchRecipe, load_stitch_recipe
+from learners.stitching.repository import (
+    build_anchor,
+    configuration_of,
+    rebuild,
+    sample_of,
+    tensors_of,
+    write_repository,
+)
+from learners.stitching.selected import Selected, gather
+from learners.stitching.statistics import estimate_statistics
+from learners.stitching.stitchable import StitchableNetwork
+from learners.stitching.training import Progressed, train_stitchable
+from schemas import Lake, UsageError
+from schemas.weights import read_safetensors, write_safetensors
+from zoo.device import chosen_device
+from zoo.population import Samples
+from zoo.randomness import generator
+
+METHOD = "stitchable"
+BATCH = 250
+Progress = Callable[[int, int | None, str], None]
+
+
+@dataclass(frozen=True)
+class Stitching:
+    """A stitchable network that stands in the lake.
+
+    Attributes:
+        model_id: Its name in the lake, made:stitch/...
+        anchors: The models that it is made of, from the fastest to the slowest.
+        stitches: A row for each stitch and stage (`random`, `least squares`, `trained`), as in the table `stitch`.
+        made: Whether it was made now; else it was there.
+    """
+
+    model_id: str
+    anchors: tuple[str, ...]
+    stitches: pl.DataFrame
+    made: bool
+
+
+def stitch(
+    lake: Lake,
+    sql: str,
+    recipe: str | Path | StitchRecipe = "default",
+    *,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Stitching:
+    """Make one network of many out of the selected models; what is already made is not made again.
+
+    Joints are fitted by least squares and trained as the recipe says, and every stitch is scored on the test split
+    before and after. A call that was ended goes on after its last epoch.
+
+    Args:
+        lake: Where the anchors are and the network goes.
+        sql: Any query that returns `model_id` (and `epoch`): classifiers trained on the same data.
+        recipe: A recipe, its TOML file, or `default`.
+        device: `cpu`, `cuda`, or `auto`: cuda if there is one.
+        progress: Is called with epochs done, epochs in all, and what is being done.
+
+    Raises:
+        UsageError: The models cannot be stitched, or something in the recipe cannot be; the message says why.
+    """
+    chosen = recipe if isinstance(recipe, StitchRecipe) else load_stitch_recipe(recipe)
+    chosen.check()
+    place = torch.device(chosen_device(device))
+    selected = gather(lake, sql, place)
+    order = _by_cost(selected)
+    name = _name(selected, order, chosen)
+    anchors = tuple(selected.ids[number] for number in order)
+    model_id = f"made:stitch/{name}"
+    known = lake.sql("FROM stitch WHERE model_id = $id ORDER BY ALL", id=model_id)
+    if not known.is_empty():
+        return Stitching(model_id, anchors, known, made=False)
+    network, found = _made(lake, name, selected, order, chosen, place, progress)
+    _store(lake, model_id, sql, selected, order, chosen, network, found)
+    _progress_file(lake, name).unlink(missing_ok=True)
+    rows = lake.sql("FROM stitch WHERE model_id = $id ORDER BY ALL", id=model_id)
+    return Stitching(model_id, anchors, rows, made=True)
+
+
+def _by_cost(selected: Selected) -> list[int]:
+    costs = []
+    for network, description in zip(selected.networks, selected.descriptions, strict=True):
+        weights = network.weights or {}
+        device = next(iter(weights.values())).device
+        costs.append(flops(_Running(network.run), sample_of(description.model_dump())[:1].to(device)))
+    return sorted(range(len(selected)), key=lambda number: (costs[number], selected.ids[number]))
+
+
+class _Running(nn.Module):
+    def __init__(self, run: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self._run = run
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._run(x)
+
+
+def _name(selected: Selected, order: list[int], recipe: StitchRecipe) -> str:
+    identity = json.dumps([[selected.ids[number], selected.epochs[number]] for number in order] + [recipe.sha256])
+    return f"{len(order)}-anchors-{sha256(identity.encode()).hexdigest()[:12]}"
+
+
+def _progress_file(lake: Lake, name: str) -> Path:
+    return lake.weights.folder / "made" / "stitch" / f"{name}.progress.safetensors"
+
+
+def _made(
+    lake: Lake,
+    name: str,
+    selected: Selected,
+    order: list[int],
+    recipe: StitchRecipe,
+    device: torch.device,
+    progress: Progress | None,
+) -> tuple[StitchableNetwork, list[Scored]]:
+    network = _joined(selected, order, recipe).to(device)
+    data = selected.dataset
+    train, test = (part.to(device, torch.float32) for part in (data.train, data.test))
+    drawn = torch.randperm(len(train), generator=generator("stitching fit", recipe.training.seed))[: recipe.fit_samples]
+    batches = torch.split(train.x[drawn.to(device)], BATCH)
+    network.draw(recipe.training.seed)
+    found = score(network, test, "random")
+    network.fit(batches, recipe.ridge)
+    estimate_statistics(network, batches)
+    found += score(network, test, "least squares")
+    network.statistics = {}
+    _train(lake, name, network, train, recipe, progress)
+    estimate_statistics(network, batches)
+    found += score(network, test, "trained")
+    validation = score(network, data.validation.to(device, torch.float32), "validation")
+    network.accuracies = tuple(each.accuracy for each in validation)
+    return network, found
+
+
+def _joined(selected: Selected, order: list[int], recipe: StitchRecipe) -> StitchableNetwork:
+    anchors = []
+    for number in order:
+        anchor = build_anchor(selected.descriptions[number].model_dump())
+        anchor.load_state_dict({key: t.cpu() for key, t in (selected.networks[number].weights or {}).items()})
+        anchors.append(anchor.eval())
+    sample = sample_of(selected.descriptions[0].model_dump())
+    return StitchableNetwork(anchors, sample, recipe.space, recipe.rank)
+
+
+def _train(
+    lake: Lake,
+    name: str,
+    network: StitchableNetwork,
+    train: Samples,
+    recipe: StitchRecipe,
+    progress: Progress | None,
+) -> None:
+    path = _progress_file(lake, name)
+
+    def keep(done: Progressed) -> None:
+        state = {f"state/{key}": tensor for key, tensor in done.state.items()}
+        optimiser = {f"optimiser/{key}": tensor for key, tensor in done.optimiser.items()}
+        write_safetensors(path, state | optimiser, {"epoch": str(done.epoch)})
+        if progress is not None:
+            progress(done.epoch, recipe.training.epochs, f"training {name}")
+
+    count_flops(network, train.x[:1])
+    train_stitchable(network, train, recipe.training, start=_started(path, train.x.device), keep=keep)
+
+
+def _started(path: Path, device: torch.device) -> Progressed | None:
+    if not path.exists():
+        return None
+    with safe_open(path, framework="pt") as file:
+        epoch = int(file.metadata()["epoch"])
+    tensors = {key: tensor.to(device) for key, tensor in read_safetensors(path).items()}
+    parts = {
+        part: {key.removeprefix(part): t for key, t in tensors.items() if key.startswith(part)}
+        for part in ("state/", "optimiser/")
+    }
+    return Progressed(epoch, parts["state/"], parts["optimiser/"])
+
+
+def _store(
+    lake: Lake,
+    model_id: str,
+    sql: str,
+    selected: Selected,
+    order: list[int],
+    recipe: StitchRecipe,
+    network: StitchableNetwork,
+    found: list[Scored],
+) -> None:
+    """Write weights, model, product, lineage, stitches and the best stitch's accuracy, in one transaction."""
+    name, now = model_id.rpartition("/")[2], datetime.now(UTC)
+    shard = f"made/stitch/{name}.safetensors"
+    digest = lake.weights.write(shard, {key: tensor[None] for key, tensor in tensors_of(network).items()})
+    anchors = [selected.descriptions[number].model_dump(exclude={"init"}) for number in order]
+    settings = {
+        "sql": sql,
+        "anchors": [[selected.ids[number], selected.epochs[number]] for number in order],
+        "recipe": asdict(recipe),
+        "network": configuration_of(network, anchors),
+    }
+    best = max((each for each in found if each.stage == "trained"), key=lambda each: each.accuracy)
+    key = {"model_id": model_id}
+    model = key | {
+        "hub": "made",
+        "owner": "stitch",
+        "name": name,
+        "task": "text-generation" if anchors[0]["architecture"] == "gpt2" else "image-classification",
+        "library": "weightlake",
+        "architecture": METHOD,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        **dict.fromkeys(["created_at", "first_seen", "last_seen"], now),
+    }
+    checkpoint = key | {"epoch": 0, "final": True, "shard": shard, "row": 0, "shard_sha256": digest}
+    software = f"weightlake {version('weightlake')}"
+    product = key | {"method": METHOD, "settings": json.dumps(settings), "software": software, "made_at": now}
+    parents = {"relation": "stitch", "source": "product", "confidence": 1.0}
+    lineage = [{"child_id": model_id, "parent_id": parent} | parents for parent in sorted({*selected.ids})]
+    measured = key | {
+        "metric": "accuracy",
+        "split": "test",
+        "value": best.accuracy,
+        "standard_error": best.standard_error,
+        "samples": best.samples,
+        "settings": json.dumps({"stitch": best.stitch, "path": best.path}),
+        "measured_at": now,
+    }
+    with lake.write() as transaction:
+        transaction.replace("model", pl.DataFrame([model]), key="model_id")
+        transaction.replace("checkpoint", pl.DataFrame([checkpoint]), key="model_id")
+        transaction.replace("product", pl.DataFrame([product]), key="model_id")
+        transaction.replace("lineage", pl.DataFrame(lineage), key="child_id")
+        transaction.replace("measurement", pl.DataFrame([measured]), key="model_id")
+        transaction.replace("stitch", pl.DataFrame([key | asdict(each) for each in found]), key="model_id")
+
+
+def export_stitchable(lake: Lake, model_id: str, folder: str | Path) -> Path:
+    """Write a stitchable network of the lake as a model repository `folder/<name>/`, for `load_stitchable`.
+
+    Raises:
+        UsageError: It is no stitchable network of this lake.
+        OutsideError: The folder cannot be written.
+    """
+    rows = lake.sql("SELECT settings FROM product WHERE model_id = $id AND method = 'stitchable'", id=model_id)
+    if rows.is_empty():
+        raise UsageError(f"{model_id} is no stitchable network of this lake; weightlake stitch --train makes one")
+    settings = json.loads(rows["settings"][0])
+    shard = lake.sql("SELECT shard FROM checkpoint WHERE model_id = $id", id=model_id)["shard"][0]
+    tensors = lake.weights.read_member(shard, 0)
+    rebuild(settings["network"], tensors)
+    made_of = "\n".join(f"- `{anchor}`" for anchor, _ in settings["anchors"])
+    card = CARD.format(name=model_id.rpartition("/")[2], anchors=made_of, stitches=len(settings["network"]["stitches"]))
+    return write_repository(Path(folder) / model_id.rpartition("/")[2], settings["network"], tensors, card)
+
+
+CARD = """---
+library_name: weightlake
+tags: [weightlake, stitchable]
+---
+
+# {name}
+
+A stitchable network: {stitches} networks of different cost in one, which share their weights. Its anchors are:
+
+{anchors}
+
+```python
+from learners import load_stitchable
+
+network = load_stitchable(".")
+small = network.at(flops=min(network.flops))  # or network.at(index)
+```
+"""

@@ -1,0 +1,62 @@
+"""Draws a stitchable network: accuracy of every stitch against its FLOPs, before and after training, and the fronts."""
+
+from pathlib import Path
+
+import altair
+import polars as pl
+
+from learners.charts import Picture, picture
+from learners.written_chart import write_chart
+from schemas import Lake
+
+STAGES = ["random", "least squares", "trained"]
+STITCHES = """
+SELECT model_id, stage, stitch, path, hops, flops, parameters, latency, accuracy,
+       accuracy - 1.96 * standard_error AS low, accuracy + 1.96 * standard_error AS high, on_front
+FROM stitch ORDER BY model_id, stage, flops, stitch
+"""
+
+
+def pareto_chart(stitches: pl.DataFrame) -> altair.LayerChart:
+    """Draw the stitches of one network: rows of the table `stitch`. Diamonds are anchors, lines the Pareto fronts."""
+    rows = stitches.with_columns(
+        kind=pl.when(pl.col("hops") == 0).then(pl.lit("anchor")).otherwise(pl.lit("stitch")),
+        megaflops=pl.col("flops") / 1e6,
+    )
+    colour = altair.Color("stage:N", sort=STAGES, scale=altair.Scale(domain=STAGES, scheme="tableau10"))
+    x = altair.X("megaflops:Q", title="MFLOPs a sample", scale=altair.Scale(zero=False))
+    y = altair.Y("accuracy:Q", title="test accuracy", scale=altair.Scale(zero=False))
+    tooltip = ["stage", "path", "flops", "parameters", altair.Tooltip("accuracy", format=".4f")]
+    points = (
+        altair.Chart(rows)
+        .mark_point(filled=True, opacity=0.8)
+        .encode(
+            x=x,
+            y=y,
+            color=colour,
+            tooltip=tooltip,
+            shape=altair.Shape("kind:N", scale=altair.Scale(domain=["anchor", "stitch"], range=["diamond", "circle"])),
+            size=altair.Size("kind:N", scale=altair.Scale(domain=["anchor", "stitch"], range=[160, 35]), legend=None),
+        )
+    )
+    fronts = altair.Chart(rows.filter("on_front")).mark_line(interpolate="step-after").encode(x=x, y=y, color=colour)
+    chart: altair.LayerChart = (fronts + points).properties(width=560, height=340)
+    return chart
+
+
+def draw_stitches(stitches: pl.DataFrame, path: str | Path) -> Path:
+    """Draw the stitches of a network into an .svg, .png or .html file; errors as in `write_chart`."""
+    return write_chart(pareto_chart(stitches), path)
+
+
+def stitch_pictures(lake: Lake) -> list[Picture]:
+    """The report's pictures: one for each stitchable network."""
+    rows = lake.sql(STITCHES)
+    says = (
+        "Every network that can be put together from the anchors, which share all weights: accuracy against cost, with"
+        " joints drawn at random, by least squares, and after training. Lines are the Pareto fronts, diamonds anchors."
+    )
+    return [
+        picture(f"Stitchable network {model_id}", says, STITCHES, pareto_chart(part))
+        for (model_id,), part in rows.group_by("model_id", maintain_order=True)
+    ]

@@ -1,0 +1,137 @@
+"""Stitchable networks of a lake: made once, resumed to the same bits, exported, loaded on their own, drawn."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from learners import draw_stitches, export_stitchable, load_stitchable, report, stitch
+from learners.stitching import making
+from learners.stitching.recipe import load_stitch_recipe
+from schemas import DataError, Lake, UsageError, examine
+from tests.test_command_line import Run, run
+from zoo.datasets import load_dataset
+from zoo.describe import describe
+
+TWO = "SELECT min(model_id) AS model_id FROM models WHERE origin = 'trained' GROUP BY width ORDER BY width"
+RECIPE = "fit_samples = 40\n[training]\nepochs = 3\nbatch_size = 8\n[space]\ndirection = 'both'\n"
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def test_a_stitchable_network_is_a_model_of_the_lake_and_loads_on_its_own(
+    copied: Lake, recipe_file: Path, tmp_path: Path
+) -> None:
+    made = stitch(copied, TWO, recipe_file)
+    assert made.made
+    assert made.stitches["stage"].unique().sort().to_list() == ["least squares", "random", "trained"]
+    assert made.stitches.filter(stage="trained").height == 2 + 2
+    row = copied.sql("SELECT * FROM models WHERE model_id = $id", id=made.model_id).row(0, named=True)
+    assert (row["origin"], row["method"], row["architecture"]) == ("made", "stitchable", "stitchable")
+    parents = copied.sql("SELECT parent_id, relation FROM lineage WHERE child_id = $id", id=made.model_id)
+    assert set(parents["parent_id"]) == set(made.anchors)
+    assert set(parents["relation"]) == {"stitch"}
+    assert examine(copied, weights=True).is_empty()
+    again = stitch(copied, TWO, recipe_file)
+    assert not again.made
+    assert again.stitches.equals(made.stitches)
+    folder = export_stitchable(copied, made.model_id, tmp_path / "out")
+    network = load_stitchable(folder)
+    test = load_dataset(copied.sql("SELECT dataset FROM population")["dataset"][0], 0).test
+    for number, accuracy in made.stitches.filter(stage="trained").select("stitch", "accuracy").rows():
+        with torch.no_grad():
+            found = (network.at(number)(test.x).argmax(1) == test.y).double().mean()
+        assert float(found) == pytest.approx(accuracy)
+    assert network.at(flops=min(network.flops))(test.x).shape == (len(test), 3)
+    assert made.stitches.filter(stage="trained")["flops"].to_list() == list(network.flops)
+    with pytest.raises(UsageError, match="nobody here knows how made:stitch/"):
+        describe(copied, made.model_id)
+
+
+def test_a_training_that_was_ended_goes_on_to_the_same_bits(copied: Lake, recipe_file: Path, tmp_path: Path) -> None:
+    class Ended(Exception):
+        pass
+
+    def end(done: int, total: int | None, what: str) -> None:
+        assert total == 3
+        if done == 2:
+            raise Ended
+
+    with pytest.raises(Ended):
+        stitch(copied, TWO, recipe_file, progress=end)
+    assert copied.sql("SELECT count(*) FROM product").item() == 0
+    epochs: list[int] = []
+    rest = stitch(copied, TWO, recipe_file, progress=lambda done, total, what: epochs.append(done))
+    assert epochs == [3]
+    resumed = load_stitchable(export_stitchable(copied, rest.model_id, tmp_path / "resumed"))
+    with copied.write() as transaction:
+        transaction.sql("DELETE FROM stitch")
+    whole = stitch(copied, TWO, recipe_file)
+    assert whole.made
+    undisturbed = load_stitchable(export_stitchable(copied, whole.model_id, tmp_path / "whole"))
+    for name, tensor in undisturbed.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name])
+    assert not list(copied.weights.folder.rglob("*.progress.safetensors"))
+
+
+def test_the_front_and_the_pictures(copied: Lake, recipe_file: Path, tmp_path: Path) -> None:
+    made = stitch(copied, TWO, recipe_file)
+    for stage in ("random", "trained"):
+        rows = made.stitches.filter(stage=stage)
+        for row in rows.filter("on_front").rows(named=True):
+            cheaper = rows.filter(rows["flops"] <= row["flops"])
+            assert row["accuracy"] == cheaper["accuracy"].max()
+    assert "test accuracy" in draw_stitches(made.stitches, tmp_path / "front.svg").read_text(encoding="utf-8")
+    assert f"Stitchable network {made.model_id}" in report(copied, tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("epochs = 3", r"wrong.toml: epochs = 3: Unexpected"),
+        ("[training]\nepoch = 3", r"wrong.toml: training.epoch = 3: Unexpected"),
+        ("[training]\nepochs = 'many'", "training.epochs = 'many'"),
+        ("[space]\nhops = 7", r"wrong.toml: hops = 7"),
+        ("rank = -1", "rank = -1: expected a number from 0 on"),
+        ("= 3", "is no TOML"),
+    ],
+)
+def test_wrong_recipes_are_refused(tmp_path: Path, text: str, reason: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=reason) as raised:
+        load_stitch_recipe(path)
+    assert "\n" not in str(raised.value)
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        load_stitch_recipe(tmp_path / "absent.toml")
+
+
+def test_what_is_no_stitchable_network_is_refused(copied: Lake, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no stitchable network of this lake"):
+        export_stitchable(copied, "made:stitch/none", tmp_path)
+    with pytest.raises(DataError, match=r"is no stitchable network: expected a config\.json"):
+        load_stitchable(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"weightlake_stitchable": {"anchors": []}}), encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(DataError):
+        load_stitchable(tmp_path)
+    assert making.METHOD == "stitchable"
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_the_command_makes_exports_and_draws(copied: Lake, run: Run, recipe_file: Path, tmp_path: Path) -> None:
+    options = ["stitch", "--lake", copied.path, "--select", TWO, "--train", recipe_file]
+    made = run(*options, "--to", tmp_path / "front.svg", "--export", tmp_path / "repositories")
+    assert made.code == 0, made.err
+    assert "made:stitch/2-anchors-" in made.err
+    assert (tmp_path / "front.svg").exists()
+    (folder,) = (tmp_path / "repositories").iterdir()
+    assert len(load_stitchable(folder).stitches) == 4
+    assert run(*options, "--penalty").code == 2
+    assert json.loads(run(*options, "--json").out)[0]["stage"]
