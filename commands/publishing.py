@@ -7,7 +7,7 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, ROWS_SHOWN, AsJson, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import open_lake
 
@@ -28,7 +28,7 @@ def publish(
     population: Annotated[
         str, typer.Argument(help="A population's name, or an SQL query that returns model_id (and epoch), in quotes.")
     ],
-    to: Annotated[Path, typer.Option(help="Folder to write the dataset to.")],
+    to: Annotated[str, typer.Option(help="Folder to write the dataset to, or hf:owner/name to upload it to.")],
     lake: LakeFolder = DEFAULT_LAKE,
     license_id: License = None,
     together: Annotated[
@@ -37,6 +37,8 @@ def publish(
     ] = Together.START,
     seed: Annotated[int, typer.Option(help="Number that decides which models are in which split.")] = 0,
     shard_bytes: Annotated[int, typer.Option(min=1, help="About how large a file of weights may get.")] = 2 * 10**9,
+    private: Annotated[bool, typer.Option("--private", help="Make a repository that only its owner sees.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="URL of another hub.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -53,12 +55,14 @@ def publish(
             together=together,
             seed=seed,
             shard_bytes=shard_bytes,
+            private=private,
+            endpoint=endpoint,
             dry_run=dry_run,
             progress=progress,
         )
     if license_id is None:
         say("no licence is stated, so that nobody may use it; --license cc-by-4.0 would state one")
-    show(files, as_json)
+    show(files, as_json, ROWS_SHOWN)
 
 
 def export(

@@ -6,27 +6,45 @@ and resumes uploads. What it downloads is checked by those who asked for it.
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
+from glob import escape
 from pathlib import Path
 from typing import TypeVar
 
 import httpx2
-from huggingface_hub import HfApi, RepoFile, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+from huggingface_hub import (
+    CommitOperationDelete,
+    HfApi,
+    RepoFile,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_download,
+    hf_hub_url,
+)
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
     LocalEntryNotFoundError,
+    LocalTokenNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.utils import build_hf_headers, http_backoff  # type: ignore[attr-defined]  # its lazy exports hide from mypy
+from huggingface_hub.utils import (  # type: ignore[attr-defined]  # its lazy exports hide from mypy
+    are_progress_bars_disabled,
+    build_hf_headers,
+    disable_progress_bars,
+    enable_progress_bars,
+    http_backoff,
+)
 
 from schemas.errors import HubError, UsageError
 from zoo.publishing.address import OnHub
+from zoo.publishing.commits import MOST_FILES, portions
+from zoo.publishing.folder import CARD_FILE, OF_OURS, is_published
 from zoo.publishing.ranges import Range
 
 REQUESTS_AT_ONCE = 8
@@ -104,6 +122,70 @@ class HubSource:
         return self._addresses[path]
 
 
+def upload(
+    folder: Path,
+    repository: str,
+    files: Collection[str],
+    kind: str,
+    *,
+    private: bool = False,
+    endpoint: str | None = None,
+) -> str:
+    """Upload files of a folder into a repository, which is made if it is not there; gives its address.
+
+    It goes up in commits of less than a hundred files, by huggingface_hub's own upload of folders. What is on the hub
+    already, committed or not, is not sent again: an upload that was interrupted goes on when it is started again.
+    Tables and shards of an earlier publication that are no more are deleted at the end.
+
+    Raises:
+        UsageError: The repository holds what weightlake has not published.
+        HubError: The hub cannot be reached or refuses.
+    """
+    address = f"hf:{repository}"
+    api = HfApi(endpoint_or_default(endpoint))
+    with explained(address, writing=True), _silently():
+        url = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
+        there = set(api.list_repo_files(repository, repo_type=kind))
+        _check_ours(api, repository, kind, there, address)
+        for number, portion in enumerate(portions(files), start=1):
+            api.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                repo_type=kind,
+                allow_patterns=[escape(path) for path in portion],
+                commit_message=f"Publish with weightlake, part {number}",
+            )
+        stale = sorted(path for path in there - set(files) if "/" in path and Path(path).suffix in OF_OURS)
+        for part in (stale[first : first + MOST_FILES] for first in range(0, len(stale), MOST_FILES)):
+            deleted = [CommitOperationDelete(path) for path in part]
+            api.create_commit(repository, deleted, commit_message="Take away what is published no more", repo_type=kind)
+    return str(url)
+
+
+def _check_ours(api: HfApi, repository: str, kind: str, there: Collection[str], address: str) -> None:
+    """Raise UsageError for a repository with things of others in it."""
+    if all("/" in path and Path(path).suffix in OF_OURS for path in set(there) - {".gitattributes"}):
+        return
+    if CARD_FILE in there:
+        card = Path(hf_hub_download(repository, CARD_FILE, repo_type=kind, endpoint=api.endpoint))
+        if is_published(card.parent):
+            return
+    raise UsageError(f"{address} has other things in it; name a new repository, or one that was published to before")
+
+
+@contextmanager
+def _silently() -> Iterator[None]:
+    """Without the client's own progress bars, which would write across ours."""
+    if are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
 def endpoint_or_default(endpoint: str | None) -> str:
     """The hub's address: a given one, that of HF_ENDPOINT, or huggingface_hub's own."""
     return (endpoint or os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
@@ -124,10 +206,12 @@ def checked(name: str, response: httpx2.Response, asked: Range) -> bytes:
 
 
 @contextmanager
-def explained(name: str) -> Iterator[None]:
+def explained(name: str, writing: bool = False) -> Iterator[None]:
     """Turn the client's exceptions into one sentence that says what to do."""
     try:
         yield
+    except LocalTokenNotFoundError as error:
+        raise HubError(f"{name} cannot be written without a token; set HF_TOKEN to one that may write") from error
     except GatedRepoError as error:
         raise HubError(f"{name} is gated; ask for access on its page, then set HF_TOKEN") from error
     except RevisionNotFoundError as error:
@@ -137,9 +221,15 @@ def explained(name: str) -> Iterator[None]:
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
         raise HubError(f"{name} is not on this machine and the hub cannot be reached: {_line(error)}") from error
     except HfHubHTTPError as error:
+        if writing and error.response.status_code in (401, 403):
+            raise HubError(f"{name} cannot be written: set HF_TOKEN to a token that may write to it") from error
         raise HubError(f"{name}: the hub answers {error.response.status_code}: {_line(error)}") from error
     except httpx2.HTTPError as error:
         raise HubError(f"{name}: the hub cannot be reached: {_line(error)}") from error
+    except (RuntimeError, ValueError) as error:  # how the client says that an upload failed, or a card is refused
+        if not writing:
+            raise
+        raise HubError(f"{name} cannot be written: {_line(error)}; the same command goes on from here") from error
 
 
 def _line(error: Exception) -> str:

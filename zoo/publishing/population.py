@@ -1,13 +1,19 @@
 """The front door of publishing a population as a dataset."""
 
+import shutil
 from pathlib import Path
 
 import polars as pl
 
 from schemas import Lake
-from zoo.publishing.dataset import Progress, plan_publication
+from zoo.publishing.address import OnHub, parse_address
+from zoo.publishing.commits import commit_of
+from zoo.publishing.dataset import Progress, Publication, plan_publication
 from zoo.publishing.folder import check_folder
 from zoo.publishing.shards import LARGEST
+
+STAGED = "published"
+"""Folder of a lake for what is on its way to a hub."""
 
 
 def publish_population(
@@ -19,6 +25,8 @@ def publish_population(
     together: str = "start",
     seed: int = 0,
     shard_bytes: int = LARGEST,
+    private: bool = False,
+    endpoint: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
@@ -28,31 +36,62 @@ def publish_population(
         lake: Where it lies.
         what: Name or population_id of a population, or a query that returns `model_id` (and `epoch`, where not all
             checkpoints are meant) of models that were trained or made in this lake.
-        to: Folder to write to.
+        to: Folder to write to, or hf:owner/name for a dataset on the Hugging Face Hub. What is uploaded is written
+            to the lake's folder first; an upload that was interrupted goes on when this is called again.
         license_id: Licence of tables and weights, as hubs name it, e.g. `cc-by-4.0`; None states none.
         together: What no split may part: `run` the checkpoints of a model, `parent` models of one ancestor too,
             `start` models of equal initial weights too.
         seed: Which models are for training, validation and test hangs on it.
         shard_bytes: About how large a file of weights may get.
-        dry_run: Write nothing.
+        private: Make a repository that only its owner sees, if it is made.
+        endpoint: URL of another hub.
+        dry_run: Write nothing, and ask no hub.
         progress: Called with bytes done, bytes in all, and the file that is there now.
 
     Returns:
-        A row a file: `file`, `rows` (of a table) or models' checkpoints (of a shard), `bytes` where they are known.
+        A row a file: `file`, `rows` (of a table) or models' checkpoints (of a shard), `bytes` where they are known,
+        and for a hub the number of its `commit`.
 
     Raises:
         UsageError: There is no such population, a model has no weights in this lake, or the folder holds other things.
         DataError: Weights of the lake are missing or damaged.
         OutsideError: The disk is full or cannot be written.
+        HubError: The hub cannot be reached, or refuses; the same call goes on from there.
     """
+    address = parse_address(to)
+    repository = address.repository if isinstance(address, OnHub) else None
     publication = plan_publication(
-        lake, what, license_id=license_id, together=together, seed=seed, shard_bytes=shard_bytes
+        lake,
+        what,
+        license_id=license_id,
+        together=together,
+        seed=seed,
+        shard_bytes=shard_bytes,
+        repository=repository,
     )
-    folder = Path(to)
+    folder = address if isinstance(address, Path) else lake.path / STAGED / address.repository.replace("/", "--")
     check_folder(folder)
     plan = publication.plan()
-    if dry_run:
-        return plan
+    if not dry_run:
+        plan = _written(publication, folder, plan, progress)
+    if isinstance(address, OnHub):
+        commits = commit_of(plan["file"].to_list())
+        plan = plan.with_columns(commit=pl.col("file").replace_strict(commits))
+        if not dry_run:
+            _upload(folder, address.repository, plan["file"].to_list(), private, endpoint)
+    return plan
+
+
+def _written(publication: Publication, folder: Path, plan: pl.DataFrame, progress: Progress | None) -> pl.DataFrame:
+    """Write it; gives the plan with every file that there is, and its size."""
     written = publication.write(folder, progress)
     sizes = pl.DataFrame({"file": written, "bytes": [(folder / path).stat().st_size for path in written]})
     return sizes.join(plan.drop("bytes"), on="file", how="left").select("file", "rows", "bytes")
+
+
+def _upload(folder: Path, repository: str, files: list[str], private: bool, endpoint: str | None) -> None:
+    """Upload what lies in a folder of the lake; it stays there until it is all on the hub."""
+    from zoo.publishing.hub import upload  # here, since a folder needs no network
+
+    upload(folder, repository, files, "dataset", private=private, endpoint=endpoint)
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,140 @@
+"""Uploads to a hub by huggingface_hub's own client, over HTTP: what arrives, what is sent once, what is refused."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from huggingface_hub import HfApi, snapshot_download
+
+from schemas import HubError, Lake, UsageError
+from tests.conftest import ROOT
+from tests.hub import Reply, TestHub
+from tests.mined_models import equal
+from tests.published import everything_in
+from zoo import load_population, load_weights, publish_population
+from zoo.publishing.published import open_published
+
+TOKEN = "hf_secretsecretsecretsecret"
+REPOSITORY = "ada/tiny-zoo"
+
+pytestmark = pytest.mark.filterwarnings(  # huggingface_hub's own upload by Git LFS does so
+    "ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning"
+)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestHub]:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the hub speaks Git LFS
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with TestHub(uploads=tmp_path / "hub", token=TOKEN) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+def sent(hub: TestHub) -> list[str]:
+    """The large files that were sent, by their hashes."""
+    return [request.path for request in hub.log if request.method == "PUT" and request.status == 200]
+
+
+def test_a_round_trip(copied: Lake, hub: TestHub, tmp_path: Path) -> None:
+    """Published, listed, loaded and fetched: what comes back is what the lake holds."""
+    publish_population(copied, "tiny", f"hf:{REPOSITORY}", license_id="cc-by-4.0")
+    publish_population(copied, "tiny", tmp_path / "local", license_id="cc-by-4.0")
+    assert [found.id for found in HfApi(hub.url).list_datasets(author="ada")] == [REPOSITORY]
+    fetched = Path(snapshot_download(REPOSITORY, repo_type="dataset", endpoint=hub.url, local_dir=tmp_path / "back"))
+    arrived = {path: content for path, content in everything_in(fetched).items() if not path.startswith(".cache")}
+    written = everything_in(tmp_path / "local")
+    assert arrived.pop("README.md").decode().count(f'"{REPOSITORY}"') >= 2
+    assert arrived == {path: content for path, content in written.items() if path != "README.md"}
+    published = open_published(f"hf:{REPOSITORY}")
+    for table, query in {"training": "FROM training", "models": "SELECT model_id, test_accuracy FROM models"}.items():
+        assert published.sql(f"{query} ORDER BY ALL").equals(copied.sql(f"{query} ORDER BY ALL")), table
+    population = load_population(f"hf:{REPOSITORY}", "width = 3")
+    for index, model_id in enumerate(population.rows["model_id"]):
+        assert equal(population.member(index), load_weights(copied, model_id))
+    assert not list((copied.path / "published").iterdir())
+
+
+def test_commits_are_small_and_end_with_the_card(copied: Lake, hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoo.publishing.commits.portions.__defaults__", (4,))
+    files = publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    assert hub.uploads is not None
+    commits = [paths for _, paths in hub.uploads.commits]
+    assert [sorted(paths) for paths in commits] == [
+        sorted(part["file"]) for _, part in sorted(files.group_by("commit"), key=lambda group: group[0])
+    ]
+    assert max(map(len, commits)) == 4
+    assert {path for path in files["file"] if path.startswith("weights/")} <= set(commits[0])
+    assert "README.md" in commits[-1]
+
+
+def test_an_upload_that_stopped_goes_on_where_it_was(
+    copied: Lake, hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.publishing.commits.portions.__defaults__", (4,))
+    monkeypatch.setattr("zoo.publishing.hub.MOST_FILES", 4)
+    assert hub.uploads is not None
+    hub.misbehave("*/commit/*", Reply(400, {}, b'{"error": "not now"}'))
+    with pytest.raises(HubError, match="the hub answers 400"):
+        publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    hub.orders.clear()
+    first = len(sent(hub))
+    publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    once, commits = sent(hub), len(hub.uploads.commits)
+    assert len(once) == len(set(once)) > first == 4
+    publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    assert (sent(hub), len(hub.uploads.commits)) == (once, commits)
+
+
+def test_a_publisher_that_is_killed_in_the_middle_loses_nothing(copied: Lake, hub: TestHub) -> None:
+    hub.patience = 60
+    command = ["zoo", "publish", "tiny", "--to", f"hf:{REPOSITORY}", "--lake", str(copied.path), "--quiet"]
+    environment = {**os.environ, "HF_HUB_DISABLE_XET": "1"}
+    hub.misbehave("/lfs/*", "timeout", times=5)
+    with subprocess.Popen([sys.executable, "-m", "weightlake", *command], cwd=ROOT, env=environment) as process:
+        deadline = time.monotonic() + 120
+        while not [request for request in hub.log if request.path.startswith("/lfs/")]:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.kill()
+    hub.orders.clear()
+    before = sent(hub)
+    publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    assert len(sent(hub)) == len(set(sent(hub))) >= len(before)
+    assert len(load_population(f"hf:{REPOSITORY}", "width = 3")) == 4
+
+
+def test_what_is_published_no_more_is_deleted(copied: Lake, hub: TestHub) -> None:
+    publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    files = publish_population(copied, "SELECT model_id FROM member WHERE width = 3 AND seed = 0", f"hf:{REPOSITORY}")
+    assert set(HfApi(hub.url).list_repo_files(REPOSITORY, repo_type="dataset")) == set(files["file"])
+    assert len(load_population(f"hf:{REPOSITORY}", "true")) == 2
+
+
+def test_a_dry_run_asks_no_hub(copied: Lake, hub: TestHub) -> None:
+    plan = publish_population(copied, "tiny", f"hf:{REPOSITORY}", dry_run=True)
+    assert set(plan["commit"]) == {1}
+    assert plan.columns == ["file", "rows", "bytes", "commit"]
+    assert hub.log == []
+    assert not (copied.path / "published").exists()
+
+
+def test_a_repository_of_others_is_left_alone(copied: Lake, hub: TestHub) -> None:
+    place = hub.site.repositories._root.parent / "datasets" / REPOSITORY  # type: ignore[union-attr] # there is one
+    place.mkdir(parents=True)
+    (place / "README.md").write_text("# by hand")
+    hub._changed("datasets", REPOSITORY)
+    with pytest.raises(UsageError, match="hf:ada/tiny-zoo has other things in it"):
+        publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    assert [path.name for path in place.iterdir()] == ["README.md"]
+
+
+def test_a_token_that_may_not_write_is_said(copied: Lake, hub: TestHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_another")
+    with pytest.raises(HubError, match="cannot be written: set HF_TOKEN to a token that may write"):
+        publish_population(copied, "tiny", f"hf:{REPOSITORY}")
