@@ -16,6 +16,7 @@ from commands.measure import measure
 from commands.merge import merge
 from commands.mine import mine
 from commands.phases import phases
+from commands.publish import publish
 from commands.report import report
 from commands.soup import soup
 from commands.sql import sql
@@ -34,7 +35,7 @@ app = typer.Typer(
 )
 app.command()(mine)
 app.add_typer(zoo_commands, name="zoo")
-for command in (soup, merge, stitch, measure, phases, sql, coverage, lineage, identify, report, doctor, demo):
+for command in (soup, merge, stitch, measure, phases, sql, coverage, lineage, identify, publish, report, doctor, demo):
     app.command()(command)
 
 INTERRUPTED = 130

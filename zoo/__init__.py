@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from zoo.catalogue import populations, recipes
     from zoo.datasets import fetch_dataset
     from zoo.load import Population, load_population, load_weights
+    from zoo.publishing.mined import publish_tables
     from zoo.publishing.population import publish_population
     from zoo.publishing.repositories import publish_repositories
     from zoo.watching import status
@@ -23,6 +24,7 @@ __all__ = [
     "populations",
     "publish_population",
     "publish_repositories",
+    "publish_tables",
     "recipes",
     "status",
 ]
@@ -35,6 +37,7 @@ __getattr__ = lazily(
         "fetch_dataset": "zoo.datasets",
         **dict.fromkeys(["Population", "load_population", "load_weights"], "zoo.load"),
         "publish_population": "zoo.publishing.population",
+        "publish_tables": "zoo.publishing.mined",
         "publish_repositories": "zoo.publishing.repositories",
         "status": "zoo.watching",
     },

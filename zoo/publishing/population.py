@@ -1,19 +1,13 @@
 """The front door of publishing a population as a dataset."""
 
-import shutil
 from pathlib import Path
 
 import polars as pl
 
 from schemas import Lake
-from zoo.publishing.address import OnHub, parse_address
-from zoo.publishing.commits import commit_of
-from zoo.publishing.dataset import Progress, Publication, plan_publication
-from zoo.publishing.folder import check_folder
+from zoo.publishing.dataset import Progress, plan_publication
+from zoo.publishing.sending import Destination, sizes
 from zoo.publishing.shards import LARGEST
-
-STAGED = "published"
-"""Folder of a lake for what is on its way to a hub."""
 
 
 def publish_population(
@@ -58,8 +52,7 @@ def publish_population(
         OutsideError: The disk is full or cannot be written.
         HubError: The hub cannot be reached, or refuses; the same call goes on from there.
     """
-    address = parse_address(to)
-    repository = address.repository if isinstance(address, OnHub) else None
+    destination = Destination(lake, to)
     publication = plan_publication(
         lake,
         what,
@@ -67,31 +60,10 @@ def publish_population(
         together=together,
         seed=seed,
         shard_bytes=shard_bytes,
-        repository=repository,
+        repository=destination.repository,
     )
-    folder = address if isinstance(address, Path) else lake.path / STAGED / address.repository.replace("/", "--")
-    check_folder(folder)
-    plan = publication.plan()
+    files = publication.plan()
     if not dry_run:
-        plan = _written(publication, folder, plan, progress)
-    if isinstance(address, OnHub):
-        commits = commit_of(plan["file"].to_list())
-        plan = plan.with_columns(commit=pl.col("file").replace_strict(commits))
-        if not dry_run:
-            _upload(folder, address.repository, plan["file"].to_list(), private, endpoint)
-    return plan
-
-
-def _written(publication: Publication, folder: Path, plan: pl.DataFrame, progress: Progress | None) -> pl.DataFrame:
-    """Write it; gives the plan with every file that there is, and its size."""
-    written = publication.write(folder, progress)
-    sizes = pl.DataFrame({"file": written, "bytes": [(folder / path).stat().st_size for path in written]})
-    return sizes.join(plan.drop("bytes"), on="file", how="left").select("file", "rows", "bytes")
-
-
-def _upload(folder: Path, repository: str, files: list[str], private: bool, endpoint: str | None) -> None:
-    """Upload what lies in a folder of the lake; it stays there until it is all on the hub."""
-    from zoo.publishing.hub import upload  # here, since a folder needs no network
-
-    upload(folder, repository, files, "dataset", private=private, endpoint=endpoint)
-    shutil.rmtree(folder, ignore_errors=True)
+        files = sizes(destination.folder, publication.write(destination.folder, progress), files)
+        destination.send(files, private, endpoint)
+    return destination.with_commits(files)

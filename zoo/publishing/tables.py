@@ -10,6 +10,7 @@ import polars as pl
 
 from schemas import Lake, Reading
 from zoo.families import SPLITS
+from zoo.publishing.privacy import scrubbed
 
 SPLIT_OF = "split_of"
 """Under this name the queries see the published models: model_id, family, split."""
@@ -95,12 +96,12 @@ def write_tables(lake: Lake, splits: pl.DataFrame, folder: Path) -> list[Path]:
     """Write every configuration as `folder/config/split-0.parquet`; all of them see the lake at the same moment."""
     with lake.read() as reading:
         reading.register(SPLIT_OF, splits)
-        return [
-            path
-            for table in tables(reading)
-            for split in SPLITS
-            for path in reading.write_parquet(table.query, folder / table.config, split, split=split)
-        ]
+        return [path for table in tables(reading) for split in SPLITS for path in _write(reading, table, split, folder)]
+
+
+def _write(reading: Reading, table: Table, split: str, folder: Path) -> list[Path]:
+    query = scrubbed(reading, table.query, split=split)
+    return reading.write_parquet(query, folder / table.config, split, split=split)
 
 
 MEANINGS = """

@@ -1,0 +1,165 @@
+"""Mined tables published: others get the rows, and never e-mail addresses, folders, or cards that were not meant."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import pytest
+from huggingface_hub import DatasetCard
+
+from schemas import Lake, UsageError
+from tests.hub import TestHub
+from tests.published import everything_in, rows_of
+from zoo import publish_tables
+from zoo.publishing.published import open_published
+
+SECRETS = ("ada@example.org", "ben.b+x@mail.example.co.uk", "(at) example", "/home/ada")
+TEXT = "Write to ada@example.org or ben (at) example (dot) org. A secret recipe."
+TOKEN = "hf_secretsecretsecretsecret"
+
+
+@pytest.fixture
+def mined(lake: Lake) -> Lake:
+    ids = ["local:ada/one", "local:ben/two"]
+    with lake.write() as transaction:
+        rows = {
+            "model_id": ids,
+            "hub": "local",
+            "owner": ["ada", "ben"],
+            "name": ["one", "two"],
+            "downloads": [7, None],
+        }
+        said = {"license": ["mit", None], "license_spdx": ["MIT", None], "location": "/home/ada/one"}
+        transaction.append("model", pl.DataFrame(rows | said))
+        card = {"model_id": ids[:1], "text": TEXT, "metadata": '{"author": "ada@example.org"}', "bytes": 80}
+        transaction.append("card", pl.DataFrame(card | {"problems": [["no ben.b+x@mail.example.co.uk"]]}))
+        section = {"model_id": ids[:1], "position": [0], "heading": "ada@example.org", "evidence": "A secret recipe"}
+        transaction.append("card_section", pl.DataFrame(section))
+        transaction.append(
+            "tag", pl.DataFrame({"model_id": ids, "tag": ["mail:ada@example.org", "x"], "kind": "plain"})
+        )
+        crawl = {
+            "crawl_id": ["c"],
+            "hub": "local",
+            "source": "/home/ada",
+            "query": '{"folder": "/home/ada"}',
+            "state": "finished",
+        }
+        transaction.append("crawl", pl.DataFrame(crawl | {"rows_seen": [2], "rows_stored": [2], "failures": [0]}))
+    return lake
+
+
+def test_tables_arrive_whole_but_for_what_is_not_to_leave(mined: Lake, tmp_path: Path) -> None:
+    tables = "model, tag, card, card_section, crawl, event"
+    files = publish_tables(mined, tables, tmp_path / "out", license_id="cc-by-4.0")
+    assert files.filter(pl.col("rows").is_not_null())["file"].to_list() == [
+        f"{table}/train-0.parquet" for table in ("model", "tag", "card", "card_section", "crawl")
+    ]
+    expected = mined.sql("SELECT * EXCLUDE (location) FROM model ORDER BY ALL")
+    assert rows_of(tmp_path / "out", "model").drop("location").sort(pl.all()).equals(expected)
+    shown = "\n".join(
+        rows_of(tmp_path / "out", table).write_json() for table in ("model", "tag", "card", "card_section", "crawl")
+    )
+    assert not [secret for secret in (*SECRETS, "secret recipe", 'location":"') if secret in shown]
+    assert not [
+        secret
+        for secret in SECRETS
+        for content in everything_in(tmp_path / "out").values()
+        if secret.encode() in content
+    ]
+    assert rows_of(tmp_path / "out", "tag")["tag"].sort().to_list() == ["mail:[e-mail removed]", "x"]
+    assert rows_of(tmp_path / "out", "card")["problems"].to_list() == [["no [e-mail removed]"]]
+
+
+def test_cards_come_with_their_licences_where_they_are_meant(mined: Lake, tmp_path: Path) -> None:
+    publish_tables(mined, "card", tmp_path / "out", with_cards=True)
+    (card,) = rows_of(tmp_path / "out", "card").rows(named=True)
+    assert card["text"] == "Write to [e-mail removed] or [e-mail removed]. A secret recipe."
+    assert (card["license"], card["license_spdx"]) == ("mit", "MIT")
+    assert json.loads(card["metadata"]) == {"author": "[e-mail removed]"}
+    with pytest.raises(UsageError, match="may give texts of card without their licence; join model"):
+        publish_tables(mined, "SELECT model_id, text FROM card", tmp_path / "out", with_cards=True)
+    query = "SELECT model_id, text, license FROM card JOIN model USING (model_id)"
+    publish_tables(mined, query, tmp_path / "out", name="texts", with_cards=True)
+    assert rows_of(tmp_path / "out", "texts").columns == ["model_id", "text", "license"]
+    assert not (tmp_path / "out" / "card").exists()
+
+
+@pytest.mark.parametrize(
+    "query", ["SELECT text FROM card", "SELECT text FROM main.card", "WITH c AS (FROM card) SELECT text FROM c"]
+)
+def test_no_query_gets_at_cards_that_are_not_meant(mined: Lake, tmp_path: Path, query: str) -> None:
+    publish_tables(mined, query, tmp_path / "out")
+    assert rows_of(tmp_path / "out", "query")["text"].to_list() == [None]
+
+
+def test_datasets_and_duckdb_read_a_query_s_rows(mined: Lake, tmp_path: Path) -> None:
+    publish_tables(mined, "SELECT hub, count(*) AS models FROM models GROUP BY hub;", tmp_path / "out", name="hubs")
+    assert duckdb.execute(f"SELECT hub, models FROM '{tmp_path}/out/hubs/*.parquet'").fetchall() == [("local", 2)]
+    card = DatasetCard.load(tmp_path / "out" / "README.md")
+    assert [config["config_name"] for config in card.data.to_dict()["configs"]] == ["hubs"]
+    program = (
+        "import datasets, sys; print(list(datasets.load_dataset(sys.argv[1], 'hubs', split='train', streaming=True)))"
+    )
+    environment = {**os.environ, "HF_HOME": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "out")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip() == "[{'hub': 'local', 'models': 2}]", done.stderr
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestHub]:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the hub speaks Git LFS
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with TestHub(uploads=tmp_path / "hub", token=TOKEN) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")  # huggingface_hub's
+def test_tables_go_to_a_hub_and_are_read_from_there(mined: Lake, hub: TestHub) -> None:
+    files = publish_tables(mined, "model,tag", "hf:ada/mined")
+    assert set(files["commit"]) == {1}
+    back = open_published("hf:ada/mined").sql("SELECT model_id, downloads FROM model ORDER BY ALL")
+    assert back.equals(mined.sql("SELECT model_id, downloads FROM model ORDER BY ALL"))
+    assert not list((mined.path / "published").iterdir())
+
+
+def test_a_dry_run_counts_and_writes_nothing(mined: Lake, tmp_path: Path) -> None:
+    plan = publish_tables(mined, "model,tag,event", tmp_path / "out", dry_run=True)
+    assert plan.select("file", "rows").rows() == [
+        ("model/train-0.parquet", 2),
+        ("tag/train-0.parquet", 2),
+        ("README.md", None),
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("modl", "'modl' is no table of this lake: expected one of: .*did you mean 'model'"),
+        ("model,tags", "'tags' is no table"),
+        ("event", "'event' has no rows; there is nothing to publish"),
+        ("SELECT nothing FROM model", "nothing"),
+        ("SELECT text FROM lake.card", "name tables without the lake's name"),
+        ("DELETE FROM model", "syntax|parser"),
+    ],
+)
+def test_what_cannot_be_published_is_said(mined: Lake, tmp_path: Path, what: str, says: str) -> None:
+    with pytest.raises(UsageError, match=f"(?i){says}"):
+        publish_tables(mined, what, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UsageError, match="expected letters, digits and underscores"):
+        publish_tables(mined, "model", tmp_path / "out", name="a/b")
