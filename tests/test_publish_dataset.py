@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from schemas import DataError, Lake, UsageError, open_lake
 from tests.published import code_of, everything_in, rows_of
-from zoo import load_weights, publish_population
+from zoo import load_population, load_weights, publish_population
 from zoo.families import SPLITS
 from zoo.recipe import Recipe
 
@@ -111,6 +111,34 @@ def test_equal_starts_are_in_one_split(published: Path) -> None:
     )
     assert splits.group_by("initial_state").agg(pl.col("split").n_unique())["split"].to_list() == [1] * 4
     assert splits["family"].n_unique() == 4
+
+
+def test_phases_of_cells_are_those_of_their_models(copied: Lake, tmp_path: Path) -> None:
+    population_id = copied.sql("SELECT population_id FROM population").item()
+    cells = pl.DataFrame(
+        {
+            "population_id": population_id,
+            "rule": ["taxonomy"] * 4 + ["model-diagnosis"],
+            "load_axis": "width",
+            "load": [3.0, 3.0, 4.0, 4.0, 4.0],
+            "temperature_axis": "batch_size",
+            "temperature": [4.0, 8.0, 4.0, 8.0, 8.0],
+            "phase": ["I", "II", "IV-A", "IV-B", "other"],
+            "probability": [0.9, 0.8, 0.7, 0.6, 0.5],
+        }
+    )
+    with copied.write() as transaction:
+        transaction.append("cell_phase", cells)
+    publish_population(copied, "tiny", tmp_path / "zoo")
+    phases = rows_of(tmp_path / "zoo", "models").group_by("phase").agg("width", "batch_size").sort("phase")
+    assert [row[0] for row in phases.rows()] == ["I", "II", "IV-A", "IV-B"]
+    population = load_population(tmp_path / "zoo", "phase = 'IV-B'")
+    assert set(population.rows.select("width", "batch_size", "phase_probability").rows()) == {(4, 8, 0.6)}
+    assert rows_of(tmp_path / "zoo", "phases").height == 8 + 2
+    card = (tmp_path / "zoo" / "README.md").read_text()
+    assert "The phase of each cell" in card
+    assert "yang2021taxonomizing" in card
+    assert 'load_population("zoo", "phase = \'IV-B\'")' in card
 
 
 def test_nothing_tells_where_the_publisher_s_files_lie(undisturbed: Lake, published: Path, recipe: Recipe) -> None:

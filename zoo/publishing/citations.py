@@ -28,6 +28,6 @@ def _contents(models: pl.DataFrame) -> dict[str, bool]:
     return {
         "population": bool(models["population_id"].is_not_null().any()),
         "grid": all(varied.values()),
-        "phases": "phase" in models.columns,
+        "phases": bool(models["phase"].is_not_null().any()),
         "soup": bool(models["method"].is_not_null().any()),
     }

@@ -215,6 +215,7 @@ def _making(facts: Facts) -> str:
 def _loading(facts: Facts) -> str:
     example = facts.models.sort("model_id")["model_id"][0]
     width = facts.models["width"].cast(pl.Int64).max()
+    phase = facts.models["phase"].drop_nulls().sort().last()
     place, on_hub = facts.place, facts.on_hub
     downloaded = f'hf_hub_download("{place}", rows[0][2], repo_type="dataset")'
     return LOADING.format(
@@ -224,7 +225,7 @@ def _loading(facts: Facts) -> str:
         fetching="from huggingface_hub import hf_hub_download\n" if on_hub else "",
         shard=downloaded if on_hub else f'f"{place}/{{rows[0][2]}}"',
         source=f"hf:{place}" if on_hub else place,
-        condition="phase = 'IV-B'" if "phase" in facts.models.columns else "width = " + str(width),
+        condition="phase = " + repr(phase) if phase else "width = " + str(width),
         example=example,
     )
 

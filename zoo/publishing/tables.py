@@ -14,14 +14,31 @@ from zoo.publishing.privacy import scrubbed
 
 SPLIT_OF = "split_of"
 """Under this name the queries see the published models: model_id, family, split."""
-MODELS = """
+CELLS = """
+SELECT member.model_id, phases.rule, phases.phase, phases.probability AS phase_probability,
+    phases.* EXCLUDE (rule, phase, probability, population, test_accuracy, train_loss, train_error, cka),
+    phases.train_loss AS cell_train_loss, phases.train_error AS cell_train_error, phases.cka
+FROM split_of JOIN member USING (model_id) JOIN phases ON phases.population_id = member.population_id
+    AND load = CASE load_axis WHEN 'width' THEN member.width WHEN 'depth' THEN member.depth
+        WHEN 'label_noise' THEN member.label_noise WHEN 'data_fraction' THEN member.data_fraction END
+    AND temperature = CASE temperature_axis WHEN 'batch_size' THEN member.batch_size
+        WHEN 'learning_rate' THEN member.learning_rate WHEN 'weight_decay' THEN member.weight_decay
+        WHEN 'epochs' THEN member.epochs END
+"""
+"""The phase of each model's cell, a row for each rule."""
+DEFAULT_RULE = "taxonomy"
+PHASES = f"""
+SELECT cell.* FROM ({CELLS}) AS cell JOIN split_of USING (model_id) WHERE split_of.split = $split
+ORDER BY model_id, rule
+"""  # noqa: S608 - our queries
+MODELS = f"""
 SELECT model_id, split_of.family, models.origin, models.population, models.architecture, models.task,
     regexp_replace(models.dataset, '^(folder|npz|parquet|text):.*/', '\\1:') AS dataset, models.parameters,
     member.* EXCLUDE (model_id), models.method,
     start.parent_id AS initial_state, parents.parents,
     population.classes, population.input_shape, population.split_seed,
     models.train_loss, models.train_accuracy, models.validation_accuracy, models.test_accuracy,
-    models.created_at
+    cell.phase, cell.phase_probability, models.created_at
 FROM split_of JOIN models USING (model_id)
 LEFT JOIN member USING (model_id) LEFT JOIN population ON population.population_id = models.population_id
 LEFT JOIN (
@@ -31,8 +48,10 @@ LEFT JOIN (
     SELECT child_id, list(parent_id ORDER BY parent_id) AS parents
     FROM lineage WHERE relation <> 'initialised-from' GROUP BY ALL
 ) AS parents ON parents.child_id = model_id
+LEFT JOIN (SELECT model_id, any_value(phase) AS phase, any_value(phase_probability) AS phase_probability
+    FROM ({CELLS}) WHERE rule = '{DEFAULT_RULE}' GROUP BY model_id) AS cell USING (model_id)
 WHERE split = $split ORDER BY population_id, width, batch_size, model_id
-"""
+"""  # noqa: S608 - our queries
 POPULATIONS = """
 SELECT population_id, name,
     regexp_replace(recipe::VARCHAR, '"dataset":"(folder|npz|parquet|text):[^"]*/', '"dataset":"\\1:') AS recipe,
@@ -63,6 +82,7 @@ QUERIES = {
     "training": TRAINING,
     "measurements": MEASUREMENTS,
     "pairs": PAIRS,
+    "phases": PHASES,
     "populations": POPULATIONS,
 }
 
@@ -113,7 +133,8 @@ OWN = {
     "family": "Models of one family are in one split; its name is that of its first model.",
     "initial_state": "Fingerprint of its initial weights; equal for models that started alike.",
     "parents": "Models that it was fine-tuned from or made of.",
-    "phase": "Phase of its cell in the grid of load and temperature.",
+    "phase": "Phase of its cell in the grid of load and temperature, by the rule `taxonomy`.",
+    "phase_probability": "Share of the bootstrap's draws over seeds and pairs that have this phase.",
 }
 
 
