@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from zoo.building import build, plan
     from zoo.catalogue import populations, recipes
     from zoo.datasets import fetch_dataset
-    from zoo.load import Population, load_population, load_weights
+    from zoo.load import Population, load_population, load_populations, load_weights
     from zoo.publishing.mined import publish_tables
     from zoo.publishing.population import publish_population
     from zoo.publishing.repositories import publish_repositories
@@ -19,6 +19,7 @@ __all__ = [
     "build",
     "fetch_dataset",
     "load_population",
+    "load_populations",
     "load_weights",
     "plan",
     "populations",
@@ -35,7 +36,7 @@ __getattr__ = lazily(
         **dict.fromkeys(["build", "plan"], "zoo.building"),
         **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
         "fetch_dataset": "zoo.datasets",
-        **dict.fromkeys(["Population", "load_population", "load_weights"], "zoo.load"),
+        **dict.fromkeys(["Population", "load_population", "load_populations", "load_weights"], "zoo.load"),
         "publish_population": "zoo.publishing.population",
         "publish_tables": "zoo.publishing.mined",
         "publish_repositories": "zoo.publishing.repositories",

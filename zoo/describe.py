@@ -45,6 +45,11 @@ class Description(BaseModel):
     activation: str | None = None
     """Activation function; None for the architecture's own."""
 
+    @property
+    def shapes(self) -> tuple[object, ...]:
+        """What the names and shapes of its tensors hang on: equal for models that can be stacked."""
+        return self.architecture, self.width, self.depth, self.input_shape, self.classes
+
     def skeleton(self) -> nn.Module:
         """Build the model's architecture without values, as `zoo.architectures.skeleton`."""
         options = {"depth": self.depth, "activation": self.activation}

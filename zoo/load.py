@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
@@ -12,12 +12,11 @@ from torch import Tensor, nn
 
 from schemas import DataError, Lake, UsageError
 from schemas.weights import read_safetensors
-from zoo import population
 from zoo.describe import Description, describe, describe_all
 from zoo.locate import InFiles, InShard, Place, locate, selection
 from zoo.population import Weights
 from zoo.publishing.published import open_published
-from zoo.randomness import generator
+from zoo.selected import Population
 
 __all__ = [
     "Description",
@@ -26,60 +25,10 @@ __all__ = [
     "describe_all",
     "load_module",
     "load_population",
+    "load_populations",
     "load_weights",
     "read_weights",
 ]
-
-
-@dataclass(frozen=True)
-class Population:
-    """Models of the same shapes: their stacked weights `[N, ...]` by name, and a row for each."""
-
-    tensors: Weights
-    rows: pl.DataFrame
-
-    def __len__(self) -> int:
-        return self.rows.height
-
-    def member(self, index: int) -> Weights:
-        """Weights of one model, without the leading axis."""
-        return population.member(self.tensors, index)
-
-    def take(self, indices: Sequence[int]) -> Population:
-        """The models of these indices, in this order."""
-        tensors = {name: tensor[list(indices)] for name, tensor in self.tensors.items()}
-        return Population(tensors, self.rows[list(indices)])
-
-    def split(
-        self, train: float = 0.7, validation: float = 0.15, test: float = 0.15, seed: int = 0
-    ) -> dict[str, Population]:
-        """Split by models into `train`, `validation` and `test`; all checkpoints of a model stay together.
-
-        Args:
-            train: Share of the models; what rounding leaves over goes here too.
-            validation: Share of the models.
-            test: Share of the models.
-            seed: Which model goes where hangs on it.
-
-        Raises:
-            UsageError: The shares are negative or do not add up to 1.
-        """
-        if min(train, validation, test) < 0 or abs(train + validation + test - 1) > 1e-9:
-            raise UsageError(
-                f"train, validation and test = {train}, {validation}, {test}: expected shares that sum to 1"
-            )
-        ids = self.rows.get_column("model_id").to_list()
-        models = sorted(set(ids))
-        shuffled = [models[i] for i in torch.randperm(len(models), generator=generator("split models", seed)).tolist()]
-        first, second = round(validation * len(models)), round(test * len(models))
-        part_of = dict.fromkeys(shuffled, "train")
-        part_of |= dict.fromkeys(shuffled[:first], "validation")
-        part_of |= dict.fromkeys(shuffled[first : first + second], "test")
-        parts = {part: [i for i, model_id in enumerate(ids) if part_of[model_id] == part] for part in _PARTS}
-        return {part: self.take(indices) for part, indices in parts.items()}
-
-
-_PARTS = ("train", "validation", "test")
 
 
 def load_weights(lake: Lake, model_id: str, epoch: int | None = None) -> Weights:
@@ -98,8 +47,17 @@ def load_weights(lake: Lake, model_id: str, epoch: int | None = None) -> Weights
     return read_weights(lake, locate(lake, [model_id], [epoch])[0])
 
 
-def load_population(lake: Lake | str | Path, sql: str, **parameters: object) -> Population:
+def load_population(
+    lake: Lake | str | Path,
+    sql: str,
+    tensors: Sequence[str] | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    **parameters: object,
+) -> Population:
     """Load all models that a query selects, stacked, in the query's order.
+
+    What lies in one shard as one run of rows is mapped into memory, and read when it is used.
 
     Args:
         lake: Where they are known; or a published dataset, its folder or `hf:owner/name`, of which only
@@ -107,19 +65,68 @@ def load_population(lake: Lake | str | Path, sql: str, **parameters: object) -> 
         sql: Any query that returns `model_id`, and `epoch` if not the final weights are meant; its
             other columns stay with the rows. Of a published dataset a condition on its models is
             enough: `width = 8`.
+        tensors: Names of those to read, in this order; without it all.
+        device: Where they go.
+        dtype: Floating point type that they are turned into; without it as they lie.
         parameters: Values for `$name` in the query.
 
     Raises:
-        UsageError: As `load_weights`; or the query selects nothing, or models of different shapes.
+        UsageError: As `load_weights`; or the query selects nothing, models of different shapes, or
+            models without one of the tensors.
         DataError: Files are damaged or gone.
         HubError: The hub cannot be reached, or shows no such dataset.
     """
     if not isinstance(lake, Lake):
-        return open_published(lake).population(sql, **parameters)
+        return _moved(open_published(lake).population(sql, **parameters), tensors, device, dtype)
     rows = selection(lake, sql, parameters)
+    return _loaded(lake, rows, tensors, device, dtype)
+
+
+def load_populations(
+    lake: Lake,
+    sql: str,
+    tensors: Sequence[str] | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    **parameters: object,
+) -> list[Population]:
+    """Load all models that a query selects as populations, one for each architecture and its shapes.
+
+    They come in the order in which the query first names one of their models, and their models in
+    the query's order. All of them have to be models that `zoo.describe` knows. Arguments and errors
+    are those of `load_population`.
+    """
+    rows = selection(lake, sql, parameters)
+    kinds = [description.shapes for description in describe_all(lake, rows["model_id"].to_list())]
+    groups: dict[object, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(index)
+    return [_loaded(lake, rows[indices], tensors, device, dtype) for indices in groups.values()]
+
+
+def _loaded(
+    lake: Lake,
+    rows: pl.DataFrame,
+    names: Sequence[str] | None,
+    device: str | torch.device,
+    dtype: torch.dtype | None,
+) -> Population:
     ids: list[str] = rows.get_column("model_id").to_list()
     epochs: list[int | None] = rows.get_column("epoch").to_list() if "epoch" in rows.columns else [None] * len(ids)
-    return Population(_stacked(lake, ids, locate(lake, ids, epochs)), rows)
+    stacked = _stacked(lake, ids, locate(lake, ids, epochs), names)
+    return _moved(Population(stacked, rows, lake), None, device, dtype)
+
+
+def _moved(
+    loaded: Population, names: Sequence[str] | None, device: str | torch.device, dtype: torch.dtype | None
+) -> Population:
+    """The same with only the tensors of these names, on a device and in a floating point type."""
+    if missing := [name for name in names or () if name not in loaded.tensors]:
+        have = ", ".join(list(loaded.tensors)[:10])
+        raise UsageError(f"these models have no tensor {missing[0]!r}; they have {have}")
+    chosen = {name: loaded.tensors[name] for name in (names if names is not None else loaded.tensors)}
+    moved = {name: tensor.to(device, dtype if tensor.is_floating_point() else None) for name, tensor in chosen.items()}
+    return Population(moved, loaded.rows, loaded.lake)
 
 
 def load_module(lake: Lake, model_id: str, epoch: int | None = None) -> nn.Module:
@@ -156,7 +163,7 @@ def _read_files(place: InFiles) -> Weights:
     return weights
 
 
-def _stacked(lake: Lake, ids: Sequence[str], places: Sequence[Place]) -> Weights:
+def _stacked(lake: Lake, ids: Sequence[str], places: Sequence[Place], names: Sequence[str] | None) -> Weights:
     """Read shard by shard, each once, and put every model into its row."""
     positions: dict[str | InFiles, list[int]] = {}
     for position, place in enumerate(places):
@@ -164,21 +171,32 @@ def _stacked(lake: Lake, ids: Sequence[str], places: Sequence[Place]) -> Weights
     stacked: Weights = {}
     first = next(iter(positions.values()))[0]
     for source, targets in positions.items():
-        part = _read_rows(lake, source, [places[target] for target in targets])
+        part = _read_rows(lake, source, [places[target] for target in targets], names)
         if len(positions) == 1:
             return part
         if not stacked:
             stacked = {name: tensor.new_empty(len(ids), *tensor.shape[1:]) for name, tensor in part.items()}
         _check_alike(ids[first], stacked, ids[targets[0]], part)
+        rows = _slice(targets)
         for name, tensor in part.items():
-            _bytes(stacked[name])[targets] = _bytes(tensor)
+            _bytes(stacked[name])[rows] = _bytes(tensor)
     return stacked
 
 
-def _read_rows(lake: Lake, source: str | InFiles, places: Sequence[Place]) -> Weights:
+def _slice(targets: list[int]) -> slice | list[int]:
+    """A run of rows as a slice, which is copied as one piece."""
+    run = targets[-1] - targets[0] + 1 == len(targets) and all(a < b for a, b in pairwise(targets))
+    return slice(targets[0], targets[-1] + 1) if run else targets
+
+
+def _read_rows(lake: Lake, source: str | InFiles, places: Sequence[Place], names: Sequence[str] | None) -> Weights:
     if isinstance(source, InFiles):
-        return {name: tensor.expand(len(places), *tensor.shape) for name, tensor in _read_files(source).items()}
-    return lake.weights.read_members(source, [place.row for place in places if isinstance(place, InShard)])
+        read = _read_files(source)
+        if missing := [name for name in names or () if name not in read]:
+            raise UsageError(f"{source.paths[0]} has no tensor {missing[0]!r}; it has {', '.join(sorted(read)[:10])}")
+        chosen = {name: read[name] for name in names} if names is not None else read
+        return {name: tensor.expand(len(places), *tensor.shape) for name, tensor in chosen.items()}
+    return lake.weights.read_members(source, [place.row for place in places if isinstance(place, InShard)], names)
 
 
 def _bytes(tensor: Tensor) -> Tensor:

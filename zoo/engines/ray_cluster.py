@@ -107,7 +107,11 @@ class _Crew:
             for job in self.handed.values():
                 yield from self._progress(job)
             for reference in ended:
-                yield _outcome(reference, self.handed.pop(reference))
+                job = self.handed.pop(reference)
+                outcome = _outcome(reference, job)
+                if isinstance(outcome, Done) and isinstance(job, Task):
+                    yield Epoch(job.name, job.group.epochs)
+                yield outcome
 
     def _progress(self, job: Job) -> Iterator[Event]:
         if not isinstance(job, Task):
