@@ -14,6 +14,7 @@ import vl_convert
 
 from learners import charts
 from learners.charts import Picture
+from learners.phase_chart import phase_maps
 from learners.stitching.pareto_chart import stitch_pictures
 from learners.stitching.penalty_chart import penalty_pictures
 from schemas import Lake
@@ -26,6 +27,7 @@ FROM models WHERE deleted_at IS NULL GROUP BY ALL ORDER BY ALL
 SNIPPET = "window.vegaEmbed = vegaEmbed;"
 SECTIONS = (
     charts.accuracy_grid,
+    phase_maps,
     charts.training_curves,
     charts.soup_comparison,
     penalty_pictures,
