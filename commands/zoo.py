@@ -28,6 +28,7 @@ class Backend(StrEnum):
     AUTO = "auto"
     SEQUENTIAL = "sequential"
     VMAP = "vmap"
+    COMPILED = "compiled"
     LANES = "lanes"
 
 

@@ -109,15 +109,31 @@ def test_vmap_equals_the_sequential_backend(wanted: Group, splits: Splits) -> No
     assert_equal(trained("vmap", wanted, splits), trained("sequential", wanted, splits))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")  # torch's own, of its compiler
+@pytest.mark.parametrize(
+    ("wanted", "splits"),
+    [
+        (group("mlp", **ADAMW), pictures(1, 8)),
+        (group("cnn", augmentation=("crop", "rotation")), pictures(1, 8)),
+    ],
+    ids=lambda value: getattr(value, "architecture", ""),
+)
+def test_compiled_equals_the_sequential_backend(wanted: Group, splits: Splits) -> None:
+    assert_equal(trained("compiled", wanted, splits), trained("sequential", wanted, splits))
+
+
 def test_every_activation_has_a_lane() -> None:
     tried = {wanted.activation for wanted, _ in SMALL_CNN}
     assert set(ACTIVATIONS) - {"tanh"} <= tried, "tanh is the cnn's own"
 
 
+QUICK = sorted(set(BACKENDS) - {"compiled"})
+"""Backends that need no minute to compile a step."""
 DIVERGING = replace(members(3)[1], learning_rate=1e9)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
 @pytest.mark.parametrize("architecture", ["mlp", "cnn"])
 def test_a_diverging_member_is_masked_and_changes_no_bit_of_the_others(backend: str, architecture: str) -> None:
     first, _, third = members(3)
@@ -134,8 +150,8 @@ def test_a_diverging_member_is_masked_and_changes_no_bit_of_the_others(backend: 
         assert torch.equal(kept[[0, 2]], tensor[[0, 2]])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("goes_on", BACKENDS)
+@pytest.mark.parametrize("backend", QUICK)
+@pytest.mark.parametrize("goes_on", QUICK)
 def test_a_backend_goes_on_from_the_state_of_any_other(backend: str, goes_on: str) -> None:
     wanted, splits = group("cnn", epochs=2, **ADAM), pictures(1, 8)
     begun = Training(replace(wanted, epochs=1), splits, Choice(backend, ""), dtype=torch.float64)
@@ -226,6 +242,8 @@ def test_on_a_gpu_there_are_no_lanes() -> None:
 def test_a_backend_that_is_asked_for_and_not_offered_is_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match="does not know BatchNorm2d, which a resnet18 needs"):
         choose(group("resnet18"), conditions((3, 8, 8)), "lanes")
+    with pytest.raises(UsageError, match="arithmetic that dropout takes its numbers from"):
+        choose(group("cnn", dropout=0.5), conditions(), "compiled")
     with pytest.raises(UsageError, match="'fast' is unknown; choose one of: auto, "):
         choose(group("cnn"), conditions(), "fast")
     assert choose(group("resnet18"), conditions((3, 8, 8)), "vmap") == Choice("vmap", "asked for")
@@ -244,7 +262,7 @@ def test_without_a_compiler_there_are_no_lanes_and_one_line_says_so(tmp_path: Pa
     )
     choice, name = done.stdout.splitlines()
     assert name == "vmap"
-    assert "there is no C++ compiler to build the lanes kernel with (tried no-such-compiler)" in choice
+    assert "there is no C++ compiler to build with (tried no-such-compiler)" in choice
 
 
 def test_a_compiler_that_fails_leaves_nothing_behind_and_says_what_it_said(tmp_path: Path) -> None:

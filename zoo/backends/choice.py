@@ -8,13 +8,15 @@ import torch
 from schemas.errors import UsageError
 from zoo.backends.assignment import Assignment
 from zoo.backends.backend import Backend
-from zoo.backends.lanes import LANES, Absent, Lanes, NotOffered, library, lower
+from zoo.backends.compiled import Compiled
+from zoo.backends.lanes import LANES, Absent, Lanes, NotOffered, compiler, library, lower
 from zoo.backends.sequential import Sequential
 from zoo.backends.vectorised import Vectorised
 from zoo.group import Group
 
 AUTO = "auto"
 BACKENDS: dict[str, Callable[[Assignment], Backend]] = {
+    "compiled": Compiled,
     "lanes": Lanes,
     "sequential": Sequential,
     "vmap": Vectorised,
@@ -76,8 +78,25 @@ def choose(group: Group, conditions: Conditions, wanted: str = AUTO) -> Choice:
 
 def refusal(name: str, group: Group, conditions: Conditions) -> str | None:
     """Say why a backend is not offered for a group; None if it is."""
-    if name != "lanes":
-        return None
+    if name == "compiled":
+        return _no_compiling(group, conditions)
+    return _no_lanes(group, conditions) if name == "lanes" else None
+
+
+def _no_compiling(group: Group, conditions: Conditions) -> str | None:
+    if group.architecture == "pinn":
+        return "torch.compile does not go through the derivatives that a pinn's loss is made of"
+    if group.dropout:
+        return "torch.compile cannot do the wrapping 64-bit arithmetic that dropout takes its numbers from"
+    if conditions.device.type == "cpu":
+        try:
+            compiler()
+        except Absent as absent:
+            return str(absent)
+    return None
+
+
+def _no_lanes(group: Group, conditions: Conditions) -> str | None:
     if conditions.device.type != "cpu":
         return f"lanes are a processor's, and this is trained on {conditions.device.type}"
     if conditions.precision is not None:

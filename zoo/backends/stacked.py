@@ -99,11 +99,15 @@ class Stacked(ABC):
 
     def advance(self, values: Values, corrections: Tensor) -> Values:
         """Take some members one step on: a pure function of `values` and `corrections`."""
+        return self.take(values | {"x": self._samples(values)}, corrections)
+
+    def take(self, values: Values, corrections: Tensor) -> Values:
+        """Do what `advance` does once the samples `x` `[m, b, ...]` are among the values."""
         before = {name: tensor for name, tensor in values.items() if name.startswith(BUFFER)}
         buffers = {name.removeprefix(BUFFER): tensor.clone() for name, tensor in before.items()}
         keys = {name: values[name] for name in self.assignment.dropouts}
         weights, y = values["weights"], values["y"]
-        gradient, loss, score = self.gradient(weights, buffers | keys, values["coefficient"], self._samples(values), y)
+        gradient, loss, score = self.gradient(weights, buffers | keys, values["coefficient"], values["x"], y)
         memory = tuple(values[f"{MEMORY}{number}"] for number in range(self.optimiser.memories))
         moved, memory = self.optimiser.step(weights, gradient, memory, values["rate"], values["decay"], corrections)
         after = {"weights": moved} | {BUFFER + name: tensor for name, tensor in buffers.items()}

@@ -34,10 +34,10 @@ def library() -> ctypes.CDLL:
     Raises:
         Absent: There is no compiler, or it cannot compile this.
     """
-    compiler = _compiler()
-    path = cache_home() / "lanes" / f"{_identity(compiler)}.so"
+    found = compiler()
+    path = cache_home() / "lanes" / f"{_identity(found)}.so"
     if not path.exists():
-        _build(compiler, path)
+        _build(found, path)
     try:
         loaded = ctypes.CDLL(str(path))
     except OSError as error:
@@ -46,18 +46,19 @@ def library() -> ctypes.CDLL:
     return loaded
 
 
-def _compiler() -> str:
+def compiler() -> str:
+    """Find the C++ compiler: CXX, or the first of `COMPILERS`; raises Absent without one."""
     named = os.environ.get("CXX")
     for name in (named,) if named else COMPILERS:
         if found := shutil.which(name):
             return found
     tried = named or ", ".join(COMPILERS)
-    raise Absent(f"there is no C++ compiler to build the lanes kernel with (tried {tried}); install one or set CXX")
+    raise Absent(f"there is no C++ compiler to build with (tried {tried}); install one or set CXX")
 
 
-def _identity(compiler: str) -> str:
+def _identity(program: str) -> str:
     """What the built kernel hangs on, as a name."""
-    version = subprocess.run([compiler, "--version"], capture_output=True, check=False).stdout  # noqa: S603 - the user's own compiler
+    version = subprocess.run([program, "--version"], capture_output=True, check=False).stdout  # noqa: S603 - the user's own compiler
     digest = sha256(version + repr((FLAGS, platform.machine(), _processor())).encode())
     for name in SOURCES:
         digest.update((FOLDER / name).read_bytes())
@@ -73,14 +74,14 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
 
 
-def _build(compiler: str, path: Path) -> None:
+def _build(program: str, path: Path) -> None:
     """Compile beside the place and rename into it, so that other processes see all of it or nothing."""
     try:
         with written_whole(path) as beside:
-            command = [compiler, *FLAGS, str(FOLDER / "training.cpp"), "-o", str(beside)]
+            command = [program, *FLAGS, str(FOLDER / "training.cpp"), "-o", str(beside)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the user's own compiler
             if done.returncode:
                 said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])
-                raise Absent(f"{compiler} cannot build the lanes kernel: {said.strip()}")
+                raise Absent(f"{program} cannot build the lanes kernel: {said.strip()}")
     except OutsideError as error:
         raise Absent(f"the lanes kernel cannot be built: {error}") from error
