@@ -290,7 +290,7 @@ def test_a_build_keeps_the_backend_and_its_reason_with_the_members(tmp_path: Pat
         assert lake.sql("SELECT DISTINCT backend, backend_reason FROM member").rows() == [
             ("vmap", "a stack needs one call for each operation; no lanes: 2 of 16 lanes are too few")
         ]
-        with pytest.raises(UsageError, match="'lane' is unknown; choose one of: auto, lanes"):
+        with pytest.raises(UsageError, match="'lane' is unknown; choose one of: auto, compiled, lanes"):
             build(lake, tiny_recipe(tmp_path, epochs=2), device="cpu", backend="lane")
         other = build(lake, tiny_recipe(tmp_path, epochs=2, width="[3]"), device="cpu", workers=1, backend="lanes")
         assert populations(lake, other)["backends"].to_list() == ["lanes"]
