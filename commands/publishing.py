@@ -1,7 +1,6 @@
 """Publishing populations as datasets and models as repositories."""
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import polars as pl
@@ -67,14 +66,21 @@ def publish(
 
 def export(
     selection: Annotated[str, typer.Argument(help="SQL query that returns model_id, in quotes.")],
-    to: Annotated[Path, typer.Option(help="Folder to write owner/name/ repositories to.")],
+    to: Annotated[
+        str,
+        typer.Option(help="Folder to write owner/name/ to; or hf:owner, or hf:owner/name for one model, to upload."),
+    ],
     lake: LakeFolder = DEFAULT_LAKE,
     license_id: License = None,
+    private: Annotated[bool, typer.Option("--private", help="Make repositories that only their owner sees.")] = False,
+    endpoint: Annotated[str | None, typer.Option(help="URL of another hub.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Write models as model repositories: config.json, model.safetensors and a model card each."""
     import zoo
 
     with open_lake(lake, read_only=True) as opened:
-        written = zoo.publish_repositories(opened, selection, to, license_id=license_id)
-    show(pl.DataFrame({"repositories": [written], "folder": [str(to)]}), as_json)
+        written = zoo.publish_repositories(
+            opened, selection, to, license_id=license_id, private=private, endpoint=endpoint
+        )
+    show(pl.DataFrame({"repositories": [written], "place": [to]}), as_json)

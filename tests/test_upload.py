@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from safetensors.torch import load_file
 
-from schemas import HubError, Lake, UsageError
+from learners.soups.soup import uniform_soup
+from miners.mining import mine
+from schemas import HubError, Lake, UsageError, open_lake
 from tests.conftest import ROOT
 from tests.hub import Reply, TestHub
 from tests.mined_models import equal
 from tests.published import everything_in
-from zoo import load_population, load_weights, publish_population
+from zoo import load_population, load_weights, publish_population, publish_repositories
 from zoo.publishing.published import open_published
 
 TOKEN = "hf_secretsecretsecretsecret"
@@ -138,3 +141,40 @@ def test_a_token_that_may_not_write_is_said(copied: Lake, hub: TestHub, monkeypa
     monkeypatch.setenv("HF_TOKEN", "hf_another")
     with pytest.raises(HubError, match="cannot be written: set HF_TOKEN to a token that may write"):
         publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+
+
+def test_exported_models_are_mined_again_as_what_they_are(copied: Lake, hub: TestHub, tmp_path: Path) -> None:
+    """Exported as repositories of a hub, listed, mined and loaded by safetensors alone."""
+    uniform_soup(copied, "SELECT model_id FROM member WHERE width = 3 AND batch_size = 4", force=True)
+    query = "SELECT model_id FROM models WHERE width = 3 AND batch_size = 4 OR origin = 'made' ORDER BY model_id"
+    assert publish_repositories(copied, query, "hf:ada", license_id="cc0-1.0") == 3
+    other = open_lake(tmp_path / "other")
+    crawl = mine(other, "huggingface", endpoint=hub.url, cards=True, tensors=True, configs=True)
+    assert (crawl.rows_stored, crawl.failures) == (3, 0)
+    rows = copied.sql(f"SELECT model_id, owner, name FROM models SEMI JOIN ({query}) USING (model_id)").rows()
+    names = {f"huggingface:ada/{owner}-{name}": model_id for model_id, owner, name in rows}
+    mined = other.sql("SELECT model_id, parameters, license, task, library FROM models ORDER BY ALL").rows()
+    known = dict(copied.sql("SELECT model_id, parameters FROM model").rows())
+    assert mined == [
+        (each, known[names[each]], "cc0-1.0", "image-classification", "weightlake") for each in sorted(names)
+    ]
+    for each, model_id in names.items():
+        expected = load_weights(copied, model_id)
+        tensors = other.sql("SELECT name, shape FROM tensor WHERE model_id = $id ORDER BY name", id=each).rows()
+        assert tensors == [(name, list(tensor.shape)) for name, tensor in sorted(expected.items())]
+        file = hf_hub_download(each.partition(":")[2], "model.safetensors", endpoint=hub.url)
+        assert equal(load_file(file), expected)
+    accuracies = dict(copied.sql("SELECT model_id, round(test_accuracy, 6) FROM models").rows())
+    found = dict(other.sql("SELECT model_id, value FROM evaluation WHERE metric = 'accuracy'").rows())
+    assert found == {each: accuracies[model_id] for each, model_id in names.items()}
+    parents = other.sql("SELECT parent_id FROM lineage ORDER BY ALL")["parent_id"].to_list()
+    assert parents == sorted(each for each in names if "made" not in names[each])
+
+
+def test_one_repository_holds_one_model(copied: Lake, hub: TestHub) -> None:
+    with pytest.raises(UsageError, match="is one repository and these are 8 models; name the owner alone: hf:owner"):
+        publish_repositories(copied, "SELECT model_id FROM member", "hf:ada/one")
+    publish_repositories(copied, "SELECT min(model_id) AS model_id FROM member", "hf:ada/one")
+    assert [found.id for found in HfApi(hub.url).list_models()] == ["ada/one"]
+    with pytest.raises(UsageError, match="names no repository of the hub"):
+        publish_repositories(copied, "SELECT model_id FROM member", "hf:../x")

@@ -20,7 +20,7 @@ from tests.hub.messages import Reply, Request, refusal
 from tests.hub.quotas import Quota, Turnstile, kind_of
 from tests.hub.repositories import Repositories
 from tests.hub.routes import Histories, Site
-from tests.hub.uploads import Uploads
+from tests.hub.uploads import Uploads, said_by_card
 
 
 class TestHub:
@@ -79,7 +79,9 @@ class TestHub:
     def _changed(self, kind: str, name: str) -> None:
         """List what is in the uploaded repositories now."""
         site = self.site if kind == "models" else self.datasets
-        site.catalogue.replace([described(site.repositories, each) for each in site.repositories.names()])
+        repositories = site.repositories
+        names = repositories.names()
+        site.catalogue.replace([described(repositories, each) | said_by_card(repositories, each) for each in names])
 
     def answer(self, request: Request) -> Reply:
         """The answer to a request: an upload, something of the datasets, or of the models."""

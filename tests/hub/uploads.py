@@ -140,3 +140,18 @@ def check_card(content: str) -> Reply:
     if licence is not None and not isinstance(licence, str | list):
         return as_json({"errors": [{"message": '"license" must be a string'}], "warnings": []}, 400)
     return as_json({"errors": [], "warnings": []})
+
+
+def said_by_card(repositories: Repositories, name: str) -> dict[str, Any]:
+    """What the Hub takes from the front matter of a repository's card into its record."""
+    card = repositories.file(name, "README.md")
+    text = "" if card is None else card.place.read_text(encoding="utf-8")
+    fields = (yaml.safe_load(text.split("---\n")[1]) if text.startswith("---\n") else None) or {}
+    listed = {"license": [fields.get("license")], "dataset": fields.get("datasets") or ()}
+    listed["base_model"] = fields.get("base_model") or ()
+    tags = [f"{kind}:{value}" for kind, values in listed.items() for value in values if value]
+    return {
+        "cardData": fields,
+        "tags": [*(fields.get("tags") or ()), *tags],
+        **{key: fields[key] for key in ("pipeline_tag", "library_name") if key in fields},
+    }

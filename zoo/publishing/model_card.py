@@ -1,6 +1,6 @@
 """Writes the model card of a trained or made model: front matter for hubs, sections for people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -56,15 +56,21 @@ SETTINGS = ("batch_size", "learning_rate", "weight_decay", "label_noise", "epoch
 
 
 def model_card(
-    model: Mapping[str, Any], description: Description, ingredients: Sequence[str], license_id: str | None
+    model: Mapping[str, Any],
+    description: Description,
+    ingredients: Mapping[str, str | None],
+    license_id: str | None,
+    repository: str,
 ) -> str:
     """Write a model's card.
 
     Args:
         model: Its row of the view `models`.
         description: How it is built and what it was trained on.
-        ingredients: model_ids of what a made model was made of; none for a trained one.
+        ingredients: What a made model was made of: model_id -> its repository where the card is published, or None
+            if it has none there; nothing for a trained model.
         license_id: Licence as hubs name it, e.g. `cc0-1.0`; None says nothing of it.
+        repository: owner/name under which the model is published.
     """
     channels, height, columns = description.input_shape
     return CARD.format(
@@ -83,7 +89,7 @@ def model_card(
         split_seed=description.split_seed,
         procedure=_procedure(model, description, ingredients),
         evaluation=_evaluation(model),
-        repository=f"{model['owner']}/{model['name']}",
+        repository=repository,
     )
 
 
@@ -93,7 +99,7 @@ def dataset_name(description: Description) -> str:
 
 
 def _front_matter(
-    model: Mapping[str, Any], description: Description, ingredients: Sequence[str], license_id: str | None
+    model: Mapping[str, Any], description: Description, ingredients: Mapping[str, str | None], license_id: str | None
 ) -> dict[str, object]:
     dataset = dataset_name(description)
     fields: dict[str, object] = {
@@ -103,8 +109,8 @@ def _front_matter(
         "datasets": [dataset],
         "metrics": ["accuracy"],
         "tags": ["weightlake", "model-zoo", description.architecture, *([model["method"]] if ingredients else [])],
-        "base_model": [ingredient.partition(":")[2] for ingredient in ingredients],
-        "base_model_relation": "merge" if ingredients else None,
+        "base_model": [repository for repository in ingredients.values() if repository],
+        "base_model_relation": "merge" if any(ingredients.values()) else None,
         "model-index": _model_index(model, dataset),
     }
     return {key: value for key, value in fields.items() if value}
@@ -121,13 +127,13 @@ def _model_index(model: Mapping[str, Any], dataset: str) -> list[dict[str, objec
     return [{"name": model["name"], "results": [result]}]
 
 
-def _summary(model: Mapping[str, Any], ingredients: Sequence[str]) -> str:
+def _summary(model: Mapping[str, Any], ingredients: Mapping[str, str | None]) -> str:
     if ingredients:
         return f"The average of the weights of {len(ingredients)} models ({model['method'].replace('_', ' ')})."
     return f"One of the models of the population `{model['population_id']}`."
 
 
-def _procedure(model: Mapping[str, Any], description: Description, ingredients: Sequence[str]) -> str:
+def _procedure(model: Mapping[str, Any], description: Description, ingredients: Mapping[str, str | None]) -> str:
     if ingredients:
         made_of = "\n".join(f"- `{ingredient}`" for ingredient in ingredients)
         return f"Nothing was trained for it. Its ingredients are:\n\n{made_of}"
