@@ -8,6 +8,7 @@ that changes never takes the place of another.
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import accumulate, groupby
 from pathlib import Path
@@ -54,7 +55,7 @@ class Shard:
     number: int
     rows: tuple[Row, ...]
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Its path inside the dataset."""
         content = [[FORMAT], *([row.model_id, row.epoch, row.source_sha256, row.row] for row in self.rows)]
