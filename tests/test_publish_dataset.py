@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from schemas import DataError, Lake, UsageError, open_lake
+from tests.conftest import ROOT
 from tests.published import code_of, everything_in, rows_of
 from zoo import load_population, load_weights, publish_population
 from zoo.families import SPLITS
@@ -26,7 +27,7 @@ TYPES = {"F32": "<f4", "I64": "<i8", "F64": "<f8", "BOOL": "?"}
 
 @pytest.fixture(scope="module")
 def published(undisturbed: Lake, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("published") / "zoo"
+    folder = tmp_path_factory.mktemp("published") / "digits-zoo"  # as the README calls it
     publish_population(undisturbed, "tiny", folder, license_id="cc-by-4.0")
     return folder
 
@@ -168,11 +169,13 @@ def test_the_card_is_one_that_hubs_read(published: Path) -> None:
 
 def test_the_card_s_code_runs_without_this_project(undisturbed: Lake, published: Path, tmp_path: Path) -> None:
     *stranger, ours = code_of((published / "README.md").read_text())
+    readme = [code for code in code_of((ROOT / "README.md").read_text()) if "digits-zoo" in code]
+    assert len(readme) == 1
     forget = "import sys\nfor name in ('zoo', 'schemas', 'miners', 'learners'): sys.modules[name] = None\n"
     show = "\nprint(rows[0][1], {name: tensor.tobytes().hex() for name, tensor in weights.items()})"
     environment = {**os.environ, "HF_HOME": str(tmp_path)}
     done = subprocess.run(
-        [sys.executable, "-c", forget + "\n".join(stranger) + show],
+        [sys.executable, "-c", forget + "\n".join([*readme, *stranger]) + show],
         cwd=published.parent,
         env=environment,
         capture_output=True,
