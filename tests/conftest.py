@@ -32,7 +32,7 @@ settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def new_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a new lake, to copy: migrating one takes ten times as long, and hundreds of tests want one."""
     folder = tmp_path_factory.mktemp("empty") / "lake"
     with open_lake(folder):
@@ -40,8 +40,8 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def lake(empty: Path, tmp_path: Path) -> Iterator[Lake]:
-    shutil.copytree(empty, tmp_path / "lake")
+def lake(new_lake: Path, tmp_path: Path) -> Iterator[Lake]:
+    shutil.copytree(new_lake, tmp_path / "lake")
     with open_lake(tmp_path / "lake") as opened:
         yield opened
 

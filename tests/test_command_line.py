@@ -108,7 +108,8 @@ def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
     assert "digits-tiny" in run("zoo", "recipes").out
     built = run("zoo", "build", "digits-tiny", "--lake", "new", "--json")
     assert json.loads(built.out)[0]["trained"] == 8
-    assert built.err == ""
+    assert "8 members in 4 groups" in one_line(built.err)
+    assert run("zoo", "build", "digits-tiny", "--lake", "new", "--json", "--quiet").err == ""
     assert json.loads(run("zoo", "list", "--lake", "new", "--json").out)[0]["state"] == "complete"
     query = "SELECT model_id FROM member LIMIT 3"
     exported = run("zoo", "export", query, "--to", "out", "--lake", "new", "--json")

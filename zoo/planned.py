@@ -82,11 +82,10 @@ class Plan(BaseModel):
 
     def in_words(self) -> str:
         """The plan in one line."""
-        seconds = self.seconds
-        time = "a short time" if seconds is None else in_time(seconds)
+        time = "" if self.seconds is None else f"about {in_time(self.seconds)}, "
         return (
             f"{self.population_id}: {self.members:,} members in {len(self.groups)} groups, {self.steps:,} steps, "
-            f"{in_bytes(self.needed_bytes)} of disk, about {time} with {self.slots} at once on {self.device}"
+            f"{in_bytes(self.needed_bytes)} of disk, {time}{self.slots} at once on {self.device}"
         )
 
     def table(self) -> pl.DataFrame:
