@@ -14,23 +14,23 @@ MODEL = [
 ]
 
 
-def queries(records: str, crawl_id: str, observed_at: str) -> Mapping[str, str]:
+def queries(records: str, paths: str, crawl_id: str, observed_at: str) -> Mapping[str, str]:
     """Give a query for each table over `records`, a relation of the shape all of whose rows fit.
 
-    `observed_at` is the time of the snapshot in ISO 8601. A relation `stated_license` gives the SPDX expression
-    (license_spdx) of each license. What `evaluation` and `failure` have comes from records
-    that do not fit.
+    `paths` is the same with the column paths, which `records` need not have. `observed_at` is the time of the snapshot
+    in ISO 8601. A relation `stated_license` gives the SPDX expression (license_spdx) of each license. What `evaluation`
+    and `failure` have comes from records that do not fit.
     """
-    model = _models(records, crawl_id, observed_at)
     return {
-        "model": model,
-        "observation": f"SELECT {', '.join(OBSERVED)}, last_seen AS observed_at FROM ({model})",  # noqa: S608
+        "model": _models(records, crawl_id, observed_at),
+        "observation": _observations(records, crawl_id, observed_at),
         "revision": f"""
-            SELECT model_id, sha, modified_at AS committed_at, 'listing' AS source FROM ({model}) WHERE sha IS NOT NULL
+            SELECT model_id, sha, modified_at::TIMESTAMPTZ AS committed_at, 'listing' AS source
+            FROM {records} WHERE sha IS NOT NULL
         """,  # noqa: S608 - our own names
         "tag": _tags(records),
         "link": _links(records),
-        "file": _files(records),
+        "file": _files(paths),
         "lineage": _parents(records),
     }
 
@@ -42,6 +42,15 @@ def _models(records: str, crawl_id: str, observed_at: str) -> str:
             created_at::TIMESTAMPTZ AS created_at, modified_at::TIMESTAMPTZ AS modified_at,
             TIMESTAMPTZ '{observed_at}' AS last_seen, '{crawl_id}' AS crawl_id, license_spdx
         FROM {records} LEFT JOIN {LICENSES} USING (license)
+    """  # noqa: S608 - our own names
+
+
+def _observations(records: str, crawl_id: str, observed_at: str) -> str:
+    said = ", ".join(column for column in OBSERVED if column not in ("crawl_id", "modified_at"))
+    return f"""
+        SELECT {said}, modified_at::TIMESTAMPTZ AS modified_at, '{crawl_id}' AS crawl_id,
+            TIMESTAMPTZ '{observed_at}' AS observed_at
+        FROM {records}
     """  # noqa: S608 - our own names
 
 

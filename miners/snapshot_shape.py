@@ -24,15 +24,18 @@ PARTS = {  # of the nested fields: the name, and where it is
     "gguf": ["total", "architecture"],
 }
 OBJECTS = {"card": "cardData"}
+EACH_ONCE = "list_unique(said_{0}) = len(said_{0})"
+IN_ORDER = (  # as the Hub lists nearly all files; quicker to tell than that no path is there twice
+    "said_siblings[1] IS NOT NULL"
+    " AND len(list_filter(said_siblings, lambda x, i: x > said_siblings[i - 1])) = len(said_siblings) - 1"
+)
 CONDITIONS = [
     "typed",
     "name IS NOT NULL",
     "(said_id IS NULL OR said_id = name)",
     full_match("said_sha", "[0-9a-f]{40}"),
-    *(
-        f"(said_{list} IS NULL OR list_unique(said_{list}) = len(said_{list}))"
-        for list in ("tags", "siblings", "spaces")
-    ),
+    *(f"(said_{list} IS NULL OR {EACH_ONCE.format(list)})" for list in ("tags", "spaces")),
+    f"(said_siblings IS NULL OR CASE WHEN {IN_ORDER} THEN true ELSE {EACH_ONCE.format('siblings')} END)",
     *(full_match(f"card_{part}", TEXTS) for part in ("license", "language", "datasets", "base_model")),
     full_match("card_base_model_relation", '"(' + "|".join(RELATIONS) + ')"'),
     full_match("config_architectures", TEXTS),
@@ -52,24 +55,33 @@ CONDITIONS = [
 ]
 
 
-def shape(columns: Mapping[str, str], source: str, time: str | None = None) -> str:
-    """Give the query over `source`, the records; `time` is a column with the time of observation."""
+def shape(
+    columns: Mapping[str, str], source: str, time: str | None = None, place: str = "NULL", is_checked: bool = False
+) -> str:
+    """Give the query over `source`, the records; `time` and `place` are expressions for when and where they stood.
+
+    With `is_checked` nobody asks whether a record fits: `fits` is true, and the row of one that does not says anything.
+    """
     parts = ", ".join(_extracted(name) for name in PARTS)
     named = ", ".join(_named(name) for name in PARTS)
+    ids = ["said_id", "said_modelId"]
+    name = f"coalesce({', '.join(ids if is_checked else map(_usable, ids))})"
     return f"""
-        SELECT observed_at, name, '{HUB}:' || name AS model_id, {_SCALARS}, coalesce(said_tags, []) AS tags,
+        SELECT place, observed_at, name, '{HUB}:' || name AS model_id, {_SCALARS}, coalesce(said_tags, []) AS tags,
             said_siblings AS paths, said_spaces AS spaces, {split_texts("card_datasets")} AS datasets,
             tag_parents, card_parents, said_model_index AS results,
             card_base_model_relation[2:-2] AS card_relation, says_tags, says_card, says_spaces, says_files,
             list_distinct(list_concat({split_texts("card_language")}, tag_languages)) AS languages,
-            ({" AND ".join(CONDITIONS)}) AS fits
+            ({"true" if is_checked else " AND ".join(CONDITIONS)}) AS fits
         FROM (
-            SELECT *, {_usable("said_id")} AS usable_id,
-                coalesce(usable_id, {_usable("said_modelId")}) AS name,
+            SELECT *, {name} AS name,
                 {_tagged("license")} AS tag_licenses, {_tagged("language")} AS tag_languages,
                 {_tagged("base_model")} AS tag_parents,
                 {split_texts("card_license")} AS card_licenses, {split_texts("card_base_model")} AS card_parents
-            FROM (SELECT *, {named} FROM (SELECT *, {parts} FROM ({_typed(columns, source, time)})))
+            FROM (
+                SELECT *, {named}, list_filter(said_tags, lambda x: contains(x, ':')) AS prefixed
+                FROM (SELECT *, {parts} FROM ({_typed(columns, source, time, place)}))
+            )
         )
     """  # noqa: S608 - our own names
 
@@ -87,14 +99,15 @@ _SCALARS = """
 """.replace("config_architectures_first", f"({split_texts('config_architectures')})[1]")
 
 
-def _typed(columns: Mapping[str, str], source: str, time: str | None) -> str:
+def _typed(columns: Mapping[str, str], source: str, time: str | None, place: str) -> str:
     has = fields(columns)
     said = ", ".join(f"{field.value} AS {_said(name)}" for name, field in has.items())
     fits = " AND ".join(field.fits for name, field in has.items() if name in columns)
     observed = f"""TRY_CAST(trim("{time}"::VARCHAR, '"') AS TIMESTAMP)""" if time else "NULL::TIMESTAMP"
     return f"""
-        SELECT {said}, {observed} AS observed_at, ({fits}) AS typed, {_says("tags", columns)} AS says_tags,
-            {_says("spaces", columns)} AS says_spaces, {_says("siblings", columns)} AS says_files,
+        SELECT {place} AS place, {said}, {observed} AS observed_at, ({fits}) AS typed,
+            {_says("tags", columns)} AS says_tags, {_says("spaces", columns)} AS says_spaces,
+            {_says("siblings", columns)} AS says_files,
             {_says("cardData", columns)} OR {_says("model-index", columns)} AS says_card
         FROM {source}
     """  # noqa: S608 - our own names
@@ -130,5 +143,5 @@ def _usable(name: str) -> str:
 def _tagged(kind: str) -> str:
     """Give what tags with a prefix say; NULL where no tag has it."""
     start = len(kind) + 2
-    having = f"list_filter(said_tags, lambda x: starts_with(x, '{kind}:') AND len(x) >= {start})"
+    having = f"list_filter(prefixed, lambda x: starts_with(x, '{kind}:') AND len(x) >= {start})"
     return f"CASE WHEN len({having}) > 0 THEN list_transform({having}, lambda x: x[{start}:]) END"
