@@ -12,7 +12,9 @@ from schemas import open_lake
 
 
 def lineage(
-    model: Annotated[str, typer.Argument(help="Its model_id, e.g. huggingface:google/vit-base-patch16-224.")],
+    model: Annotated[
+        str, typer.Argument(help="Its model_id, e.g. huggingface:google/vit-base-patch16-224, or owner/name.")
+    ],
     lake: LakeFolder = DEFAULT_LAKE,
     up: Annotated[int | None, typer.Option(min=0, help="Steps to go to its ancestors; all without it.")] = None,
     down: Annotated[int | None, typer.Option(min=0, help="Steps to go to its descendants; all without it.")] = None,

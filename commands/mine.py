@@ -1,5 +1,6 @@
 """Mining a hub, a folder, or snapshots."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +9,14 @@ import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
-from schemas import open_lake
+from schemas import UsageError, open_lake
 
+PLACES = {
+    "local": "a folder of model repositories, one of them, the Hugging Face cache, or checkpoints, e.g. "
+    "weightlake mine local ~/.cache/huggingface/hub",
+    "snapshot": "Parquet or JSON lines of hub records, a file, folder, pattern or URL, e.g. "
+    "weightlake mine snapshot models.parquet --observed-at 2025-03-05",
+}
 HUBS = (
     "huggingface, local (folders), snapshot (files), onnx, pytorch_hub, modelhub_ai, timm, modelzoo_co, civitai, "
     "kaggle or modelscope."
@@ -72,7 +79,10 @@ def mine(
 ) -> None:
     """Pull models from a hub, a folder, or snapshots of the Hub, into the lake."""
     import miners
+    from miners.mining import check_options
 
+    if hub in PLACES and place is None:
+        raise UsageError(f"weightlake mine {hub} needs a place: {PLACES[hub]}")
     texts = {"search": search, "author": author, "task": task, "library": library, "sort": sort, "endpoint": endpoint}
     choices = {"limit": limit, "full": full, "ids": ids, "sample": sample, "seed": seed, "restart": restart}
     things = {"cards": cards, "configs": configs, "tensors": tensors, "commits": commits, "files": files}
@@ -84,14 +94,34 @@ def mine(
     given: dict[str, object] = {
         name: value for name, value in options.items() if value is not None and value is not False
     }
+    check_options(hub, given, partial(_spelled, hub))
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         if dry_run:
-            show(miners.plan(opened, hub, **given), as_json)
+            _show_plan(miners.plan(opened, hub, **given), as_json)
             return
         if hub == "huggingface" and not quiet:
             given["say"] = say
         crawl = miners.mine(opened, hub, progress=progress, **given)
     show(pl.DataFrame([crawl.as_row()]), as_json)
     if crawl.failures:
-        why = f"weightlake sql \"FROM failure WHERE crawl_id = '{crawl.crawl_id}'\""
-        say(f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored; {why} says why")
+        say(f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored; {_why(hub, crawl.crawl_id)} says why")
+
+
+def _spelled(hub: str, name: str) -> str:
+    """An option of a miner as the command line has it."""
+    return "PLACE" if name == "folder" or (hub, name) == ("snapshot", "source") else f"--{name.replace('_', '-')}"
+
+
+def _show_plan(plan: pl.DataFrame, as_json: bool) -> None:
+    from miners.planning import for_people
+
+    show(plan if as_json else for_people(plan), as_json)
+
+
+def _why(hub: str, crawl_id: str) -> str:
+    """The command that shows the failures; of several snapshots each was a run of its own."""
+    if hub == "snapshot":
+        return (
+            "weightlake sql \"SELECT failure.* FROM failure JOIN crawl USING (crawl_id) WHERE crawl.hub = 'snapshot'\""
+        )
+    return f"weightlake sql \"FROM failure WHERE crawl_id = '{crawl_id}'\""

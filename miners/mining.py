@@ -40,7 +40,7 @@ def mine(lake: Lake, hub: str, **options: Any) -> Crawl:
 
     Raises UsageError for a hub or an option that does not exist, and what the miner raises.
     """
-    _check(hub, options)
+    check_options(hub, options)
     return MINERS[hub](lake, **options)
 
 
@@ -52,20 +52,25 @@ def plan(lake: Lake, hub: str, **options: Any) -> pl.DataFrame:
 
     Raises UsageError for a hub that is not asked over the network, and what `mine` raises before it begins.
     """
-    _check(hub, options)
+    check_options(hub, options)
     if hub not in PLANS:
         raise UsageError(f"the hub {hub} has no quotas to plan for; choose one of {', '.join(PLANS)}")
     return PLANS[hub](lake, **options)
 
 
-def _check(hub: str, options: Mapping[str, Any]) -> None:
+def check_options(hub: str, options: Mapping[str, Any], spelled: Callable[[str], str] = repr) -> None:
+    """Raise UsageError for a hub or an option that does not exist, or one that is missing.
+
+    `spelled` is how whoever asks writes an option.
+    """
     if hub not in MINERS:
         raise UsageError(f"there is no hub {hub!r}; choose one of {', '.join(MINERS)}")
     parameters = list(inspect.signature(MINERS[hub]).parameters.values())[1:]
     known = [parameter.name for parameter in parameters]
     if unknown := sorted(set(options) - set(known)):
-        choices = ", ".join(name for name in known if name not in HANDED_IN)
-        raise UsageError(f"the hub {hub} has no option {unknown[0]!r}; choose from {choices}")
+        choices = ", ".join(spelled(name) for name in known if name not in HANDED_IN)
+        raise UsageError(f"the hub {hub} has no option {spelled(unknown[0])}; choose from {choices}")
     needed = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
     if missing := [name for name in needed if options.get(name) is None]:
-        raise UsageError(f"the hub {hub} needs the option {missing[0]!r}, e.g. mine(lake, {hub!r}, {missing[0]}=...)")
+        example = f"mine(lake, {hub!r}, {missing[0]}=...)"
+        raise UsageError(f"the hub {hub} needs the option {spelled(missing[0])}, e.g. {example}")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+
 TO_MEND = ("\\ud", "\\uD", "\\u0000")
 ESCAPE = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a pair of surrogates: a character
@@ -39,12 +41,20 @@ def records(page: bytes) -> list[object]:
     """
     text = storable(page.decode("utf-8-sig", errors="replace"))
     try:
-        values = json.loads(text)
+        values = _decoded(text)
     except (ValueError, RecursionError) as error:
         return _one_by_one(text.replace("\0", "\ufffd")) or [Unreadable(f"the page is not JSON: {error}")]
     if isinstance(values, list):
         return values
     return [Unreadable(f"the page is a JSON {_kind(values)}, expected a list of records: {text[:200]}")]
+
+
+def _decoded(text: str) -> object:
+    """Parse JSON, the quicker way first; what only Python takes for JSON (NaN, 1e999, ...) is left to Python."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return json.loads(text)
 
 
 def storable(text: str) -> str:
@@ -59,13 +69,20 @@ def _mended(match: re.Match[str]) -> str:
 
 
 def _one_by_one(text: str) -> list[object]:
-    return [_parsed(piece) for piece in _pieces(text) if piece.strip()]
+    pieces = [text[begin:end] for begin, end in spans(text)]
+    return [_parsed(piece) for piece in pieces if piece.strip()]
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Cut `[a, b, c]` at the commas of its outermost level, without parsing what lies between."""
+def spans(text: str, begin: int = 0) -> Iterator[tuple[int, int]]:
+    """Cut `[a, b, c]` at the commas of its outermost level: where each piece begins and ends, whatever is in it.
+
+    The list is the first one behind `begin`; where it is cut off, so is the last piece.
+
+    >>> [(text := "[1, {2: [3]}] 4")[begin:end] for begin, end in spans(text)]
+    ['1', ' {2: [3]}']
+    """
     depth, start = 0, 0
-    for mark in MARK.finditer(text):
+    for mark in MARK.finditer(text, begin):
         symbol = mark[0]
         if symbol in "[{":
             depth += 1
@@ -73,11 +90,12 @@ def _pieces(text: str) -> Iterator[str]:
         elif symbol in "]}":
             depth -= 1
         if depth == (0 if symbol in "]}" else 1) and symbol in ",]}":
-            yield text[start : mark.start()]
+            yield start, mark.start()
             start = mark.end()
         if depth <= 0:
             return
-    yield text[start:] if depth else ""
+    if depth:
+        yield start, len(text)
 
 
 def _parsed(piece: str) -> object:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
+from functools import reduce
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +24,7 @@ from miners.snapshot_download import LARGEST, download, is_address
 from miners.snapshot_files import check_ending, check_time, dated, snapshot_files, stated_time
 from miners.snapshot_records import MEMORY, MOST_TIMES, TOGETHER, Part, Shaped, read_apart, shaped
 from miners.snapshot_rows import LICENSES, queries
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
 from schemas.files import UNFINISHED
 from schemas.lake import Lake
 from schemas.snapshots import merge_snapshot
@@ -58,7 +59,8 @@ def mine(
     hub-stats or of the weekly hub snapshots, or as the Hub's API answers. The time of each snapshot is `observed_at`
     (UTC where it says no time zone), or a column observed_at, snapshot_date or snapshot_time, or the date in its
     path. `download_limit` is the largest file in bytes that a URL may give. A snapshot is stored whole or not at all;
-    the same one again adds nothing. Returns the counts of all snapshots together, under the name of the last run.
+    the same one again adds nothing. Of several files, one that cannot be read becomes a failure of the stage `listing`
+    and the others are read. Returns the counts of all snapshots together, under the name of the last run.
 
     Raises:
         UsageError: there is no such file, it holds no model records, or no time can be told.
@@ -66,12 +68,33 @@ def mine(
         LakeBusy: another process holds the lake.
     """
     show = progress or silent
-    total: Crawl | None = None
-    for snapshot in _found(lake, str(source), observed_at, download_limit, client, show, now()):
-        crawl = _mine_file(lake, snapshot, show, now, clock)
-        total = crawl if total is None else _added(total, crawl)
-    assert total is not None, "there is at least one file"  # noqa: S101 - says what snapshot_files makes sure of
-    return total
+    found = _found(lake, str(source), observed_at, download_limit, client, show, now)
+    if len(found) == 1:
+        return _mine_file(lake, found[0], show, now, clock)
+    crawls, errors = [], []
+    for snapshot in found:
+        try:
+            crawls.append(_mine_file(lake, snapshot, show, now, clock))
+        except (DataError, UsageError) as error:
+            errors.append(error)
+            crawls.append(_note_unreadable(lake, snapshot, error, now, clock))
+    if len(errors) == len(found):
+        raise errors[0]
+    return reduce(_added, crawls)
+
+
+def _note_unreadable(
+    lake: Lake, snapshot: Snapshot, error: Exception, now: Callable[[], datetime], clock: Callable[[], float]
+) -> Crawl:
+    """Note a file of many as a failure, in a run of its own."""
+    at = now()
+    with Run(lake, HUB, {}, snapshot.source, now, clock) as run:
+        batch = Batch(seen=1)
+        batch.fail(snapshot.source, "listing", str(error))
+        with lake.write() as transaction:
+            merge_snapshot(transaction, batch.tables(NAMED, run.crawl.crawl_id, at), at)
+        run.crawl.rows_seen, run.crawl.failures = batch.seen, batch.failed
+    return run.crawl
 
 
 def _found(
@@ -81,7 +104,7 @@ def _found(
     download_limit: int,
     client: HubClient | None,
     progress: Progress,
-    now: datetime,
+    now: Callable[[], datetime],
 ) -> list[Snapshot]:
     """Find the files, in the order of their times; a file whose time only its records tell comes last."""
     stated = None if observed_at is None else stated_time(observed_at)
@@ -92,15 +115,14 @@ def _found(
     else:
         files = snapshot_files(source)
         found = [Snapshot(file, str(file), stated or dated(str(file)), stated is not None) for file in files]
-    for snapshot in found:
-        if snapshot.observed_at is not None:
-            check_time(snapshot.observed_at, now, snapshot.source)
-    return sorted(found, key=lambda one: (one.observed_at is None, one.observed_at or now, one.source))
+    return sorted(found, key=lambda one: (one.observed_at is None, one.observed_at or now(), one.source))
 
 
 def _mine_file(
     lake: Lake, snapshot: Snapshot, progress: Progress, now: Callable[[], datetime], clock: Callable[[], float]
 ) -> Crawl:
+    if snapshot.observed_at is not None:
+        check_time(snapshot.observed_at, now(), snapshot.source)
     progress(0, None, f"reading {snapshot.source}")
     beside = lake.raw / HUB / f".{now():%Y%m%dT%H%M%S%f}{UNFINISHED}"
     with shaped(snapshot.file, beside, use_times=not snapshot.is_stated) as found:
@@ -138,7 +160,7 @@ def _store(
     transaction.sql("SET preserve_insertion_order = false")
     transaction.sql(f"SET memory_limit = '{MEMORY}'")
     _register_fitting(transaction, found, part)
-    bulk = queries("fitting", crawl.crawl_id, observed_at.isoformat())
+    bulk = queries("fitting", "fitting_paths", crawl.crawl_id, observed_at.isoformat())
     portions = _unfit_rows(snapshot, found, part, observed_at, crawl.crawl_id)
     crawl.rows_seen += part.rows - len(part.unfit)
     crawl.rows_stored += part.rows - len(part.unfit)
@@ -150,6 +172,7 @@ def _store(
         crawl.rows_seen += rows.seen
         crawl.rows_stored += rows.stored
         crawl.failures += rows.failed
+    found.check_unchanged()
 
 
 def _with_bulk(
@@ -178,24 +201,28 @@ def _published(transaction: Transaction) -> Batch:
 
 
 def _register_fitting(transaction: Transaction, found: Shaped, part: Part) -> None:
-    query = found.query
-    if part.unfit or part.stale:
-        apart = pl.DataFrame({"place": [*part.unfit, *part.stale]}, schema={"place": pl.Int64()})
-        transaction.register("apart", apart)
-        query = f"SELECT * FROM ({query}) ANTI JOIN apart USING (place)"  # noqa: S608 - our own query
-    if len(found.parts) > 1:
-        at = "NULL" if part.observed_at is None else f"TIMESTAMP '{part.observed_at:%Y-%m-%d %H:%M:%S.%f}'"
-        query = f"SELECT * FROM ({query}) WHERE observed_at IS NOT DISTINCT FROM {at}"  # noqa: S608 - our own query
-    transaction.register("fitting", query)
+    transaction.register("apart", pl.DataFrame({"place": [*part.unfit, *part.stale]}, schema={"place": pl.Int64()}))
+    transaction.register("fitting", _fitting(found.query, found, part))
+    transaction.register("fitting_paths", _fitting(found.paths, found, part))
     stated = transaction.sql("SELECT DISTINCT license FROM fitting WHERE license IS NOT NULL")
     identifiers = pl.Series("license_spdx", [spdx([license]) for license in stated["license"]], pl.String())
     transaction.register(LICENSES, stated.with_columns(identifiers))
 
 
+def _fitting(query: str, found: Shaped, part: Part) -> str:
+    """Give the rows of one time without those that stand apart."""
+    if part.unfit or part.stale:
+        query = f"SELECT * FROM ({query}) ANTI JOIN apart USING (place)"  # noqa: S608 - our own query
+    if len(found.parts) > 1:
+        at = "NULL" if part.observed_at is None else f"TIMESTAMP '{part.observed_at:%Y-%m-%d %H:%M:%S.%f}'"
+        query = f"SELECT * FROM ({query}) WHERE observed_at IS NOT DISTINCT FROM {at}"  # noqa: S608 - our own query
+    return query
+
+
 def _unfit_rows(snapshot: Snapshot, found: Shaped, part: Part, observed_at: datetime, crawl_id: str) -> Iterator[Batch]:
     """Give the rows of the records that stand apart; of one that a later one replaces, only the count."""
     stale = set(part.stale)
-    listed = read_apart(snapshot.file, found, part.unfit, snapshot.source, observed_at) if part.unfit else iter(())
+    listed = read_apart(found, part.unfit, snapshot.source, observed_at) if part.unfit else iter(())
     while portion := list(islice(listed, TOGETHER)):
         last = [one for place, one in portion if place not in stale]
         rows = listed_rows(last, crawl_id)

@@ -45,7 +45,8 @@ TIMES = ("observed_at", "snapshot_date", "snapshot_time")  # columns that say wh
 NO_MODELS = {"sdk": "Spaces", "paperswithcode_id": "datasets", "mainSize": "datasets"}
 EXPECTED = (
     "expected model records of the Hugging Face Hub: id or modelId, tags, downloads or likes, and one of "
-    f"{', '.join(OF_MODELS)} (as in hub-stats' models.parquet, the weekly snapshots, or the API's answers a line)"
+    f"{', '.join(OF_MODELS)} (as in hub-stats' models.parquet, the weekly snapshots, or the API's answers), one a line "
+    "where it is JSON"
 )
 
 

@@ -1,6 +1,7 @@
 """Opens a snapshot's file for DuckDB: its records in one shape, and those apart that the page path has to read.
 
-The file is read once, into a Parquet file of the shape that lies beside the raw answers meanwhile.
+The file is read once, into a Parquet file of the shape that lies beside the raw answers meanwhile. Of a snapshot that
+is Parquet itself, the paths of the models' files, half of all there is, are read where they are.
 """
 
 import io
@@ -19,6 +20,7 @@ from miners.pages import records
 from miners.records import Listed
 from miners.snapshot_files import PARQUET
 from miners.snapshot_layouts import READERS, Layout, fields, layout
+from miners.snapshot_lists import as_lines
 from miners.snapshot_shape import shape
 from schemas.connection import CONFIG, one_line
 from schemas.errors import DataError, OutsideError
@@ -46,12 +48,34 @@ class Part(NamedTuple):
 
 
 class Shaped(NamedTuple):
-    """A snapshot in its one shape: its layout, the query that gives it, the number of its rows, and its parts."""
+    """A snapshot in its one shape: its layout, the query that gives it, the number of its rows, and its parts.
 
+    `paths` is the query that gives the paths of each model's files, right for rows that fit. `stamp` tells whether the
+    file is still what it was.
+    """
+
+    file: Path
+    stamp: tuple[int, int, int]
     layout: Layout
     query: str
+    paths: str
     rows: int
     parts: list[Part]
+
+    def check_unchanged(self) -> None:
+        """DataError if the file is another one by now, so that rows of both may have come."""
+        with explaining(self.file):
+            now = _stamp(self.file)
+        if now != self.stamp:
+            raise DataError(f"{self.file} was changed while it was read; nothing of it was stored, so mine it again")
+
+
+class Reading(NamedTuple):
+    """How a file is read: its layout, the query that is kept, and that of the paths (None: they are kept, too)."""
+
+    layout: Layout
+    kept: str
+    paths: str | None
 
 
 @contextmanager
@@ -65,16 +89,25 @@ def shaped(file: Path, beside: Path, use_times: bool) -> Iterator[Shaped]:
         DataError: it is damaged.
         OutsideError: the disk is full, or the file cannot be read.
     """
+    named, is_parquet = str(file), file.name.endswith(PARQUET)
     try:
-        with explaining(file), _connection() as connection:
-            opened = _parquet if file.name.endswith(PARQUET) else _lines
-            known, shaping = opened(connection, file, use_times)
-            query = _keep(connection, shaping, beside)
+        with explaining(named), _connection() as connection:
+            file = file if is_parquet else as_lines(file, beside.with_suffix(".jsonl"))
+            stamp = _stamp(file)
+            read = (_parquet if is_parquet else _lines)(connection, file, use_times, named)
+            query = _keep(connection, read.kept, beside)
             connection.execute(f"CREATE TEMP VIEW shaped AS {query}")
             parts = _parts(connection)
-        yield Shaped(known, query, sum(part.rows for part in parts), parts)
+        yield Shaped(file, stamp, read.layout, query, read.paths or query, sum(part.rows for part in parts), parts)
     finally:
         beside.unlink(missing_ok=True)
+        beside.with_suffix(".jsonl").unlink(missing_ok=True)
+
+
+def _stamp(file: Path) -> tuple[int, int, int]:
+    """Give what tells whether a file is another one than before."""
+    found = file.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 @contextmanager
@@ -86,10 +119,14 @@ def _connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def explaining(file: Path) -> Iterator[None]:
-    """Turn DuckDB's errors about a file into ours."""
+def explaining(file: Path | str) -> Iterator[None]:
+    """Turn the errors of DuckDB, and of unpacking, about a file into ours."""
     try:
         yield
+    except OSError as error:
+        if error.errno is not None:
+            raise OutsideError(f"{file} cannot be read: {error.strerror}") from error
+        raise DataError(f"{file} cannot be read as a snapshot: {error}") from error
     except duckdb.Error as error:
         text = one_line(error)[:300]
         if "o space left" in text:
@@ -109,21 +146,23 @@ def _local(file: Path) -> str:
     return quoted(escape(str(file.resolve())))
 
 
-def _parquet(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool) -> tuple[Layout, str]:
+def _parquet(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool, named: str) -> Reading:
     source = f"read_parquet({_local(file)}, file_row_number = true, hive_partitioning = false)"
     described = connection.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()  # noqa: S608
-    known = layout({name: kind for name, kind, *_ in described}, str(file))
-    return known, shape(known.columns, source, known.time if use_times else None)
+    known = layout({name: kind for name, kind, *_ in described}, named)
+    time = known.time if use_times else None
+    kept = f"SELECT * EXCLUDE paths FROM ({shape(known.columns, source, time)})"  # noqa: S608 - our names
+    return Reading(known, kept, shape(known.columns, source, time, "file_row_number", is_checked=True))
 
 
-def _lines(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool) -> tuple[Layout, str]:
+def _lines(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool, named: str) -> Reading:
     with opened_lines(file) as lines:
         sampled = records(b"[" + b",".join(islice(lines, SAMPLE)) + b"]")
-    known = layout({key: "JSON" for record in sampled if isinstance(record, dict) for key in record}, str(file))
+    known = layout({key: "JSON" for record in sampled if isinstance(record, dict) for key in record}, named)
     time = known.time if use_times else None
     columns = {name: "JSON" for name in (*READERS, time) if name}
     options = f"format = 'newline_delimited', ignore_errors = true, maximum_object_size = {LONGEST_LINE}"
-    return known, shape(columns, f"read_json({_local(file)}, {options}, columns = {columns})", time)
+    return Reading(known, shape(columns, f"read_json({_local(file)}, {options}, columns = {columns})", time), None)
 
 
 def _keep(connection: duckdb.DuckDBPyConnection, query: str, beside: Path) -> str:
@@ -133,7 +172,7 @@ def _keep(connection: duckdb.DuckDBPyConnection, query: str, beside: Path) -> st
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
     target = f"TO {quoted(str(beside))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})"
-    connection.execute(f"COPY ({query}) {target}")
+    connection.execute(f"COPY (SELECT * EXCLUDE place FROM ({query})) {target}")  # noqa: S608 - our own query
     kept = f"read_parquet({_local(beside)}, file_row_number = true)"
     return f"SELECT * EXCLUDE file_row_number, file_row_number AS place FROM {kept}"  # noqa: S608 - our path
 
@@ -178,16 +217,14 @@ def _lines_of(stream: io.BufferedReader, file: Path) -> Iterator[bytes]:
         yield line
 
 
-def read_apart(
-    file: Path, found: Shaped, places: Sequence[int], source: str, at: datetime
-) -> Iterator[tuple[int, Listed]]:
+def read_apart(found: Shaped, places: Sequence[int], source: str, at: datetime) -> Iterator[tuple[int, Listed]]:
     """Read the records at `places`, with their place, as the hub's API would have given them.
 
     Failures name them by `source` and place.
 
     Raises DataError if the file is not what it was when it was opened.
     """
-    wanted = set(places)
+    file, wanted = found.file, set(places)
     if file.name.endswith(PARQUET):
         read = _apart_of_parquet(file, found.layout, wanted)
     else:

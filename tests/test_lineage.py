@@ -127,7 +127,7 @@ def test_a_chain_is_followed_to_its_end(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"model_id": "a/01"}, "there is no model 'a/01'"),
+        ({"model_id": "a/77"}, "there is no model 'a/77'"),
         ({"model_id": named(1), "up": -1}, "steps is -1"),
         ({"model_id": named(1), "attributes": ["likez"]}, "no column 'likez'; choose from model_id"),
     ],
@@ -136,6 +136,18 @@ def test_a_mistake_is_said(lake: Lake, arguments: dict[str, object], says: str) 
     fill(lake, [(0, 1)])
     with pytest.raises(UsageError, match=says):
         lineage_graph(lake, **arguments)  # type: ignore[arg-type]
+
+
+def test_a_name_without_its_hub_is_that_of_the_hub_or_of_the_only_one(lake: Lake) -> None:
+    fill(lake, [(0, 1), (40, 2)])
+    other = pl.DataFrame({"model_id": ["timm:a/01", "timm:alone", "onnx:two", "timm:two"]})
+    with lake.write() as transaction:
+        transaction.append("model", other)
+    assert set(lineage_graph(lake, "a/01")) == {named(0), named(1)}
+    assert set(lineage_graph(lake, "a/40")) == {named(40), named(2)}
+    assert set(lineage_graph(lake, "alone")) == {"timm:alone"}
+    with pytest.raises(UsageError, match="'two' is the name of several models, say which: onnx:two, timm:two"):
+        lineage_graph(lake, "two")
 
 
 def test_one_family_reads_no_table_from_end_to_end(lake: Lake) -> None:

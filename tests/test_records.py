@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from miners.batch import Batch
 from miners.evaluations import number
 from miners.metadata import is_repository
-from miners.pages import Page, Unreadable, records
+from miners.pages import Page, Unreadable, records, storable
 from miners.records import rows
 
 AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -470,3 +470,37 @@ def test_names_of_repositories_have_no_way_out(name: str) -> None:
         assert ".." not in name.split("/")
         assert name.isascii()
         assert name.count("/") <= 1
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+)
+
+
+@given(JSON)
+def test_pages_are_parsed_as_python_parses_json(value: object) -> None:
+    text = json.dumps([value])
+    assert repr(records(text.encode())) == repr(json.loads(storable(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "NaN",
+            "-Infinity",
+            "1e999",
+            "1e-400",
+            "-0",
+            "-0.0",
+            "1E5",
+            "18446744073709551616",
+            "9" * 4000,
+            "0." + "3" * 400,
+        ),
+        *('{"a":1,"a":2}', '"\\/\\u0041"', "5e-324", "179769313486231580793e289", "9007199254740993.0"),
+    ],
+)
+def test_odd_numbers_are_what_they_are_to_python(text: str) -> None:
+    assert repr(records(f"[{text}]".encode())) == repr(json.loads(f"[{text}]"))

@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+from datetime import datetime
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -10,6 +13,7 @@ import pytest
 from miners.mining import mine
 from schemas import Lake, open_lake
 from schemas.doctor import examine
+from schemas.errors import DataError
 from tests.snapshot_sources import AT, assert_equal, mine_by_pages, odd_lines, write_hub_stats, write_lines
 
 
@@ -114,6 +118,37 @@ def test_columns_may_have_other_types(lake: Lake, tmp_path: Path, column: str, v
     other = open_lake(tmp_path / "other")
     mine_by_pages(other, [json.dumps(record)])
     assert_equal(other, lake)
+
+
+@pytest.mark.parametrize("paths", [["b", "a"], ["a", "b", "a"], ["a", None, "b"], [None], [None, "a"], [], ["a"]])
+def test_files_come_out_as_from_a_listing_in_whatever_order(
+    lake: Lake, tmp_path: Path, paths: list[str | None]
+) -> None:
+    said = ", ".join("NULL" if path is None else f"{{'rfilename': '{path}'}}" for path in paths)
+    file = tmp_path / "models.parquet"
+    with duckdb.connect() as connection:
+        siblings = f"[{said}]::STRUCT(rfilename VARCHAR)[] AS siblings"
+        connection.execute(f"COPY (SELECT 'o/m1' AS id, ['x'] AS tags, 1 AS likes, {siblings}) TO '{file}'")
+    mine(lake, "snapshot", source=file, observed_at=AT)
+    other = open_lake(tmp_path / "other")
+    listed = [None if path is None else {"rfilename": path} for path in paths]
+    mine_by_pages(other, [json.dumps({"id": "o/m1", "tags": ["x"], "likes": 1, "siblings": listed})])
+    assert_equal(other, lake)
+
+
+def test_a_file_that_is_changed_meanwhile_is_not_stored(lake: Lake, tmp_path: Path) -> None:
+    lines = write_lines(tmp_path / "m.jsonl", [{"id": f"o/m{n}", "tags": ["x"], "likes": 1} for n in range(9)])
+    file = write_hub_stats(lines, tmp_path / "2025-06-01.parquet")
+    asked = count()
+
+    def now() -> datetime:
+        if next(asked) == 2:  # its records have been looked at by then, and none of them is stored
+            os.utime(file, (1, 1))
+        return AT
+
+    with pytest.raises(DataError, match="was changed while it was read"):
+        mine(lake, "snapshot", source=file, observed_at=AT, now=now)
+    assert lake.sql("FROM model").is_empty()
 
 
 @pytest.mark.parametrize(

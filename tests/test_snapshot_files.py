@@ -1,5 +1,6 @@
 """Which files are snapshots, of which time, and how they come from a URL."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from miners import snapshot_download
+from miners import snapshot_download, snapshot_lists
 from miners.http import HubClient, TooLarge
 from miners.mining import mine
 from miners.snapshot_files import dated, snapshot_files
@@ -86,6 +87,70 @@ def test_a_damaged_parquet_file_leaves_nothing(lake: Lake, tmp_path: Path, spoil
     with pytest.raises(DataError, match="cannot be read as a snapshot"):
         mine(lake, "snapshot", source=file)
     assert lake.sql("SELECT count(*) FROM observation").item() == 0
+
+
+@pytest.mark.parametrize("name", ["2025-03-05.jsonl.gz", "2025-03-05.jsonl.zst"])
+def test_a_damaged_archive_leaves_nothing(lake: Lake, tmp_path: Path, name: str) -> None:
+    whole = gzip.compress(b"".join(json.dumps({**RECORD, "id": f"o/m{n}"}).encode() + b"\n" for n in range(3000)))
+    (tmp_path / name).write_bytes(whole[:2000])
+    with pytest.raises(DataError, match="cannot be read as a snapshot"):
+        mine(lake, "snapshot", source=tmp_path / name)
+    assert lake.sql("FROM model").is_empty()
+
+
+@pytest.mark.parametrize("shape", ["a list", "over lines", "a list a line", "packed", "cut off", "with more behind"])
+def test_the_lists_that_the_api_answers_are_read(lake: Lake, tmp_path: Path, shape: str) -> None:
+    odd = [{**RECORD, "id": f"o/m{n}", "location": 'a, b] "c"\n\u2028é'} for n in range(4)]
+    text, name = json.dumps(odd), "2025-03-05.json"
+    if shape == "over lines":
+        text = "\ufeff\n" + json.dumps(odd, indent=2, ensure_ascii=False)
+    elif shape == "a list a line":
+        text = "\n".join(json.dumps([one]) for one in odd) + "\n[]\n"
+    elif shape == "cut off":
+        text = text[:-9]
+    elif shape == "with more behind":
+        text += ' and "more"'
+    body = text.encode()
+    (tmp_path / (name + ".gz" * (shape == "packed"))).write_bytes(gzip.compress(body) if shape == "packed" else body)
+    crawl = mine(lake, "snapshot", source=tmp_path)
+    broken = {"cut off": (4, 3, 1), "with more behind": (5, 4, 1)}.get(shape, (4, 4, 0))
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures) == broken
+    assert set(lake.sql("SELECT location FROM model")["location"]) == {odd[0]["location"]}
+    assert not [file for file in (lake.raw / "snapshot").iterdir() if file.is_file()]
+
+
+def test_a_list_that_memory_may_not_hold_is_refused(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot_lists, "LARGEST_LIST", 2000)
+    (tmp_path / "2025-03-05.json").write_text(json.dumps([RECORD] * 100))
+    with pytest.raises(UsageError, match=r"more than 2000 bytes, expected one record a line; jq -c '\.\[\]' 2025"):
+        mine(lake, "snapshot", source=tmp_path)
+
+
+def test_one_file_of_many_that_cannot_be_read_keeps_nobody_from_reading_the_others(lake: Lake, tmp_path: Path) -> None:
+    write_lines(tmp_path / "2025-03-05.jsonl", [RECORD])
+    write_lines(tmp_path / "2025-03-19.jsonl", [RECORD])
+    (tmp_path / "2025-03-12.parquet").write_bytes(b"PAR1 and no more")
+    (tmp_path / "datasets-2025-03-05.jsonl").write_text('{"id": "o/d", "tags": [], "likes": 1, "mainSize": 3}')
+    write_lines(tmp_path / "2099-01-01.jsonl", [RECORD])
+    crawl = mine(lake, "snapshot", source=tmp_path)
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures, crawl.state) == (5, 2, 3, "finished")
+    assert lake.sql("SELECT count(*) FROM observation").item() == 2
+    said = lake.sql("SELECT subject, stage, reason FROM failure ORDER BY ALL").rows()
+    assert [(Path(subject).name, stage) for subject, stage, _ in said] == [
+        ("2025-03-12.parquet", "listing"),
+        ("2099-01-01.jsonl", "listing"),
+        ("datasets-2025-03-05.jsonl", "listing"),
+    ]
+    assert ["cannot be read" in said[0][2], "in the future" in said[1][2], "of datasets" in said[2][2]] == [True] * 3
+
+
+def test_where_no_file_of_many_can_be_read_that_is_an_error(lake: Lake, tmp_path: Path) -> None:
+    for name in ("models.jsonl", "more.jsonl"):
+        write_lines(tmp_path / name, [RECORD])
+    with pytest.raises(UsageError, match=r"nothing says when .*models\.jsonl was observed"):
+        mine(lake, "snapshot", source=tmp_path)
 
 
 def test_names_that_duckdb_would_take_for_patterns_are_files(lake: Lake, tmp_path: Path) -> None:

@@ -43,6 +43,13 @@ LEFT JOIN (SELECT child_id, list(edge ORDER BY parent_id, relation) AS parents F
 ORDER BY depth, family.model_id
 """
 
+USUAL_HUB = "huggingface"
+NAMESAKES = f"""
+SELECT DISTINCT model_id FROM (SELECT model_id FROM model UNION ALL SELECT parent_id FROM lineage)
+WHERE substr(model_id, strpos(model_id, ':') + 1) = $name AND model_id LIKE '%:%'
+ORDER BY starts_with(model_id, '{USUAL_HUB}:') DESC, model_id LIMIT 10
+"""  # noqa: S608 - our own text
+
 
 def lineage_graph(
     lake: Lake,
@@ -58,6 +65,8 @@ def lineage_graph(
     models that this one comes from, at most `up` steps away, and those that come from it, at most `down` steps away;
     None stands for any number.
 
+    A name without its hub (owner/name) is that of the Hugging Face Hub's model, or of the only one with it.
+
     A node is a model_id. Its attributes are `known` (whether the lake has the model), those columns of the table
     `model` that are named in `attributes` and are not NULL, and in a family `depth`, the steps from the model:
     negative for its ancestors. An edge has `relation` and `source` (several joined by ", "), `confidence`, and where
@@ -65,8 +74,8 @@ def lineage_graph(
     attributes and half of that with `attributes=()`.
 
     Raises:
-        UsageError: the model is neither in the lake nor named by lineage, a column does not exist, or a number of
-            steps is negative.
+        UsageError: the model is neither in the lake nor named by lineage, several hubs have one of the name, a column
+            does not exist, or a number of steps is negative.
     """
     if wrong := [steps for steps in (up, down) if steps is not None and steps < 0]:
         raise UsageError(f"a number of steps is {wrong[0]}, expected 0 or more, or None for any")
@@ -102,6 +111,7 @@ def _whole(lake: Lake, attributes: Sequence[str]) -> nx.DiGraph:
 
 
 def _family(lake: Lake, model_id: str, up: int | None, down: int | None, attributes: Sequence[str]) -> nx.DiGraph:
+    model_id = model_id if ":" in model_id else _with_hub(lake, model_id)
     query = FAMILY.format(attributes=_selected(attributes), edge=EDGE)
     levels = {"up": ANY_LEVELS if up is None else up, "down": ANY_LEVELS if down is None else down}
     rows = lake.sql(query, model_id=model_id, **levels).rows(named=True)
@@ -116,6 +126,14 @@ def _family(lake: Lake, model_id: str, up: int | None, down: int | None, attribu
     for edge in edges:
         _add_edge(graph, {}, edge)
     return graph
+
+
+def _with_hub(lake: Lake, name: str) -> str:
+    """Give the model_id that somebody means who leaves the hub out; the name itself where nobody has it."""
+    found = lake.sql(NAMESAKES, name=name)["model_id"].to_list()
+    if len(found) > 1 and found[0] != f"{USUAL_HUB}:{name}":
+        raise UsageError(f"{name!r} is the name of several models, say which: {', '.join(found)}")
+    return found[0] if found else name
 
 
 def _named(lake: Lake, model_id: str) -> bool:
