@@ -4,6 +4,7 @@ https://huggingface.co/docs/hub/eval-results: a list of entries, each with the d
 task within it, and the value. Today's files name the task `task_id`, those of the first weeks `config`.
 """
 
+import re
 from collections.abc import Sequence
 
 import polars as pl
@@ -17,6 +18,17 @@ from miners.records import add_owned
 FOLDER = ".eval_results"
 SOURCE = "eval_results"
 LIMIT = 2**20  # bytes
+MOST_FILES = 100  # of one repository
+PATH = re.compile(rf"{re.escape(FOLDER)}/[^/]+\.yaml")
+
+
+def holds_results(path: str) -> bool:
+    """Whether a file of a repository is one of published results.
+
+    >>> holds_results(".eval_results/hle.yaml"), holds_results(".eval_results/old/hle.yaml"), holds_results("a.yaml")
+    (True, False, False)
+    """
+    return PATH.fullmatch(path) is not None
 
 
 def add_eval_results(batch: Batch, model_ids: Sequence[str], bodies: Sequence[bytes]) -> None:

@@ -15,6 +15,8 @@ from miners.batch import Batch
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.rows import ReadCard, add_cards
 from miners.crawl import Crawl, Progress, Run, silent
+from miners.eval_results import LIMIT, add_eval_results, holds_results
+from miners.evaluations import SOURCE as MODEL_INDEX
 from miners.fields import Json
 from miners.folders import Entry, Repository, entries, readable, repositories
 from miners.headers.header import Header
@@ -26,7 +28,7 @@ from miners.records import add_models, moments, revisions
 from miners.targets import CARD
 from miners.weight_files import indices, main_files, shards, to_read
 from miners.weight_rows import Headers, add_headers
-from schemas.carded import merge_cards
+from schemas.carded import merge_cards, merge_results
 from schemas.errors import DataError
 from schemas.lake import Lake
 from schemas.mined import link_neighbours, mark_deleted, merge_models, merge_tensors
@@ -122,6 +124,8 @@ def _mine_portion(run: Run, portion: list[Repository], places: Places) -> None:
         batch.add("revision", revisions(model, "cache"))
     tables = batch.tables(HUB, crawl.crawl_id, at)
     details = {name: frame for name, frame in tables.items() if name != "failure"}
+    if "evaluation" in tables:
+        tables["evaluation"] = tables["evaluation"].filter(source=MODEL_INDEX)
     asked = [f"{HUB}:{name}" for name in records]
     crawl.rows_seen += batch.seen
     crawl.rows_stored += batch.stored
@@ -132,6 +136,7 @@ def _mine_portion(run: Run, portion: list[Repository], places: Places) -> None:
         partial(merge_models, tables=tables),
         partial(merge_cards, asked=asked, tables=details),
         partial(merge_tensors, asked=asked, tables=details),
+        partial(merge_results, asked=asked, tables=details),
         records=batch.seen,
     )
 
@@ -150,6 +155,7 @@ def _record(batch: Batch, repository: Repository, at: datetime) -> Json:
         else:
             files[entry.path] = entry
     card = _card(batch, model_id, files, repository.sha, at)
+    _add_results(batch, model_id, files)
     metadata = card.metadata or {} if card else {}
     return {
         "sha": repository.sha,
@@ -198,6 +204,15 @@ def _card(batch: Batch, model_id: str, files: dict[str, Entry], sha: str | None,
         return None
     add_cards(batch, [ReadCard(model_id, sha, card, entry.size, at)])
     return card
+
+
+def _add_results(batch: Batch, model_id: str, files: dict[str, Entry]) -> None:
+    """Add what the repository's files of published results say."""
+    for path in sorted(filter(holds_results, files)):
+        try:
+            add_eval_results(batch, [model_id], [_read(files[path], LIMIT + 1)])
+        except OSError as error:
+            batch.fail(model_id, "card", f"{path} cannot be read: {error.strerror}")
 
 
 def _config(batch: Batch, model_id: str, files: dict[str, Entry]) -> Any:

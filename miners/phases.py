@@ -19,7 +19,7 @@ from miners.http import HubClient
 from miners.raw import keep
 from miners.targets import Target, targets
 from miners.tree_requests import fetch_tree, tree_batch
-from schemas.carded import merge_card_statements, merge_cards
+from schemas.carded import merge_card_statements, merge_cards, merge_results
 from schemas.fetched import merge_commits, merge_configs, merge_discussions, merge_files, note_fetched
 from schemas.lake import Lake
 from schemas.mined import merge_tensors
@@ -44,6 +44,7 @@ class Phase:
 def _merge_cards(transaction: Transaction, asked: Sequence[str], tables: Tables) -> None:
     merge_cards(transaction, asked, tables)
     merge_card_statements(transaction, tables)
+    merge_results(transaction, asked, tables)
 
 
 PHASES = {

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import polars as pl
 
+from miners.eval_results import holds_results
 from miners.weight_files import matters
 from schemas.lake import Lake
 
@@ -29,7 +30,7 @@ OF_THIS_HUB = """
 """
 PATHS = """
     SELECT model_id, path FROM file WHERE model_id IN (SELECT unnest($names))
-        AND (format IS NOT NULL OR path = 'README.md' OR regexp_matches(path, '\\.(json|npy|npz)$'))
+        AND (format IS NOT NULL OR path = 'README.md' OR regexp_matches(path, '\\.(json|npy|npz|yaml)$'))
 """
 
 
@@ -66,7 +67,7 @@ def targets(lake: Lake, models: pl.DataFrame) -> Iterator[Target]:
     for portion in models.iter_slices(TOGETHER):
         paths: dict[str, set[str]] = {}
         for model_id, path in lake.sql(PATHS, names=portion["model_id"].to_list()).iter_rows():
-            if path in (CARD, CONFIG) or matters(path):
+            if path in (CARD, CONFIG) or matters(path) or holds_results(path):
                 paths.setdefault(model_id, set()).add(path)
         for model_id, sha, says in portion.iter_rows():
             yield Target(model_id, sha, frozenset(paths.get(model_id, ())) if says else None)

@@ -8,6 +8,7 @@ from schemas.mined import forget, insert_said
 from schemas.transaction import Transaction
 
 CARD_TABLES = ("card", "card_section", "card_topic", "documentation", "footprint")
+OF_FILES = "eval_results"  # the source of results that stand in files of their own
 CARD_LISTS = {  # the column that names the model, and the source of the rows that a card's are
     "link": ("model_id", "card"),
     "lineage": ("child_id", "card"),
@@ -42,11 +43,23 @@ def merge_card_statements(transaction: Transaction, tables: Mapping[str, pl.Data
     for table, (key, source) in CARD_LISTS.items():
         carded = f"{key} IN (SELECT model_id FROM staged_card)"  # noqa: S608 - our names
         transaction.sql(f"DELETE FROM {table} WHERE source = '{source}' AND {carded}")  # noqa: S608 - our names
-    for table in ("tag", *CARD_LISTS):
+    for table in ("tag", "link", "lineage"):
         if table in tables:
             insert_said(transaction, table, tables[table])
+    if "evaluation" in tables:
+        insert_said(transaction, "evaluation", tables["evaluation"].filter(source="model-index"))
     if "stated" in tables:
         _fill_models(transaction, tables["stated"])
+
+
+def merge_results(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:
+    """Replace the results that files of the models `asked` for publish; `evaluation` has those among its rows."""
+    transaction.register("asked", pl.DataFrame({"model_id": asked}, schema={"model_id": pl.String()}))
+    transaction.sql(
+        "DELETE FROM evaluation WHERE source = $source AND model_id IN (SELECT model_id FROM asked)", source=OF_FILES
+    )
+    if "evaluation" in tables:
+        transaction.append("evaluation", tables["evaluation"].filter(source=OF_FILES))
 
 
 def _fill_models(transaction: Transaction, stated: pl.DataFrame) -> None:

@@ -40,7 +40,7 @@ SAID_ALREADY = {  # when a row needs no place because of one that is there
     "link": "new.model_id = old.model_id AND new.kind = old.kind AND new.target = old.target",
     "lineage": "new.child_id = old.child_id AND new.parent_id = old.parent_id"
     " AND (new.relation = old.relation OR new.relation = 'base')",
-    "evaluation": "new.model_id = old.model_id",
+    "evaluation": "new.model_id = old.model_id AND new.source = old.source",
 }
 SAID_BETTER = {  # when a row loses its place to a new one
     "tag": "new.model_id = old.model_id AND new.tag = old.tag AND new.kind = 'language' AND old.kind = 'plain'",
@@ -70,7 +70,7 @@ def merge_models(transaction: Transaction, tables: Mapping[str, Rows]) -> None:
         transaction.register("staged_model", tables["model"])
         transaction.sql("""
             CREATE OR REPLACE TEMP TABLE known_model AS
-            SELECT model.*, staged.says_tags AND NOT EXISTS (
+            SELECT model.*, says_tags, says_card, says_spaces, says_files, staged.says_tags AND NOT EXISTS (
                 FROM card WHERE card.model_id = model.model_id AND (card.sha = staged.sha OR NOT staged.says_card)
             ) AS withdraws
             FROM model JOIN staged_model AS staged USING (model_id)
@@ -107,7 +107,7 @@ def _without_known_files(transaction: Transaction, tables: Mapping[str, Rows]) -
     transaction.sql("""
         CREATE OR REPLACE TEMP TABLE settled AS
         SELECT model_id FROM known_model AS known JOIN staged_model AS staged USING (model_id)
-        WHERE known.sha = staged.sha AND staged.says_files
+        WHERE known.sha = staged.sha AND known.says_files
             AND model_id IN (SELECT model_id FROM file)
             AND model_id NOT IN (SELECT model_id FROM staged_file WHERE bytes IS NOT NULL)
     """)
@@ -116,7 +116,7 @@ def _without_known_files(transaction: Transaction, tables: Mapping[str, Rows]) -
 
 def _forget_lists(transaction: Transaction) -> None:
     for table, key, says, source in LISTS:
-        spoken = f"SELECT model_id FROM known_model JOIN staged_model AS staged USING (model_id) WHERE staged.{says}"  # noqa: S608 - our names
+        spoken = f"SELECT model_id FROM known_model WHERE {says}"  # noqa: S608 - our names
         if table == "file":
             chosen = "model_id NOT IN (SELECT model_id FROM settled)"
         elif table == "tag":

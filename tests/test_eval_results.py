@@ -1,5 +1,7 @@
 """Results in `.eval_results/*.yaml`, as huggingface_hub writes and reads them."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
@@ -8,6 +10,9 @@ from hypothesis import strategies as st
 
 from miners.batch import COLUMNS, Batch
 from miners.eval_results import add_eval_results
+from miners.mining import mine
+from schemas import Lake
+from tests.hub import TestHub
 
 
 def batch_of(*bodies: bytes) -> Batch:
@@ -58,6 +63,68 @@ def test_what_cannot_be_read_is_named(body: bytes, reason: str) -> None:
     batch = batch_of(body, b"- {dataset: {id: a/b}, value: 1}")
     assert [(failure.subject, failure.reason) for failure in batch.failures] == [("m0", f".eval_results: {reason}")]
     assert batch.frames["evaluation"][0]["model_id"].to_list() == ["m1"]
+
+
+def write_results(place: Path, **results: float) -> None:
+    (place / ".eval_results").mkdir(parents=True, exist_ok=True)
+    for name, value in results.items():
+        entries = [EvalResultEntry("cais/hle", name, value)]
+        (place / ".eval_results" / f"{name}.yaml").write_text(yaml.dump(eval_result_entries_to_yaml(entries)))
+
+
+INDEX = [{"name": "m", "results": [{"metrics": [{"type": "accuracy", "value": 0.5}]}]}]
+CARD = f"---\n{yaml.dump({'model-index': INDEX})}---\n# A model\n"
+
+
+def listed(name: str, place: Path, sha: str) -> dict[str, object]:
+    paths = [path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()]
+    siblings = [{"rfilename": path} for path in paths]
+    return {"id": name, "sha": sha * 40, "tags": [], "siblings": siblings, "model-index": INDEX}
+
+
+def results(lake: Lake) -> list[tuple[str, str | None, float]]:
+    return lake.sql("SELECT source, task, value FROM evaluation ORDER BY ALL").rows()
+
+
+def test_a_crawl_fetches_them_with_the_cards_and_keeps_them_up_to_date(lake: Lake, tmp_path: Path) -> None:
+    place = tmp_path / "hub" / "owner" / "model"
+    write_results(place, first=1.0, second=2.0)
+    (place / "README.md").write_text(CARD)
+    (place / ".eval_results" / "broken.yaml").write_text("[")
+    with TestHub([listed("owner/model", place, "a")], tmp_path / "hub") as hub:
+        assert mine(lake, "huggingface", endpoint=hub.url, cards=True).cards == 1
+        assert results(lake) == [
+            *(("eval_results", "first", 1.0), ("eval_results", "second", 2.0)),
+            ("model-index", None, 0.5),
+        ]
+        assert lake.sql("SELECT stage, reason FROM failure").rows() == [("card", ".eval_results: invalid YAML")]
+        (place / ".eval_results" / "second.yaml").unlink()
+        write_results(place, third=3.0)
+    with TestHub([listed("owner/model", place, "b")], tmp_path / "hub") as hub:
+        mine(lake, "huggingface", endpoint=hub.url, full=True)
+        assert len(results(lake)) == 3, "a listing says nothing of these files"
+        mine(lake, "huggingface", endpoint=hub.url, full=True, cards=True)
+        assert [task for _, task, _ in results(lake)] == ["first", "third", None]
+
+
+def test_a_repository_may_have_results_and_no_card(lake: Lake, tmp_path: Path) -> None:
+    place = tmp_path / "hub" / "owner" / "model"
+    write_results(place, first=1.0)
+    with TestHub([listed("owner/model", place, "a")], tmp_path / "hub") as hub:
+        crawl = mine(lake, "huggingface", endpoint=hub.url, cards=True)
+        asked = crawl.requests
+        assert (crawl.cards, len(results(lake))) == (0, 2)
+        assert mine(lake, "huggingface", endpoint=hub.url, cards=True, full=True).requests < asked, "once is enough"
+
+
+def test_a_folder_has_them_too(lake: Lake, tmp_path: Path) -> None:
+    place = tmp_path / "owner" / "model"
+    write_results(place, first=1.0)
+    (place / "README.md").write_text("# A model")
+    (place / "config.json").write_text("{}")
+    for _ in range(2):
+        mine(lake, "local", folder=tmp_path)
+        assert results(lake) == [("eval_results", "first", 1.0)]
 
 
 @given(st.text(alphabet="- dataset:{}[]id,value1.&*\n", max_size=80))
