@@ -18,11 +18,12 @@ from miners.planning import told
 from miners.records import HUB
 from miners.start import Start, prepared
 from miners.targets import wanted
-from schemas.errors import UsageError
+from schemas.errors import HubError, UsageError
 from schemas.lake import Lake
 from schemas.vanished import note_renamed, unseen
 
 Say = Callable[[str], None]
+GOES_ON = "what came until then is in the lake, and the same command goes on from there"
 
 
 def mine(
@@ -121,6 +122,8 @@ def mine(
         with run:
             try:
                 _mine(run, hub, lake, order, start, progress or silent)
+            except HubError as error:
+                raise HubError(f"{str(error).rstrip('.')}; {GOES_ON}") from error
             finally:
                 run.crawl.requests = hub.requests
     return run.crawl

@@ -1,11 +1,12 @@
 """What a run will ask of a hub, and how long that takes at the hub's quotas: told before it begins."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 import polars as pl
 
+from miners.estimates import requests_for
 from miners.listing import PAGE
 from miners.order import Order
 from miners.phases import PHASES
@@ -57,21 +58,30 @@ def expected_models(lake: Lake, hub: str, source: str, order: Order, since: date
 
 
 def lacking(lake: Lake, hub: str, source: str, order: Order, now: datetime) -> dict[str, int]:
-    """How many models that the lake knows by now lack what is asked for."""
+    """How many requests take what the models that the lake knows by now lack of what is asked for."""
     if not order.asks_for_all:
         return dict.fromkeys(order.wants, 0)
-    return {what: wanted(lake, what, hub, source, None, now).height for what in order.wants}
+    return {what: requests_for(lake, what, wanted(lake, what, hub, source, None, now)) for what in order.wants}
 
 
-def plan(order: Order, models: int, listing_requests: int, known: dict[str, int], announced: Announced) -> pl.DataFrame:
+def plan(
+    order: Order,
+    models: int,
+    listing_requests: int,
+    usual: Mapping[str, float],
+    known: Mapping[str, int],
+    announced: Announced,
+) -> pl.DataFrame:
     """Give a row (what, quota, requests, about, seconds) for the listing and each thing that is fetched.
 
-    `models` are those that the listing will bring, each of which may need everything; `known` those that are in the
-    lake without it. `about` says whether the number is an estimate, as it is where a model may take several requests.
+    `models` are those that the listing will bring, each of which may need everything: `usual` is how many requests of
+    a kind a model takes. `known` is how many those take that are in the lake without it. `about` says whether the
+    number is an estimate, as it is where a model may take several requests, or none.
     """
     rows = [_row("listing", "api", listing_requests, order.mode not in ("ids", "sample"), order, announced)]
     for what in order.wants:
-        rows.append(_row(what, PHASES[what].quota, max(models, known[what]), True, order, announced))
+        requests = max(math.ceil(models * usual[what]), known[what])
+        rows.append(_row(what, PHASES[what].quota, requests, True, order, announced))
     return pl.DataFrame(rows, COLUMNS, orient="row")
 
 
@@ -97,6 +107,17 @@ def told(plan: pl.DataFrame, announced: Announced, share: float) -> str:
     return "\n".join(
         [*lines, f"together {_time(float(plan['seconds'].sum()))} at the hub's quotas: {', '.join(quotas)}{used}"]
     )
+
+
+def for_people(plan: pl.DataFrame) -> pl.DataFrame:
+    """Give the plan with durations in words, and a last row for all of it."""
+    rows = [
+        (what, kind, f"{'about ' if about else ''}{requests:,}", _time(seconds))
+        for what, kind, requests, about, seconds in plan.iter_rows()
+    ]
+    everything = f"{'about ' if plan['about'].any() else ''}{plan['requests'].sum():,}"
+    rows.append(("together", None, everything, _time(float(plan["seconds"].sum()))))
+    return pl.DataFrame(rows, dict.fromkeys(["what", "quota", "requests", "time"], pl.String), orient="row")
 
 
 def _time(seconds: float) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 
 from miners.cohort import named, remember, remembered, sample
 from miners.crawl import Unfinished
+from miners.estimates import usual_requests
 from miners.http import Answer, HubClient, next_page
 from miners.listing import PAGE, first_page, page_at
 from miners.order import Order
@@ -62,7 +63,8 @@ def prepared(lake: Lake, hub: HubClient, order: Order, now: Callable[[], datetim
     if before is not None:
         models = 0 if before.listed_at is not None else max(1, models - before.rows_seen)
     known = lacking(lake, HUB, hub.endpoint, order, now())
-    steps = plan(order, models, listing_requests(order, models), known, hub.quota)
+    usual = usual_requests(lake, HUB, hub.endpoint, order.wants)
+    steps = plan(order, models, listing_requests(order, models), usual, known, hub.quota)
     is_read = names is not None or (before is not None and before.listed_at is not None)
     reached = _hub_time(first, now()) if order.asks_for_all else None
     return Start(began, query, before, None if is_read else first, names, since, reached, steps)
