@@ -48,8 +48,7 @@ def note_gone(transaction: Transaction, gone: pl.DataFrame, crawl_id: str) -> No
         """
         INSERT INTO event BY NAME
         SELECT model_id, if(new_id IS NULL, 'deleted', 'renamed') AS kind, observed_at, $crawl_id AS crawl_id,
-            if(new_id IS NULL, NULL, substr(model_id, length(hub) + 2)) AS before,
-            substr(new_id, length(hub) + 2) AS after
+            if(new_id IS NULL, NULL, model_id) AS before, new_id AS after
         FROM gone JOIN model USING (model_id) WHERE model.deleted_at IS NULL
         """,
         crawl_id=crawl_id,

@@ -100,8 +100,8 @@ def test_a_full_crawl_finds_what_vanished_and_what_became_of_it(hub: TestHub, la
         ("huggingface:owner/m001", "deleted", None, None),
         ("huggingface:owner/m002", "gated", "no", "auto"),
         ("huggingface:owner/m002", "license", None, "mit"),
-        ("huggingface:owner/m003", "renamed", "owner/m003", "other/m003"),
-        ("huggingface:owner/m004", "renamed", "owner/m004", "other/m004"),
+        ("huggingface:owner/m003", "renamed", "huggingface:owner/m003", "huggingface:other/m003"),
+        ("huggingface:owner/m004", "renamed", "huggingface:owner/m004", "huggingface:other/m004"),
         ("huggingface:owner/m005", "base_model", None, "huggingface:owner/m002"),
     ]
     asked = [request.path for request in hub.log[begun:] if request.path != "/api/models"]

@@ -43,10 +43,12 @@ def test_an_older_lake_is_upgraded_and_keeps_its_rows(tmp_path: Path) -> None:
         old.execute(sql)
         old.execute("INSERT INTO migration VALUES (1, ?, now())", [name])
         old.execute("INSERT INTO model (model_id, hub) VALUES ('huggingface:a/b', 'huggingface')")
+        old.execute("INSERT INTO event (model_id, kind, before, after) VALUES ('h:a/b', 'renamed', 'a/b', 'c/d')")
     with pytest.raises(UsageError, match="schema 1 of"):
         open_lake(tmp_path / "lake", read_only=True)
     with open_lake(tmp_path / "lake") as lake:
         assert lake.sql("SELECT model_id, origin FROM models").rows() == [("huggingface:a/b", "mined")]
+        assert lake.sql("SELECT before, after FROM event").rows() == [("h:a/b", "h:c/d")]
 
 
 def test_a_lake_of_a_newer_version_is_refused(tmp_path: Path) -> None:

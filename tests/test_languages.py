@@ -35,6 +35,9 @@ def test_languages_are_normalised(lake: Lake) -> None:
         "rm-vallader": "rm-vallader",
         "zh-yue": "yue",
         "en-x-pirate": "en-x-pirate",
+        "tok": "tok",  # Toki Pona, since 2022
+        "ajp": "apc",
+        "mn-Todr": "mn-Todr",
         "multilingual": "mul",
     }
     assert languages(lake, *expected) == {stated: (tag, None) for stated, tag in expected.items()}
