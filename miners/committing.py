@@ -1,5 +1,6 @@
 """Commits what a run has found in a thread of its own, in order, while the run goes on."""
 
+import os
 import threading
 import time
 from collections import deque
@@ -14,6 +15,8 @@ from schemas.errors import LakeBusy
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+THREADS = max(1, CORES - 1)  # one core is for whoever reads what comes next
 PATIENCE = 1.0  # seconds that a commit waits for the lake before it says so and tries again
 MOST_WAITING = 8  # commits that wait for their turn; a run that is further ahead waits for them
 MOST_RECORDS = 100_000  # records that wait for their turn, so that memory is bounded
@@ -148,6 +151,7 @@ class Committer:
         while True:
             try:
                 with self._lake.write(PATIENCE) as transaction:
+                    transaction.sql(f"SET threads = {THREADS}")
                     commit.make(transaction, self._crawl_id)
                 return
             except LakeBusy as busy:

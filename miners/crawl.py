@@ -15,7 +15,7 @@ import polars as pl
 from filelock import FileLock, Timeout
 
 from miners.batch import TIME
-from miners.committing import PATIENCE, Change, Commit, Committer
+from miners.committing import CORES, PATIENCE, Change, Commit, Committer
 from miners.interrupts import uninterrupted
 from miners.pacing import Enough
 from schemas.errors import OutsideError, WeightlakeError
@@ -23,11 +23,8 @@ from schemas.files import UNFINISHED
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-COMMIT_RECORDS = (
-    25_000 if CORES > 1 else 100_000
-)  # commits are dear, but run beside the reading if there is a core; and
-COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while
+COMMIT_RECORDS = 50_000 if CORES > 1 else 100_000  # of fewer at once each record costs more to commit
+COMMIT_SECONDS = 5.0  # nobody likes to lose a longer while, and no hub gives as many records meanwhile
 Progress = Callable[[int, int | None, str], None]
 
 
