@@ -20,7 +20,7 @@ EDGES = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=30,
 
 
 @pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+def refilled(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """A lake that each example fills anew."""
     return open_lake(tmp_path_factory.mktemp("lineage") / "lake")
 
@@ -53,31 +53,31 @@ def pairs(lake: Lake, query: str, **parameters: object) -> dict[str, int]:
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edges=EDGES, start=st.integers(0, 11))
-def test_sql_and_graph_agree_with_networkx_whatever_the_cycles(empty: Lake, edges: Edges, start: int) -> None:
-    graph = fill(empty, edges)
+def test_sql_and_graph_agree_with_networkx_whatever_the_cycles(refilled: Lake, edges: Edges, start: int) -> None:
+    graph = fill(refilled, edges)
     name = named(start)
     down = nx.single_source_shortest_path_length(graph, name)
     up = nx.single_source_shortest_path_length(graph.reverse(), name)
     down.pop(name)
     up.pop(name)
-    assert pairs(empty, "FROM descendants($name)", name=name) == down
-    assert pairs(empty, "FROM ancestors($name)", name=name) == up
+    assert pairs(refilled, "FROM descendants($name)", name=name) == down
+    assert pairs(refilled, "FROM ancestors($name)", name=name) == up
     near = {other: depth for other, depth in down.items() if depth <= 2}
-    assert pairs(empty, "FROM descendants($name, levels := 2)", name=name) == near
-    assert pairs(empty, "SELECT ancestor_id, depth FROM lineage_tree WHERE model_id = $name", name=name) == up
-    family = lineage_graph(empty, name)
+    assert pairs(refilled, "FROM descendants($name, levels := 2)", name=name) == near
+    assert pairs(refilled, "SELECT ancestor_id, depth FROM lineage_tree WHERE model_id = $name", name=name) == up
+    family = lineage_graph(refilled, name)
     assert set(family) == {name, *down, *up}
     assert set(family.edges) == set(graph.subgraph(family).edges)
     assert all(abs(depth) == min(up.get(n, 99), down.get(n, 99)) for n, depth in family.nodes("depth") if n != name)
-    whole = lineage_graph(empty)
+    whole = lineage_graph(refilled)
     assert nx.utils.graphs_equal(nx.DiGraph(whole.edges), nx.DiGraph(graph.edges))
     assert set(whole) == set(graph)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edges=EDGES)
-def test_what_cannot_be_right_is_kept_and_flagged(empty: Lake, edges: Edges) -> None:
-    graph = fill(empty, edges, known=8)
+def test_what_cannot_be_right_is_kept_and_flagged(refilled: Lake, edges: Edges) -> None:
+    graph = fill(refilled, edges, known=8)
     circles = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
     on_cycle = {(p, c) for p, c in graph.edges if p != c and any(p in part and c in part for part in circles)}
     expected = {
@@ -85,9 +85,9 @@ def test_what_cannot_be_right_is_kept_and_flagged(empty: Lake, edges: Edges) -> 
         "self-parent": {(p, c) for p, c in graph.edges if p == c},
         "parent unknown": {(p, c) for p, c in graph.edges if int(p[-2:]) >= 8},
     }
-    found = empty.sql("SELECT problem, parent_id, child_id FROM lineage_problems").rows()
+    found = refilled.sql("SELECT problem, parent_id, child_id FROM lineage_problems").rows()
     assert sorted(found) == sorted((problem, *edge) for problem, these in expected.items() for edge in these)
-    whole = lineage_graph(empty)
+    whole = lineage_graph(refilled)
     flagged = {(p, c): problem for p, c, problem in whole.edges(data="problem") if problem}
     assert flagged == dict.fromkeys(on_cycle, "cycle") | dict.fromkeys(expected["self-parent"], "self-parent")
     assert {name for name, known in whole.nodes("known") if not known} == {n for n in graph if int(n[-2:]) >= 8}
