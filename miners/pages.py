@@ -78,7 +78,8 @@ def spans(text: str, begin: int = 0) -> Iterator[tuple[int, int]]:
 
     The list is the first one behind `begin`; where it is cut off, so is the last piece.
 
-    >>> [(text := "[1, {2: [3]}] 4")[begin:end] for begin, end in spans(text)]
+    >>> text = "[1, {2: [3]}] 4"
+    >>> [text[begin:end] for begin, end in spans(text)]
     ['1', ' {2: [3]}']
     """
     depth, start = 0, 0

@@ -425,7 +425,7 @@ def test_progress_is_told(lake: Lake, repositories: Path) -> None:
 def test_a_wrong_hub_or_option_is_answered_with_the_choices(lake: Lake) -> None:
     with pytest.raises(UsageError, match="no hub 'hugginface'; choose one of huggingface, local"):
         mine(lake, "hugginface")
-    with pytest.raises(UsageError, match="no option 'cads'; choose from limit, search"):
+    with pytest.raises(UsageError, match="no option 'cads'; choose from 'limit', 'search'"):
         mine(lake, "huggingface", cads=True)
     with pytest.raises(UsageError, match="needs the option 'folder'"):
         mine(lake, "local")

@@ -266,7 +266,8 @@ def test_memory_is_bounded_by_the_largest_tensor_not_by_the_models(tmp_path: Pat
         source = torch.Generator().manual_seed(number)
         tensors = {f"layer{layer}": torch.randn(1000, 1000, generator=source) for layer in range(4)}
         save_file(tensors, tmp_path / f"{number}.safetensors")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    arenas = {"MALLOC_ARENA_MAX": "1"}  # address space that threads reserve and never use is no memory
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **arenas}
     command = [sys.executable, "-c", LIMITED, str(tmp_path), "100000000"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -20,9 +20,9 @@ def tiny(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the shape of a recipe, given by its fields, and take almost all of its work away.
 
     Each axis of several values keeps two (the smallest widths, depths and epochs, the largest shares of
-    the data, the ends of the others), a single width becomes 8, batch sizes 8 and 16, seeds two at most,
-    epochs two. Data are made: images of 8 x 8 in as many colours, or short sequences of 32 tokens. The
-    parent of a fine-tune is made small the same way.
+    the data, the ends of the others), a single width becomes 8, a single share of the data all of it, batch sizes
+    8 and 16, seeds two at most, epochs two. Data are made: images of 8 x 8 in as many colours, or short
+    sequences of 32 tokens. The parent of a fine-tune is made small the same way.
     """
     grid: dict[str, Any] = {name: _two(name, values) for name, values in recipe["grid"].items()}
     batches = (POINTS_AT_ONCE,) if recipe["architecture"] == "pinn" else BATCH_SIZES[: len(grid["batch_size"])]
@@ -53,6 +53,8 @@ def stand_in(dataset: str) -> str:
 def _two(name: str, values: tuple[Any, ...]) -> tuple[Any, ...]:
     if name == "width" and len(values) == 1:
         return (min(values[0], NARROW),)
+    if name == "data_fraction" and len(values) == 1:
+        return (1.0,)
     if len(values) < 3:
         return values
     if name == "data_fraction":
