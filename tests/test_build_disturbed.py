@@ -13,7 +13,7 @@ import pytest
 
 from schemas import Lake, LakeBusy, OutsideError, UsageError, open_lake
 from tests.tiny_population import built, files, rows, tiny_recipe
-from zoo.building import build
+from zoo.building import Plan, build
 from zoo.load import load_weights
 from zoo.recipe import Recipe
 from zoo.watching import status
@@ -203,12 +203,12 @@ def test_a_full_disk_is_said_and_what_is_done_stays(small_disk: Path, tmp_path: 
     lake = open_lake(small_disk / "lake")
     wide = tiny_recipe(tmp_path, width="500", epochs=1)  # 4.5 MB a group: both would fit, if nobody else wrote
 
-    def fill_up(done: int, total: int, group: str) -> None:
-        if group == "w500-b4":
-            (small_disk / "others").write_bytes(bytes(shutil.disk_usage(small_disk).free - 5_000_000))
+    def fill_up(drawn: Plan) -> None:
+        assert len(drawn.groups) == 2
+        (small_disk / "others").write_bytes(bytes(shutil.disk_usage(small_disk).free - 6_500_000))
 
     with pytest.raises(OutsideError, match=r"1 of 2 groups could not be trained.* w500-b8: cannot write .*"):
-        build(lake, wide, workers=1, progress=fill_up)
+        build(lake, wide, workers=1, planned=fill_up)
     assert not list(small_disk.rglob(".*safetensors*"))
     assert lake.sql("SELECT DISTINCT batch_size FROM member WHERE state = 'trained'").item() == 4
 

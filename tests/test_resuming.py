@@ -102,10 +102,9 @@ def test_a_full_disk_ends_a_crawl_and_the_next_goes_on(hub: TestHub, undisturbed
 
     def fill(done: int, total: int | None, what: str) -> None:
         if not filler.exists():
-            with filler.open("wb") as opened, suppress(OSError):
+            with suppress(OSError), filler.open("wb", buffering=0) as opened:  # closing writes nothing more
                 while True:
                     opened.write(os.urandom(2**16))
-                    opened.flush()
 
     ticking = itertools.count(step=10.0)
     with pytest.raises(OutsideError, match=r"full|No space left"):

@@ -226,7 +226,7 @@ class Construction:
         result = self._result(self.groups[event.group])
         assert result is not None, "a worker says done after the files are whole"  # noqa: S101 - its promise
         self.waiting.append(result)
-        with suppress(LakeBusy):  # it stays on the list until the lake is free
+        with suppress(OutsideError):  # it stays on the list until the lake is free and its disk has room
             self.register(PATIENCE_WHILE_TRAINING)
 
     def _note_failure(self, event: Failed, epoch: int) -> None:
