@@ -1,4 +1,4 @@
-"""How long ten of the documented questions take at two million models, beside SQLite in PeaTMOSS's normal form.
+"""How long documented questions take at two million models, beside SQLite in PeaTMOSS's normal form.
 
     python benchmarks/questions.py [--models 2000000] [--data ../shared/data] [--folder DIR] [--rounds 5]
 
@@ -129,10 +129,24 @@ QUESTIONS = [
         0.05,
     ),
     Question(
-        "one family",
+        "what comes from one model",
+        "SELECT depth, relation, count(*) FROM descendants($name) AS found JOIN lineage ON child_id = found.model_id"
+        " GROUP BY ALL ORDER BY ALL",
+        "WITH RECURSIVE found(id, depth) AS (SELECT id, 0 FROM model WHERE context_id = substr(:name, 13) UNION"
+        " SELECT child_id, depth + 1 FROM found JOIN model_to_base_model ON parent_id = found.id WHERE depth < 100)"
+        " SELECT depth, relation, count(*) FROM found JOIN model_to_base_model ON child_id = found.id GROUP BY 1, 2",
+        0.05,
+    ),
+    Question(
+        "the whole family as a graph, described",
         None,
-        "WITH RECURSIVE found(id) AS (SELECT id FROM model WHERE context_id = substr(:name, 13) UNION SELECT child_id"
-        " FROM found JOIN model_to_base_model ON parent_id = found.id) SELECT count(*) FROM found",
+        "WITH RECURSIVE below(id) AS (SELECT id FROM model WHERE context_id = substr(:name, 13) UNION SELECT child_id"
+        " FROM below JOIN model_to_base_model ON parent_id = below.id), above(id) AS (SELECT id FROM model WHERE"
+        " context_id = substr(:name, 13) UNION SELECT parent_id FROM above JOIN model_to_base_model ON child_id ="
+        " above.id), family AS (SELECT id FROM below UNION SELECT id FROM above) SELECT model.*, (SELECT"
+        " group_concat(name) FROM model_to_library JOIN library ON library.id = library_id WHERE model_id = model.id),"
+        " (SELECT group_concat(parent_id || relation) FROM model_to_base_model WHERE child_id = model.id) FROM model"
+        " JOIN family USING (id)",
         0.05,
     ),
 ]

@@ -87,7 +87,7 @@ def lineage_graph(
 
 
 def _check_attributes(lake: Lake, attributes: Sequence[str]) -> None:
-    if attributes == ATTRIBUTES:
+    if set(attributes) <= set(ATTRIBUTES):
         return
     columns = lake.sql(COLUMNS)["column_name"].to_list()
     if unknown := [name for name in attributes if name not in columns]:

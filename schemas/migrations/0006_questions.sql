@@ -8,7 +8,8 @@ CREATE INDEX link_by_model ON link (model_id);
 CREATE INDEX lineage_by_child ON lineage (child_id);
 CREATE INDEX lineage_by_parent ON lineage (parent_id);
 
--- In both, what was found last stands on the small side of a semi-join, so that each step uses the index.
+-- In both, what was found last stands on the small side of a semi-join, so that each step uses the index. DuckDB takes a
+-- recursion for millions of rows and a list for few, so the list lets whatever is joined to the answer use an index too.
 CREATE MACRO ancestors(id, levels := 100) AS TABLE
 WITH RECURSIVE found(model_id, depth) USING KEY (model_id) AS (
     SELECT id, 0
@@ -17,7 +18,8 @@ WITH RECURSIVE found(model_id, depth) USING KEY (model_id) AS (
     WHERE child_id IN (SELECT model_id FROM found WHERE depth < levels)
         AND parent_id NOT IN (SELECT model_id FROM recurring.found)
 )
-SELECT model_id, depth FROM found WHERE depth > 0;
+SELECT reached.model_id, reached.depth
+FROM (SELECT unnest(list({'model_id': model_id, 'depth': depth})) AS reached FROM found WHERE depth > 0);
 COMMENT ON MACRO TABLE ancestors IS 'The models that a model comes from, each with the number of steps to it, the fewest where there are several ways. Cycles end where they close; levels limits the steps.';
 
 CREATE MACRO descendants(id, levels := 100) AS TABLE
@@ -28,7 +30,8 @@ WITH RECURSIVE found(model_id, depth) USING KEY (model_id) AS (
     WHERE parent_id IN (SELECT model_id FROM found WHERE depth < levels)
         AND child_id NOT IN (SELECT model_id FROM recurring.found)
 )
-SELECT model_id, depth FROM found WHERE depth > 0;
+SELECT reached.model_id, reached.depth
+FROM (SELECT unnest(list({'model_id': model_id, 'depth': depth})) AS reached FROM found WHERE depth > 0);
 COMMENT ON MACRO TABLE descendants IS 'The models that come from a model, each with the number of steps from it, the fewest where there are several ways. Cycles end where they close; levels limits the steps.';
 
 CREATE VIEW lineage_tree AS
@@ -84,7 +87,7 @@ COMMENT ON COLUMN families.descendants IS 'Models that come from it, over any nu
 COMMENT ON COLUMN families.depth IS 'Steps to the farthest of them on the longest way, at most 32.';
 
 CREATE VIEW quantizations AS
-SELECT parent_id AS base_id, count(DISTINCT child_id) AS quantizations, count(DISTINCT child.owner) AS owners,
+SELECT parent_id AS base_id, count(*) AS quantizations, count(DISTINCT child.owner) AS owners,
     sum(child.downloads)::BIGINT AS downloads
 FROM (SELECT DISTINCT child_id, parent_id FROM lineage WHERE relation = 'quantized')
 LEFT JOIN model AS child ON child.model_id = child_id
