@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from schemas.doctor import examine
     from schemas.errors import DataError, HubError, LakeBusy, OutsideError, UsageError, WeightlakeError
     from schemas.lake import Lake, open_lake
+    from schemas.mending import repair
     from schemas.reading import Reading
     from schemas.transaction import Transaction
     from schemas.weights import WeightStore
@@ -25,6 +26,7 @@ __all__ = [
     "WeightlakeError",
     "examine",
     "open_lake",
+    "repair",
 ]
 
 __getattr__ = lazily(
@@ -36,6 +38,7 @@ __getattr__ = lazily(
         **dict.fromkeys(["Lake", "open_lake"], "schemas.lake"),
         "examine": "schemas.doctor",
         "Reading": "schemas.reading",
+        "repair": "schemas.mending",
         "Transaction": "schemas.transaction",
         "WeightStore": "schemas.weights",
     },

@@ -1,0 +1,100 @@
+"""What a repair mends, what it leaves alone, and what the doctor says before and after."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from schemas import Lake, UsageError, examine, open_lake, repair
+from tests.conftest import ROOT
+
+OLD = time.time() - 7200
+
+
+def test_equal_rows_become_one_and_different_ones_stay(lake: Lake) -> None:
+    with lake.write() as transaction:
+        transaction.append("model", pl.DataFrame({"model_id": ["a:b", "a:b", "a:c", "a:c"], "likes": [1, 1, 2, 3]}))
+        transaction.append("tag", pl.DataFrame({"model_id": ["a:b"] * 3, "tag": ["x", "x", "y"]}))  # kind is NULL
+    assert repair(lake).rows() == [
+        ("equal rows made one", "model", 1),
+        ("equal rows made one", "tag", 1),
+    ]
+    assert lake.sql("SELECT model_id, likes FROM model ORDER BY ALL").rows() == [("a:b", 1), ("a:c", 2), ("a:c", 3)]
+    assert lake.sql("SELECT tag FROM tag ORDER BY ALL")["tag"].to_list() == ["x", "y"]
+    assert lake.sql("SELECT model_id FROM model WHERE model_id = 'a:b'").height == 1  # by the index
+    assert examine(lake)["check"].to_list() == ["unique"]
+    assert repair(lake).is_empty()
+
+
+def test_rows_without_a_model_go_unless_a_build_brings_it_back(lake: Lake) -> None:
+    with lake.write() as transaction:
+        for table in ("tag", "file", "training", "member"):
+            transaction.append(table, pl.DataFrame({"model_id": ["zoo:gone/m", None]}))
+    assert repair(lake).rows() == [
+        ("rows without their model deleted", "tag", 2),
+        ("rows without their model deleted", "file", 2),
+    ]
+    assert {table: lake.sql(f"SELECT * FROM {table}").height for table in ("tag", "file", "training", "member")} == {
+        "tag": 0,
+        "file": 0,
+        "training": 2,
+        "member": 2,
+    }
+
+
+def test_only_old_leftovers_are_deleted(lake: Lake, tmp_path: Path) -> None:
+    old, new = (lake.weights.folder / "p" / f".{name}.safetensors.1-1.unfinished" for name in ("old", "new"))
+    old.parent.mkdir(parents=True)
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (OLD, OLD))
+    outside = tmp_path / "outside"
+    outside.touch()
+    os.utime(outside, (OLD, OLD))
+    (old.parent / ".link.1-1.unfinished").symlink_to(outside)
+    assert repair(lake).rows() == [("half-written file deleted", str(old), 1)]
+    assert (old.exists(), new.exists(), outside.exists()) == (False, True, True)
+
+
+def test_a_lake_opened_for_reading_is_not_repaired(lake: Lake) -> None:
+    with pytest.raises(UsageError, match="needs to write"):
+        repair(open_lake(lake.path, read_only=True))
+
+
+def doctor(*arguments: object, path: Path = ROOT) -> tuple[int, dict[str, Any]]:
+    command = [sys.executable, "-m", "weightlake", "doctor", *map(str, arguments), "--json"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(ROOT)])}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=path)
+    assert "Traceback" not in ended.stderr, ended.stderr
+    return ended.returncode, json.loads(ended.stdout)
+
+
+def test_the_command_repairs_and_says_what_is_left(lake: Lake) -> None:
+    with lake.write() as transaction:
+        transaction.append("model", pl.DataFrame({"model_id": ["a:b", "a:b"]}))
+        transaction.append("training", pl.DataFrame({"model_id": ["zoo:gone/m"]}))
+    code, looked = doctor("--lake", lake.path)
+    assert (code, looked["repaired"]) == (1, [])
+    assert [finding["check"] for finding in looked["findings"]] == ["unique", "orphans"]
+    code, mended = doctor("--lake", lake.path, "--repair")
+    assert code == 1
+    assert mended["repaired"] == [{"repair": "equal rows made one", "what": "model", "count": 1}]
+    assert [finding["check"] for finding in mended["findings"]] == ["orphans"]
+    assert mended["environment"]["zoo imported from"] == str(ROOT / "zoo")
+    assert mended["environment"]["models"] == "1"
+
+
+def test_a_package_of_the_same_name_that_hides_ours_is_found(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "zoo").mkdir()
+    (tmp_path / "zoo" / "__init__.py").touch()
+    code, looked = doctor("--lake", lake.path, path=tmp_path)
+    assert code == 1
+    assert [(finding["check"], finding["example"]) for finding in looked["findings"]] == [
+        ("imports", str(tmp_path / "zoo"))
+    ]
