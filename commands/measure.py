@@ -1,12 +1,13 @@
 """Measuring models and pairs of them."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet, Selection
 from commands.terminal import progress_bar, show
-from schemas import open_lake
+from schemas import UsageError, open_lake
 
 
 def measure(
@@ -16,15 +17,43 @@ def measure(
         str | None,
         typer.Option(help="Names with commas between, e.g. loss,hessian_trace,cka; what phases need without it."),
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Another setting of these metrics, e.g. epochs=5; may be repeated."),
+    ] = None,
+    description: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file that says how models are built of which the lake does not know it: architecture, width, "
+            "classes, input_shape, dataset, split_seed."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of probes, samples and curves.")] = 0,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure loss, curvature, similarity and connectivity of models, and write each figure to the lake."""
+    """Measure loss, curvature, similarity, connectivity and more, and write each figure to the lake with its error."""
     import learners
+    from zoo import read_description
 
-    names = [name.strip() for name in metrics.split(",")] if metrics else None
+    names = [name.strip() for name in metrics.split(",")] if metrics is not None else None
+    given = read_description(description) if description else None
+    settings = dict(_setting(text) for text in setting or [])
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        given = {"metrics": names} if names else {}
-        done = learners.measure(opened, selection, seed=seed, progress=progress, **given)  # type: ignore[arg-type] # a list of names
+        done = learners.measure(
+            opened,
+            selection,
+            **({"metrics": names} if names is not None else {}),  # type: ignore[arg-type] # a list of names
+            seed=seed,
+            settings=settings,
+            description=given,
+            progress=progress,
+        )
     show(done, as_json)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign or not name.strip() or not value.strip():
+        raise UsageError(f"--set {text!r}: expected NAME=VALUE, such as epochs=5")
+    return name.strip(), value.strip()

@@ -3,13 +3,17 @@
 import json
 from pathlib import Path
 
-import polars as pl
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
 from learners import measure, phase_grid, phases_of_population
 from learners.landscape.measuring.metrics import METRICS, PHASE_METRICS
+from miners import mine
 from schemas import Lake, UsageError
+from zoo import from_arrays
 from zoo.datasets import load_dataset
 from zoo.describe import describe
 from zoo.load import load_module
@@ -21,23 +25,45 @@ def population_of(lake: Lake) -> str:
     return str(lake.sql("SELECT population_id FROM population").item())
 
 
+LIGHT: dict[str, float | int | str] = {
+    **{"samples": 40, "epochs": 2, "points": 5, "draws": 3, "probes": 6, "steps": 6, "batch": 20, "count": 2}
+}
+
+
 def test_every_metric_becomes_rows_and_is_not_measured_twice(copied: Lake) -> None:
-    done = measure(copied, ALL, list(METRICS))
-    dead = done.filter(pl.col("without_value") > 0)["metric"]
-    assert set(dead) <= {"cka", "biased_cka"}, done  # of networks without a living unit
-    reasons = copied.sql("SELECT DISTINCT reason FROM pair_measurement WHERE value IS NULL")["reason"].to_list()
-    assert all("the same for all samples" in reason for reason in reasons)
+    done = measure(copied, ALL, list(METRICS), settings=LIGHT)
+    without = copied.sql(
+        "SELECT metric, reason FROM measurement WHERE value IS NULL UNION ALL "
+        "SELECT metric, reason FROM pair_measurement WHERE value IS NULL"
+    ).rows()
+    assert {name for name, _ in without} <= DEAD, without  # of networks without a living unit
+    assert all("the same for all samples" in reason or "is not defined" in reason for _, reason in without)
     members, pairs = copied.sql("SELECT count(*) FROM member").item(), 4
-    wanted = [pairs if METRICS[name].pair else members for name in done["metric"]]
+    examples = len(load_dataset(*copied.sql("SELECT dataset, split_seed FROM population").row(0)).train)
+    counted = {True: examples, False: members}
+    wanted = [pairs if METRICS[name].pair else counted[METRICS[name].examples] for name in done["metric"]]
     assert (done["measured"] + done["without_value"]).to_list() == wanted
-    again = measure(copied, ALL, list(METRICS))
+    again = measure(copied, ALL, list(METRICS), settings=LIGHT)
     assert again["known"].to_list() == wanted
     assert again["measured"].to_list() == [0] * again.height
+
+
+DEAD = {"cka", "biased_cka", "layer_cka", "layer_biased_cka", "extreme_ratio", "spectral_density", "negative_share"} | {
+    *("nc1", "nc2_norms", "nc2_angles", "nc3"),
+}
+
+
+def test_a_row_has_all_that_its_value_depends_on(copied: Lake) -> None:
+    measure(copied, ALL, ["hessian_trace", "loss"])
     rows = copied.sql("SELECT * FROM measurement WHERE metric = 'hessian_trace'")
     assert rows.null_count().select("value", "standard_error", "samples", "probes", "seed").sum_horizontal().item() == 0
-    assert set(json.loads(rows["settings"][0])) >= {"trace_tolerance", "probes", "steps"}
+    assert set(json.loads(rows["settings"][0])) >= {"trace_tolerance", "probes", "steps", "samples"}
+    free = copied.sql("SELECT count(*) AS n FROM measurement WHERE metric IN ('extreme_ratio', 'error')").item()
+    assert free == 2 * rows.height  # came with the others, and is not computed for them again
     other = measure(copied, ALL, ["hessian_trace", "loss"], seed=1)
-    assert dict(other.select("metric", "measured").rows()) == {"hessian_trace": members, "loss": 0}
+    assert dict(other.select("metric", "measured").rows()) == {"hessian_trace": rows.height, "loss": 0}
+    finer = measure(copied, ALL, ["hessian_trace"], settings={"trace_tolerance": "0.02"})
+    assert finer["measured"].item() == rows.height
 
 
 def test_what_is_measured_is_what_plain_torch_gives(copied: Lake) -> None:
@@ -56,6 +82,7 @@ def test_pairs_differ_in_their_seeds_alone(copied: Lake) -> None:
     query = """
         SELECT a.width = b.width AND a.batch_size = b.batch_size AND a.seed <> b.seed AS alike
         FROM pair_measurement JOIN member a ON a.model_id = first_id JOIN member b ON b.model_id = second_id
+        WHERE metric = 'l2_distance'
     """
     assert copied.sql(query)["alike"].to_list() == [True] * 4
 
@@ -70,10 +97,136 @@ def test_what_cannot_be_had_is_a_row_with_the_reason(copied: Lake) -> None:
     assert "gone.safetensors" in rows[0][1]
 
 
+def test_profiles_have_a_row_a_place_and_the_seeds_of_the_pair(copied: Lake) -> None:
+    measure(copied, ALL, ["mode_connectivity"], settings={"epochs": 2})
+    query = """
+        SELECT first_id, second_id, metric, settings->>'$.seeds' AS seeds, count(*) AS rows,
+            count(standard_error) AS errors, list(value ORDER BY (settings->>'$.place')::DOUBLE) AS along
+        FROM pair_measurement GROUP BY ALL ORDER BY ALL
+    """
+    rows = copied.sql(query)
+    assert dict(rows.select("metric", "rows").unique().iter_rows()) == {
+        **dict.fromkeys(["curve_error", "curve_loss"], 21),
+        **dict.fromkeys(["mode_connectivity", "curve_peak"], 1),
+    }
+    assert set(rows["seeds"]) == {"[0,1]"}
+    assert rows["rows"].to_list() == rows["errors"].to_list()
+    means = {(row[0], row[1]): row[6] for row in rows.iter_rows() if row[2] == "curve_error"}
+    assert measure(copied, ALL, ["error"])["measured"].item() == 8
+    errors = dict(copied.sql("SELECT model_id, value FROM measurement WHERE metric = 'error'").iter_rows())
+    assert {first: along[0] for (first, _), along in means.items()} == pytest.approx(
+        {first: errors[first] for first, _ in means}
+    )
+
+
+def test_layers_and_places_are_rows_of_their_own(copied: Lake) -> None:
+    names = ["layer_hessian_trace", "layer_cka", "spectral_density", "loss_line", "loss_surface", "hessian_eigenvalue"]
+    light = {name: value for name, value in LIGHT.items() if name not in ("epochs", "draws")}
+    measure(copied, ALL, names, settings=light | {"direction": "hessian"})
+    layers = copied.sql("SELECT DISTINCT settings->>'$.layer' AS layer FROM measurement WHERE metric LIKE 'layer%'")
+    assert set(layers["layer"]) == {"linear1", "linear2", "linear3"}
+    pairs = copied.sql("SELECT DISTINCT settings->>'$.layer' AS layer FROM pair_measurement WHERE metric = 'layer_cka'")
+    assert set(pairs["layer"]) == {"linear1", "linear2", "linear3"}
+    counts = dict(copied.sql("SELECT metric, count(*) // 8 FROM measurement GROUP BY ALL").iter_rows())
+    assert (counts["loss_line"], counts["loss_surface"], counts["spectral_density"]) == (5, 25, 5)
+    assert counts["hessian_eigenvalue"] == 2
+    middle = """
+        SELECT line.value - surface.value AS apart FROM measurement line JOIN measurement surface USING (model_id)
+        WHERE line.metric = 'loss_line' AND surface.metric = 'loss_surface' AND line.settings->>'$.x' = '0.0'
+        AND surface.settings->>'$.x' = '0.0' AND surface.settings->>'$.y' = '0.0'
+    """
+    assert copied.sql(middle)["apart"].to_list() == [0.0] * 8
+
+
+def test_aligned_twins_are_no_distance_apart(copied: Lake) -> None:
+    measure(copied, ALL, ["aligned_l2_distance", "l2_distance"])
+    query = "PIVOT (SELECT first_id, metric, value FROM pair_measurement) ON metric USING first(value)"
+    rows = copied.sql(query)
+    assert (rows["aligned_l2_distance"] < rows["l2_distance"] + 1e-9).all()
+
+
+def test_one_lost_shard_costs_the_others_nothing_and_is_tried_again(copied: Lake) -> None:
+    lost = copied.sql("SELECT shard FROM checkpoint WHERE model_id LIKE '%w3-b4-s0' AND final").item()
+    with copied.write() as transaction:
+        transaction.sql("UPDATE checkpoint SET shard = 'gone.safetensors' WHERE model_id LIKE '%w3-b4-s0' AND final")
+    assert measure(copied, ALL, ["loss", "l2_distance"]).rows() == [("loss", 7, 0, 1), ("l2_distance", 3, 0, 1)]
+    assert measure(copied, ALL, ["loss"]).rows() == [("loss", 0, 7, 1)]
+    assert copied.sql("SELECT count(*) FROM measurement WHERE metric = 'loss' AND value IS NULL").item() == 1
+    with copied.write() as transaction:
+        transaction.sql("UPDATE checkpoint SET shard = $lost WHERE shard = 'gone.safetensors'", lost=lost)
+    assert measure(copied, ALL, ["loss", "l2_distance"]).rows() == [("loss", 1, 7, 0), ("l2_distance", 1, 3, 0)]
+    assert copied.sql("SELECT count(*) FROM measurement WHERE value IS NULL").item() == 0
+
+
+def test_scores_of_examples_are_means_over_all_widths(copied: Lake) -> None:
+    done = measure(copied, ALL, ["el2n", "grand"])
+    count = done["measured"][0]
+    assert done["measured"].to_list() == [count, count]
+    rows = copied.sql("SELECT * FROM example_measurement WHERE metric = 'el2n' ORDER BY example")
+    assert (rows["example"].to_list(), set(rows["models"])) == (list(range(count)), {8})
+    assert set(rows["population_id"]) == {population_of(copied)}
+    scores = []
+    for model_id in copied.sql(ALL)["model_id"]:
+        described, module = describe(copied, model_id), load_module(copied, model_id)
+        train = load_dataset(described.dataset, described.split_seed).train
+        apart = module(train.x).detach().double().softmax(dim=1) - torch.nn.functional.one_hot(train.y, 3)
+        scores.append(apart.norm(dim=1))
+    each = torch.stack(scores)
+    assert rows["value"].to_list() == pytest.approx(each.mean(dim=0).tolist(), rel=1e-5)
+    assert rows["standard_error"].to_list() == pytest.approx((each.std(dim=0) / 8**0.5).tolist(), rel=1e-4)
+    early = measure(copied, ALL, ["el2n"], settings={"epoch": 1})
+    assert early["measured"].item() == count
+    assert measure(copied, ALL, ["el2n"], settings={"epoch": 1})["known"].item() == count
+
+
+class Mute(torch.nn.Sequential):
+    """A network through which no gradient comes."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = super().forward(x).detach()  # type: ignore[no-untyped-call] # torch's
+        return out
+
+
+def test_mined_models_are_measured_with_a_given_architecture_and_data(lake: Lake, tmp_path: Path) -> None:
+    data = from_arrays("mine", 0, [(np.random.default_rng(0).random((90, 8, 8), dtype=np.float32), np.arange(90) % 3)])
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3))
+    for number in range(2):
+        torch.manual_seed(number)
+        for parameter in network.parameters():
+            torch.nn.init.normal_(parameter)
+        folder = tmp_path / "hub" / "ada" / f"net{number}"
+        folder.mkdir(parents=True)
+        save_file(network.state_dict(), folder / "model.safetensors")
+        (folder / "README.md").write_text("# A network\n")
+    mine(lake, "local", folder=tmp_path / "hub")
+    query = "SELECT model_id FROM model ORDER BY ALL"
+    with pytest.raises(UsageError, match="nobody here knows how"):
+        measure(lake, query, ["loss"])
+    with pytest.raises(UsageError, match="needs data"):
+        measure(lake, query, ["loss"], architecture=network)
+    other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 5), torch.nn.Tanh(), torch.nn.Linear(5, 3))
+    with pytest.raises(UsageError, match="expected"):
+        measure(lake, query, ["loss"], architecture=other, data=data)
+    names = ["loss", "hessian_trace", "cka", "aligned_l2_distance", "nc1", "ece", "learning_curve_area"]
+    done = measure(lake, query, names, architecture=network, data=data)
+    assert dict(done.select("metric", "measured").rows()) == {
+        **dict.fromkeys(["loss", "hessian_trace", "nc1", "ece"], 2),
+        **dict.fromkeys(["cka", "aligned_l2_distance"], 1),
+        "learning_curve_area": 0,
+    }
+    reason = lake.sql("SELECT DISTINCT reason FROM measurement WHERE metric = 'learning_curve_area'").item()
+    assert "not trained here" in reason
+    fewer = from_arrays("mine", 1, [(np.random.default_rng(0).random((90, 8, 8), dtype=np.float32), np.arange(90) % 3)])
+    assert measure(lake, query, ["loss"], architecture=network, data=fewer)["measured"].item() == 2
+    mute = measure(lake, query, ["hessian_trace"], architecture=Mute(*network), data=data)
+    assert mute["without_value"].item() == 2
+
+
 @pytest.mark.parametrize(
     ("sql", "metrics", "says"),
     [
         (ALL, ["hesian_trace"], "did you mean 'hessian_trace'"),
+        (ALL, [], "no metric"),
         ("SELECT model_id, 1 AS epoch FROM member", ["loss"], "leave it out"),
         ("SELECT 1 AS x", ["loss"], "model_id"),
         ("SELECT 'local:a/b' AS model_id", ["loss"], "nobody here knows how"),
@@ -83,6 +236,22 @@ def test_mistakes_in_measuring_are_said(copied: Lake, sql: str, metrics: list[st
     with pytest.raises(UsageError, match=says):
         measure(copied, sql, metrics)
     assert copied.sql("SELECT count(*) FROM measurement").item() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"probs": 3}, "did you mean 'probes'"),
+        ({"probes": "many"}, "expected a number"),
+        ({"probes": 0}, "2 or more"),
+        ({"trace_tolerance": -1}, "more than 0"),
+        ({"trace_tolerance": float("nan")}, "more than 0"),
+        ({"direction": "adam"}, "expected one of"),
+    ],
+)
+def test_mistakes_in_settings_are_said(copied: Lake, settings: dict[str, float | int | str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        measure(copied, ALL, ["hessian_trace"], settings=settings)
 
 
 def test_a_population_gets_phases_a_grid_and_a_diagram(copied: Lake, tmp_path: Path) -> None:

@@ -7,7 +7,9 @@ from schemas.doors import lazily
 if TYPE_CHECKING:
     from zoo.building import build, plan
     from zoo.catalogue import populations, recipes
-    from zoo.datasets import fetch_dataset
+    from zoo.datasets import Dataset, fetch_dataset
+    from zoo.datasets.dataset import from_arrays
+    from zoo.describe import Description, read_description
     from zoo.load import Population, load_population, load_populations, load_weights
     from zoo.publishing.mined import publish_tables
     from zoo.publishing.population import publish_population
@@ -15,9 +17,12 @@ if TYPE_CHECKING:
     from zoo.watching import status
 
 __all__ = [
+    "Dataset",
+    "Description",
     "Population",
     "build",
     "fetch_dataset",
+    "from_arrays",
     "load_population",
     "load_populations",
     "load_weights",
@@ -26,6 +31,7 @@ __all__ = [
     "publish_population",
     "publish_repositories",
     "publish_tables",
+    "read_description",
     "recipes",
     "status",
 ]
@@ -35,7 +41,9 @@ __getattr__ = lazily(
     {
         **dict.fromkeys(["build", "plan"], "zoo.building"),
         **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
-        "fetch_dataset": "zoo.datasets",
+        **dict.fromkeys(["Dataset", "fetch_dataset"], "zoo.datasets"),
+        "from_arrays": "zoo.datasets.dataset",
+        **dict.fromkeys(["Description", "read_description"], "zoo.describe"),
         **dict.fromkeys(["Population", "load_population", "load_populations", "load_weights"], "zoo.load"),
         "publish_population": "zoo.publishing.population",
         "publish_tables": "zoo.publishing.mined",

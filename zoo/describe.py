@@ -1,5 +1,6 @@
 """Says what a model is built like and was trained on, so that it can be run and measured."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from schemas import DataError, Lake, UsageError
 from zoo.architectures import skeleton
-from zoo.mistakes import check_model_ids
+from zoo.mistakes import check_model_ids, explained
 
 DEEPEST = 32  # generations of products that are followed
 
@@ -60,6 +61,25 @@ class _Configuration(BaseModel):
     """The part of a published model's config.json that is ours."""
 
     weightlake: Description
+
+
+def read_description(path: str | Path) -> Description:
+    """Read how a model is built from a JSON file: the fields of `Description`, alone or as a config.json has them.
+
+    Raises:
+        UsageError: There is no such file, or something else is in it; the message names the field.
+    """
+    try:
+        content = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is no JSON: {error}") from error
+    fields = content.get("weightlake", content) if isinstance(content, dict) else content
+    try:
+        return Description.model_validate(fields)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {explained(error, Description)}") from error
 
 
 def describe(lake: Lake, model_id: str) -> Description:

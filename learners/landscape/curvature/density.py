@@ -32,11 +32,17 @@ class Density:
         error = each.std(dim=1) / sqrt(count) if count > 1 else torch.full_like(each[:, 0], torch.nan)
         return each.mean(dim=1), error
 
-    def smooth(self, at: Tensor, deviation: float) -> Tensor:
-        """The density at places `[N, g]` when each eigenvalue is a bell of this standard deviation, `[N, g]`."""
+    def smooth(self, at: Tensor, deviation: float | Tensor) -> tuple[Tensor, Tensor]:
+        """The density at places `[N, g]` when each eigenvalue is a bell, and its standard error, `[N, g]`.
+
+        `deviation` is the bells' standard deviation, one for all or `[N, 1, 1, 1]`.
+        """
         offset = (at[:, None, None, :] - self.nodes.unsqueeze(3)) / deviation
         bells = torch.exp(-(offset**2) / 2) / (deviation * sqrt(2 * pi))
-        return (bells * self.weights.unsqueeze(3)).sum(dim=2).mean(dim=1)
+        each = (bells * self.weights.unsqueeze(3)).sum(dim=2)
+        count = each.shape[1]
+        error = each.std(dim=1) / sqrt(count) if count > 1 else torch.full_like(each[:, 0], torch.nan)
+        return each.mean(dim=1), error
 
 
 def spectral_density(

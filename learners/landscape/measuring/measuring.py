@@ -1,52 +1,71 @@
 """Measures whatever a query selects and writes each figure to the lake, with settings, error, seed or reason."""
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
+from torch import nn
 
-from learners.landscape.measuring import paired, single
-from learners.landscape.measuring.group import Found, Group
-from learners.landscape.measuring.metrics import METRICS, PHASE_METRICS, Metric
-from learners.landscape.measuring.selected import Chosen, choose, loaded
+from learners.landscape.measuring.examples import measure_examples
+from learners.landscape.measuring.families import (
+    calibration,
+    collapse,
+    connectivity,
+    curvature,
+    distances,
+    learning_curves,
+    scores,
+    similarity,
+    surfaces,
+)
+from learners.landscape.measuring.given import given_by
+from learners.landscape.measuring.group import Columns, Found, Group
+from learners.landscape.measuring.metrics import (
+    CALIBRATED,
+    COLLAPSED,
+    LEARNING_CURVE,
+    PHASE_METRICS,
+    Metric,
+    Setting,
+    checked_settings,
+    metric_named,
+    with_settings,
+)
+from learners.landscape.measuring.recording import Key, Recorder
+from learners.landscape.measuring.selected import Chosen, choose, loaded, unloadable
 from schemas import DataError, Lake, UsageError
+from zoo.datasets import Dataset
 from zoo.describe import Description
-from zoo.mistakes import expected_one_of
 
 Progress = Callable[[int, int, str], None]
 """Hears of groups done, groups in all, and what is measured."""
 
-Family = Callable[..., dict[str, list[Found]]]
+Family = Callable[..., Columns]
 """Finds several metrics of a group at once; those of pairs are told which."""
 
 OFFERED: dict[Family, tuple[str, ...]] = {
-    single.scored: ("loss", "error"),
-    single.gaps: ("generalisation_gap",),
-    single.curvature: ("hessian_trace", "hessian_top_eigenvalue", "hessian_smallest_eigenvalue", "extreme_ratio"),
-    paired.similarity: ("cka", "biased_cka", "disagreement", "jensen_shannon"),
-    paired.distances: ("l2_distance", "cosine_distance"),
-    paired.curves: ("mode_connectivity", "curve_peak"),
-    paired.barriers: ("linear_barrier",),
+    scores.scored: ("loss", "error"),
+    scores.gaps: ("generalisation_gap", "loss_gap"),
+    calibration.calibrated: (*CALIBRATED, *(f"scaled_{name}" for name in CALIBRATED), "temperature"),
+    collapse.collapsed: COLLAPSED,
+    learning_curves.described: LEARNING_CURVE,
+    curvature.curvature: ("hessian_trace", "hessian_top_eigenvalue", "hessian_smallest_eigenvalue", "extreme_ratio"),
+    curvature.eigenvalues: ("hessian_eigenvalue",),
+    curvature.traces: ("hessian_trace_hutchinson", "hessian_trace_hutch_plus_plus"),
+    curvature.densities: ("negative_share", "spectral_density"),
+    curvature.layers: ("layer_hessian_trace", "layer_hessian_top_eigenvalue", "layer_hessian_smallest_eigenvalue"),
+    surfaces.lines: ("loss_line",),
+    surfaces.squares: ("loss_surface",),
+    similarity.similarity: ("cka", "biased_cka"),
+    similarity.layer_similarity: ("layer_cka", "layer_biased_cka"),
+    similarity.agreement: ("disagreement", "jensen_shannon"),
+    distances.distances: ("l2_distance", "cosine_distance"),
+    distances.aligned_distances: ("aligned_l2_distance", "aligned_cosine_distance"),
+    connectivity.curves: ("mode_connectivity", "curve_peak", "curve_error", "curve_loss"),
+    connectivity.barriers: ("linear_barrier", "line_error", "line_loss"),
 }
-SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    "metric": pl.String,
-    "split": pl.String,
-    "value": pl.Float64,
-    "standard_error": pl.Float64,
-    "samples": pl.Int64,
-    "probes": pl.Int64,
-    "settings": pl.String,
-    "seed": pl.Int64,
-    "reason": pl.String,
-    "measured_at": pl.Datetime("us", "UTC"),
-}
-KNOWN = """
-SELECT model_id FROM measurement WHERE epoch IS NULL AND settings->>'$.landscape' = $mark AND metric = $metric
-"""
-KNOWN_PAIRS = """
-SELECT first_id, second_id FROM pair_measurement WHERE settings->>'$.landscape' = $mark AND metric = $metric
-"""
+"""Families in the order in which they are measured."""
+
+WITHOUT_CLASSES = ("l2_distance", "cosine_distance", "aligned_l2_distance", "aligned_cosine_distance", *LEARNING_CURVE)
 
 
 def measure(
@@ -55,143 +74,140 @@ def measure(
     metrics: Sequence[str] = PHASE_METRICS,
     *,
     seed: int = 0,
+    settings: Mapping[str, Setting] | None = None,
     description: Description | None = None,
+    architecture: nn.Module | None = None,
+    data: Dataset | None = None,
     progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Measure every model that a query selects, and pairs of them, and write what is found to the lake.
 
     Pairs are those of members that differ in their seeds alone, ten a cell at most; of models of no population those of
-    one shape. Final weights are measured. What has been measured with the same settings and seed is not measured again.
-    Members trained on noisy labels are measured on the true ones.
+    one shape. Final weights are measured. What has been measured with the same settings and seed is not measured again;
+    what is found on the way is written too. Members trained on noisy labels are measured on the true ones.
 
     Args:
-        lake: Where the models are, and rows of `measurement` and `pair_measurement` go.
+        lake: Where the models are, and rows of `measurement`, `pair_measurement` and `example_measurement` go.
         sql: A query that returns `model_id`.
         metrics: Names of metrics; without it those that the rules of phases ask for.
         seed: Of probes, samples and curves.
+        settings: Other settings than a metric's own, for whichever metrics have them, as `{"epochs": 5}`.
         description: How the models are built and on what they were trained, where the lake does not know it.
+        architecture: Instead of that a network of one's own, of which names and shapes of tensors count.
+        data: Its data; needed with `architecture`.
         progress: Is called after each group of models of one shape.
 
     Returns:
-        A row a metric: how many values were measured now, were known before, and could not be had.
+        A row a metric: how many models, pairs, or examples (of `el2n` and `grand`) were measured now, how many were
+        known before, and how many have no value.
 
     Raises:
-        UsageError: There is no such metric; the query selects nothing; nobody knows how a model is built.
+        UsageError: There is no such metric or setting; the query selects nothing; nobody knows how a model is built, or
+            its tensors are not those of what was given.
     """
-    wanted = [_metric(name) for name in metrics]
-    chosen = choose(lake, sql, description)
-    counts: dict[str, list[int]] = {metric.name: [0, 0, 0] for metric in wanted}
+    asked = [metric_named(name) for name in dict.fromkeys(metrics)]
+    if not asked:
+        raise UsageError("there is no metric to measure; name one, such as loss")
+    other = checked_settings(asked, settings or {})
+    wanted = {metric.name for metric in asked if not metric.examples}
+    names = {name for names in OFFERED.values() if wanted & set(names) for name in names}
+    offered = {name: with_settings(metric_named(name), other) for name in sorted(names)}
+    given = given_by(description, architecture, data)
+    chosen = choose(lake, sql, given)
+    counts: dict[str, list[int]] = {name: [0, 0, 0] for name in sorted(wanted)}
+    recorder = Recorder(lake, seed, given.digest if given else None)
     for number, group in enumerate(chosen):
-        _measure_group(lake, group, wanted, seed, counts)
+        _measure_group(recorder, group, offered, counts)
         if progress is not None:
-            progress(number + 1, len(chosen), f"{group.description.architecture} of width {group.description.width}")
-    rows = [(name, *count) for name, count in counts.items()]
+            progress(number + 1, len(chosen), group.label)
+    for metric in asked:
+        if metric.examples:
+            counts[metric.name] = list(measure_examples(recorder, chosen, with_settings(metric, other)))
+    rows = [(metric.name, *counts[metric.name]) for metric in asked]
     return pl.DataFrame(rows, schema=["metric", "measured", "known", "without_value"], orient="row")
 
 
-def _metric(name: str) -> Metric:
-    if name not in METRICS:
-        raise UsageError(f"metric {name!r}: {expected_one_of(name, METRICS)}")
-    return METRICS[name]
-
-
-def _measure_group(lake: Lake, chosen: Chosen, wanted: list[Metric], seed: int, counts: dict[str, list[int]]) -> None:
-    missing = _missing(lake, chosen, wanted, seed)
-    for metric in wanted:
-        keys = chosen.pairs if metric.pair else [(name,) for name in chosen.ids]
-        counts[metric.name][1] += len(keys) - len(missing[metric.name])
-    if not any(missing.values()):
+def _measure_group(
+    recorder: Recorder, chosen: Chosen, offered: Mapping[str, Metric], counts: dict[str, list[int]]
+) -> None:
+    missing = recorder.missing(offered.values(), chosen.ids, chosen.pairs)
+    for name, count in counts.items():
+        count[1] += len(chosen.pairs if offered[name].pair else chosen.ids) - len(missing[name])
+    if not any(missing[name] for name in counts):
         return
-    ids = sorted({name for keys in missing.values() for key in keys for name in key})
-    try:
-        group = loaded(lake, chosen, ids, seed)
-    except (UsageError, DataError) as error:
-        reasons = {name: [(key, Found(None, reason=str(error))) for key in keys] for name, keys in missing.items()}
-        _write(lake, reasons, seed, counts)
+    ids = sorted({model_id for name in counts for key in missing[name] for model_id in key})
+    without = unloadable(recorder.lake, chosen, ids)
+    if without:
+        _write_unloadable(recorder, offered, missing, without, counts)
+    left = {name: [key for key in keys if not without.keys() & set(key)] for name, keys in missing.items()}
+    ids = [model_id for model_id in ids if model_id not in without]
+    if not ids:
         return
+    group = loaded(recorder.lake, chosen, ids, recorder.seed)
     for family, names in OFFERED.items():
-        asked = [metric for metric in wanted if metric.name in names and missing[metric.name]]
-        if asked:
-            _write(lake, _family(group, family, asked, missing), seed, counts)
+        asked = [name for name in names if left.get(name)]
+        if any(name in counts for name in asked):
+            keyed = _family(group, family, [offered[name] for name in asked], left)
+            recorder.write(offered, keyed)
+            _count(counts, keyed)
 
 
-Keyed = dict[str, list[tuple[tuple[str, ...], Found]]]
+def _write_unloadable(
+    recorder: Recorder,
+    offered: Mapping[str, Metric],
+    missing: Mapping[str, list[Key]],
+    without: Mapping[str, str],
+    counts: dict[str, list[int]],
+) -> None:
+    """Rows for models whose weights or data cannot be had now; asked for again, they are tried again."""
+    keyed = {
+        name: [(key, [Found(None, reason=reason)]) for key in missing[name] for reason in _reasons(key, without)]
+        for name in counts
+    }
+    recorder.write(offered, keyed, again=True)
+    _count(counts, keyed)
+
+
+def _reasons(key: Key, without: Mapping[str, str]) -> list[str]:
+    return [without[model_id] for model_id in key if model_id in without][:1]
+
+
+def _count(counts: dict[str, list[int]], keyed: Mapping[str, Sequence[tuple[Key, Sequence[Found]]]]) -> None:
+    for name, values in keyed.items():
+        if name in counts:
+            dead = sum(all(found.value is None for found in each) for _, each in values)
+            counts[name][0] += len(values) - dead
+            counts[name][2] += dead
 
 
 def _family(
-    group: Group,
-    family: Family,
-    asked: list[Metric],
-    missing: dict[str, list[tuple[str, ...]]],
-) -> Keyed:
-    """What a family of metrics finds, only for what is asked."""
+    group: Group, family: Family, asked: Sequence[Metric], missing: Mapping[str, list[Key]]
+) -> dict[str, list[tuple[Key, list[Found]]]]:
+    """What a family of metrics finds, for the models or pairs that have no row of them yet."""
     place = {name: number for number, name in enumerate(group.names)}
-    keys = list(dict.fromkeys(key for metric in asked for key in missing[metric.name]))
-    if refused := _refusal(group, asked[0]):
-        return {metric.name: [(key, Found(None, reason=refused)) for key in missing[metric.name]] for metric in asked}
-    if asked[0].pair:
-        columns = family(group, [(place[key[0]], place[key[1]]) for key in keys])
-        found = {name: dict(zip(keys, values, strict=True)) for name, values in columns.items()}
-    else:
-        columns = family(group)
-        all_keys = [(name,) for name in group.names]
-        found = {name: dict(zip(all_keys, values, strict=True)) for name, values in columns.items()}
-    return {metric.name: [(key, found[metric.name][key]) for key in missing[metric.name]] for metric in asked}
+    keys = [key for metric in asked for key in missing[metric.name] if all(name in place for name in key)]
+    keys = list(dict.fromkeys(keys))
+    reason, columns = _refusal(group, asked[0]), None
+    if reason is None:
+        try:
+            pairs = [tuple(place[name] for name in key) for key in keys]
+            columns = family(group, pairs, asked[0].settings) if asked[0].pair else family(group, asked[0].settings)
+        except (UsageError, DataError) as error:
+            reason = str(error)
+    if columns is None:
+        return {metric.name: [(key, [Found(None, reason=reason)]) for key in keys] for metric in asked}
+    every = keys if asked[0].pair else [(name,) for name in group.names]
+    wanted = {metric.name: set(missing[metric.name]) for metric in asked}
+    return {
+        name: [(key, values) for key, values in zip(every, columns[name], strict=True) if key in wanted[name]]
+        for name in wanted
+    }
 
 
 def _refusal(group: Group, metric: Metric) -> str | None:
     """Why a metric cannot be had for any model of a group."""
-    if type(group.module).__name__ == "PINN" and metric.split is not None:
+    if type(group.module).__name__ == "PINN" and metric.name not in WITHOUT_CLASSES:
         return f"{metric.name} needs classes, and a physics-informed network has none"
     if group.dataset.classes < 2 and metric.name.endswith("cka"):
         return f"{metric.name} needs at least two classes, the dataset has {group.dataset.classes}"
     return None
-
-
-def _mark(metric: Metric, seed: int) -> str:
-    """What a value depends on, as text: the same for the same settings and seed."""
-    return json.dumps(
-        {**metric.settings, "split": metric.split, "seed": seed if metric.random else None}, sort_keys=True
-    )
-
-
-def _missing(lake: Lake, chosen: Chosen, wanted: list[Metric], seed: int) -> dict[str, list[tuple[str, ...]]]:
-    """By metric the models or pairs that have no row yet."""
-    missing: dict[str, list[tuple[str, ...]]] = {}
-    for metric in wanted:
-        query = KNOWN_PAIRS if metric.pair else KNOWN
-        known = set(lake.sql(query, mark=_mark(metric, seed), metric=metric.name).iter_rows())
-        keys: Iterable[tuple[str, ...]] = chosen.pairs if metric.pair else ((name,) for name in chosen.ids)
-        missing[metric.name] = [key for key in keys if key not in known]
-    return missing
-
-
-def _write(lake: Lake, keyed: Keyed, seed: int, counts: dict[str, list[int]]) -> None:
-    now = datetime.now(UTC)
-    with lake.write() as transaction:
-        for name, values in keyed.items():
-            if not values:
-                continue
-            metric = METRICS[name]
-            columns = ["first_id", "second_id"] if metric.pair else ["model_id"]
-            rows = [dict(zip(columns, key, strict=True)) | _row(metric, found, seed, now) for key, found in values]
-            schema = {**dict.fromkeys(columns, pl.String), **SCHEMA}
-            transaction.append("pair_measurement" if metric.pair else "measurement", pl.DataFrame(rows, schema=schema))
-            without = sum(found.value is None for _, found in values)
-            counts[name][0] += len(values) - without
-            counts[name][2] += without
-
-
-def _row(metric: Metric, found: Found, seed: int, now: datetime) -> dict[str, object]:
-    return {
-        "metric": metric.name,
-        "split": metric.split,
-        "value": found.value,
-        "standard_error": found.error,
-        "samples": found.samples,
-        "probes": found.probes,
-        "settings": json.dumps({**metric.settings, "landscape": _mark(metric, seed)}),
-        "seed": seed if metric.random else None,
-        "reason": found.reason,
-        "measured_at": now,
-    }

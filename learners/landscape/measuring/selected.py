@@ -1,15 +1,21 @@
 """What is to be measured: the selected models in groups of one shape and dataset, and the pairs among them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+import torch
+from torch import nn
+
+from learners.landscape.measuring.given import Given
 from learners.landscape.measuring.group import Group
-from schemas import Lake, UsageError
-from zoo.datasets import load_dataset
+from learners.landscape.measuring.stitches import Stitch, stitches
+from schemas import DataError, Lake, UsageError
+from zoo.datasets import Dataset, load_dataset
 from zoo.describe import Description, describe_all
-from zoo.load import load_population
+from zoo.load import load_population, load_weights
 from zoo.locate import selection
+from zoo.population import Weights
 
 MOST_PAIRS = 10
 """Pairs of a cell that are measured."""
@@ -19,6 +25,13 @@ SELECT model_id, to_json(struct_pack(population_id, width, batch_size, learning_
     depth, activation, dropout, initialisation, optimizer, data_fraction, convection)) AS cell
 FROM member WHERE model_id IN (SELECT unnest($ids))
 """
+SEEDS = "SELECT model_id, seed FROM member WHERE model_id IN (SELECT unnest($ids))"
+CURVES = """
+SELECT model_id, value FROM training WHERE split = 'train' AND metric = 'loss' AND model_id IN (SELECT unnest($ids))
+ORDER BY model_id, epoch
+"""
+
+Origin = Description | Given | Stitch
 
 
 @dataclass(frozen=True)
@@ -26,18 +39,25 @@ class Chosen:
     """Models that are built alike and share their data."""
 
     ids: list[str]
-    description: Description
+    origin: Origin
     pairs: list[tuple[str, str]]
     """Members of one cell, which differ in their seeds alone; of models that are in no population all of the group."""
 
+    @property
+    def label(self) -> str:
+        """What to call them."""
+        if isinstance(self.origin, Description):
+            return f"{self.origin.architecture} of width {self.origin.width}"
+        return self.origin.label
 
-def choose(lake: Lake, sql: str, description: Description | None = None) -> list[Chosen]:
+
+def choose(lake: Lake, sql: str, given: Given | None = None) -> list[Chosen]:
     """Group the models that a query selects.
 
     Args:
         lake: Where they are.
         sql: A query that returns `model_id`.
-        description: How they are built and what they were trained on, where the lake does not know.
+        given: How they are built and what they were trained on, where the lake does not know.
 
     Raises:
         UsageError: The query selects nothing, checkpoints, or a model of which nobody knows how it is built.
@@ -45,13 +65,24 @@ def choose(lake: Lake, sql: str, description: Description | None = None) -> list
     rows = selection(lake, sql, {})
     if "epoch" in rows.columns and rows["epoch"].is_not_null().any():
         raise UsageError("the query returns an epoch, and final weights are what is measured; leave it out")
-    ids = list(dict.fromkeys(rows["model_id"].to_list()))
-    descriptions = [description] * len(ids) if description else describe_all(lake, ids)
+    ids: list[str] = list(dict.fromkeys(rows["model_id"].to_list()))
     cells = dict(lake.sql(CELLS, ids=ids).iter_rows())
-    groups: dict[Description, list[str]] = {}
-    for model_id, described in zip(ids, descriptions, strict=True):
-        groups.setdefault(described.model_copy(update={"init": None}), []).append(model_id)
-    return [Chosen(members, described, _pairs(members, cells)) for described, members in groups.items()]
+    groups: dict[Origin, list[str]] = {}
+    for model_id, origin in zip(ids, _origins(lake, ids, given), strict=True):
+        groups.setdefault(origin, []).append(model_id)
+    return [Chosen(members, origin, _pairs(members, cells)) for origin, members in groups.items()]
+
+
+def _origins(lake: Lake, ids: list[str], given: Given | None) -> list[Origin]:
+    if given is not None:
+        return [given] * len(ids)
+    stitched = stitches(lake, ids)
+    others = [model_id for model_id in ids if model_id not in stitched]
+    described = dict(zip(others, describe_all(lake, others) if others else [], strict=True))
+    return [
+        stitched[model_id] if model_id in stitched else described[model_id].model_copy(update={"init": None})
+        for model_id in ids
+    ]
 
 
 def _pairs(members: Sequence[str], cells: dict[str, str]) -> list[tuple[str, str]]:
@@ -61,14 +92,78 @@ def _pairs(members: Sequence[str], cells: dict[str, str]) -> list[tuple[str, str
     return [pair for cell in by_cell.values() for pair in list(combinations(sorted(cell), 2))[:MOST_PAIRS]]
 
 
-def loaded(lake: Lake, chosen: Chosen, ids: Sequence[str], seed: int) -> Group:
-    """Load weights and data of some models of a group.
+def unloadable(lake: Lake, chosen: Chosen, ids: Sequence[str]) -> dict[str, str]:
+    """For each model whose weights or data are not to be had the reason.
 
     Raises:
-        UsageError: The weights or the dataset are not on this machine.
-        DataError: They are damaged.
+        UsageError: Tensors are not those of an architecture that the caller gave.
     """
-    described = chosen.description
-    population = load_population(lake, "SELECT unnest($ids) AS model_id", ids=list(ids))
-    dataset = load_dataset(described.dataset, described.split_seed)
-    return Group(list(ids), described.skeleton(), population.tensors, dataset, seed)
+    try:
+        module, _ = built(lake, chosen.origin)
+    except (UsageError, DataError) as error:
+        return dict.fromkeys(ids, str(error))
+    if isinstance(chosen.origin, Stitch):
+        return {}
+    try:
+        _check(module, load_population(lake, "SELECT unnest($ids) AS model_id", ids=list(ids)).tensors, chosen)
+    except (UsageError, DataError):
+        return {model_id: reason for model_id in ids if (reason := _reason(lake, module, chosen, model_id))}
+    return {}
+
+
+def _reason(lake: Lake, module: nn.Module, chosen: Chosen, model_id: str) -> str | None:
+    try:
+        weights = load_weights(lake, model_id)
+    except (UsageError, DataError) as error:
+        return str(error)
+    try:
+        _check(module, {name: tensor[None] for name, tensor in weights.items()}, chosen)
+    except DataError as error:
+        if isinstance(chosen.origin, Given):
+            raise UsageError(f"{model_id}: {error}; give the architecture that it was saved from") from error
+        return f"{model_id}: {error}"
+    return None
+
+
+def _check(module: nn.Module, weights: Mapping[str, torch.Tensor], chosen: Chosen) -> None:
+    """Hold stacked weights against the shapes of an architecture."""
+    wanted = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+    here = {name: tuple(tensor.shape[1:]) for name, tensor in weights.items()}
+    for name in sorted(wanted.keys() ^ here.keys()):
+        where = "the architecture has no" if name in here else "there is no"
+        raise DataError(f"its tensors are not those of {chosen.label}: {where} {name}")
+    for name, shape in wanted.items():
+        if here[name] != shape:
+            raise DataError(f"its tensors are not those of {chosen.label}: {name} is {here[name]}, expected {shape}")
+
+
+def built(lake: Lake, origin: Origin) -> tuple[nn.Module, Dataset]:
+    """The network of models that are built alike, and their data.
+
+    Raises:
+        UsageError: The data are not on this machine.
+        DataError: Something is damaged.
+    """
+    if isinstance(origin, Given):
+        return origin.module, origin.data
+    if isinstance(origin, Stitch):
+        return origin.network(lake), load_dataset(origin.dataset, origin.split_seed)
+    return origin.skeleton(), load_dataset(origin.dataset, origin.split_seed)
+
+
+def loaded(lake: Lake, chosen: Chosen, ids: Sequence[str], seed: int, epoch: int | None = None) -> Group:
+    """Load weights and data of some models of a group; `unloadable` has said of which that can be done.
+
+    `epoch` names other checkpoints than the final ones.
+    """
+    module, data = built(lake, chosen.origin)
+    curves: dict[str, list[float]] = {}
+    for model_id, value in lake.sql(CURVES, ids=list(ids)).iter_rows():
+        curves.setdefault(model_id, []).append(value)
+    if isinstance(chosen.origin, Stitch):
+        weights: Weights = {name: tensor[None] for name, tensor in module.state_dict().items()}
+    else:
+        query = "SELECT unnest($ids) AS model_id, $epoch::INTEGER AS epoch"
+        weights = load_population(lake, query, ids=list(ids), epoch=epoch).tensors
+        weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    return Group(list(ids), module, weights, data, seed, dict(lake.sql(SEEDS, ids=list(ids)).iter_rows()), curves)

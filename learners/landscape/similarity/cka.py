@@ -25,7 +25,7 @@ def unbiased_cka(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
         Nguyen, Raghu and Kornblith 2021, "Do wide and deep networks learn the same things?", on the estimator of Song
         et al. 2012, "Feature selection via dependence maximization".
     """
-    return _cka(batches, _unbiased)
+    return _cka(batches, unbiased_hsic)
 
 
 def biased_cka(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
@@ -37,11 +37,15 @@ def biased_cka(batches: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     Source:
         Kornblith, Norouzi, Lee and Hinton 2019, "Similarity of neural network representations revisited".
     """
-    return _cka(batches, _biased)
+    return _cka(batches, biased_hsic)
 
 
 def _cka(batches: Iterable[Tensor], hsic: Hsic) -> tuple[Tensor, Tensor]:
-    each = torch.stack([hsic(_grams(features)) for features in batches])
+    return cka_of_batches(torch.stack([hsic(gram_matrices(features)) for features in batches]))
+
+
+def cka_of_batches(each: Tensor) -> tuple[Tensor, Tensor]:
+    """CKA of all pairs and its standard error, from the HSIC of each batch, `[batches, N, N]`."""
     total = each.sum(dim=0)
     count = len(each)
     value = _ratio(total)
@@ -52,7 +56,8 @@ def _cka(batches: Iterable[Tensor], hsic: Hsic) -> tuple[Tensor, Tensor]:
     return value, (spread * (count - 1) / count).sqrt()
 
 
-def _grams(features: Tensor) -> Tensor:
+def gram_matrices(features: Tensor) -> Tensor:
+    """Gram matrices `[N, n, n]` of features `[N, n, ...]`, float64, their means taken out."""
     if features.shape[1] < FEWEST_SAMPLES:
         raise ValueError(f"a batch has {features.shape[1]} samples; CKA needs at least {FEWEST_SAMPLES}")
     features = features.flatten(2).double()
@@ -67,7 +72,8 @@ def _ratio(hsic: Tensor) -> Tensor:
     return hsic / (own.unsqueeze(0) * own.unsqueeze(1)).sqrt()
 
 
-def _unbiased(grams: Tensor) -> Tensor:
+def unbiased_hsic(grams: Tensor) -> Tensor:
+    """HSIC of all pairs without bias, `[N, N]`, from `gram_matrices` (Song et al. 2012, eq. 4)."""
     count = grams.shape[1]
     grams = grams - torch.diag_embed(grams.diagonal(dim1=1, dim2=2))
     rows = grams.sum(dim=2)
@@ -77,7 +83,8 @@ def _unbiased(grams: Tensor) -> Tensor:
     return (products + outer - 2 / (count - 2) * rows @ rows.T) / (count * (count - 3))
 
 
-def _biased(grams: Tensor) -> Tensor:
+def biased_hsic(grams: Tensor) -> Tensor:
+    """HSIC of all pairs with the bias of the literature, `[N, N]`, from `gram_matrices`."""
     centred = grams - grams.mean(dim=1, keepdim=True) - grams.mean(dim=2, keepdim=True)
     centred = centred + grams.mean(dim=(1, 2), keepdim=True)
     return centred.flatten(1) @ centred.flatten(1).T / (grams.shape[1] - 1) ** 2

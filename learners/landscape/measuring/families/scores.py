@@ -1,0 +1,60 @@
+"""Loss and error on the training split, and how much worse they are on the test split."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from learners.landscape.measuring.group import Columns, Group, found
+from learners.landscape.measuring.metrics import Settings
+from zoo.population import SAMPLES_AT_ONCE, forward, losses
+
+PER_CENT = 100.0
+
+
+@dataclass(frozen=True)
+class _Score:
+    """Mean loss and error of each model with standard errors, `[N]`, float64; a text is one sample."""
+
+    loss: Tensor
+    loss_error: Tensor
+    error: Tensor
+    error_error: Tensor
+    samples: int
+
+
+@torch.no_grad()
+def _score(group: Group, part: str) -> _Score:
+    samples, count = group.dataset.part(part), len(group.names)
+    each = []
+    for x, y in zip(*(torch.split(t, max(1, SAMPLES_AT_ONCE // count)) for t in (samples.x, samples.y)), strict=True):
+        logits = forward(group.module, group.weights, x)
+        wrong = (logits.argmax(dim=-1) != y).double()
+        each.append(
+            torch.stack([t.double().reshape(count, len(y), -1).mean(dim=2) for t in (losses(logits, y), wrong)])
+        )
+    values = torch.cat(each, dim=2)
+    means, errors = values.mean(dim=2), values.std(dim=2) / values.shape[2] ** 0.5
+    return _Score(means[0], errors[0], PER_CENT * means[1], PER_CENT * errors[1], samples.y.numel())
+
+
+def scored(group: Group, settings: Settings) -> Columns:
+    """Training loss in nats and training error in percentage points; their errors are those of drawing samples."""
+    score = _score(group, "train")
+    return {
+        "loss": [[found(*each, score.samples)] for each in zip(score.loss, score.loss_error, strict=True)],
+        "error": [[found(*each, score.samples)] for each in zip(score.error, score.error_error, strict=True)],
+    }
+
+
+def gaps(group: Group, settings: Settings) -> Columns:
+    """Test minus training error in percentage points, and test minus training loss in nats."""
+    train, test = _score(group, "train"), _score(group, "test")
+    columns = {
+        "generalisation_gap": (test.error - train.error, (train.error_error**2 + test.error_error**2).sqrt()),
+        "loss_gap": (test.loss - train.loss, (train.loss_error**2 + test.loss_error**2).sqrt()),
+    }
+    return {
+        name: [[found(*each, test.samples)] for each in zip(values, errors, strict=True)]
+        for name, (values, errors) in columns.items()
+    }
