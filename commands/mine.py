@@ -2,7 +2,7 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
@@ -10,6 +10,9 @@ import typer
 from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import UsageError, open_lake
+
+if TYPE_CHECKING:
+    from miners.crawl import Crawl
 
 PLACES = {
     "local": "a folder of model repositories, one of them, the Hugging Face cache, or checkpoints, e.g. "
@@ -103,8 +106,16 @@ def mine(
             given["say"] = say
         crawl = miners.mine(opened, hub, progress=progress, **given)
     show(pl.DataFrame([crawl.as_row()]), as_json)
-    if crawl.failures:
-        say(f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored; {_why(hub, crawl.crawl_id)} says why")
+    if complaint := _complaint(crawl):
+        say(f"{complaint}; {_why(hub, crawl.crawl_id)} says why")
+
+
+def _complaint(crawl: "Crawl") -> str:
+    """Say in one line what could not be stored or read; nothing if all could."""
+    lost = f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored" if crawl.failures else ""
+    files = "1 file" if crawl.unread == 1 else f"{crawl.unread:,} files"
+    unread = f"{files} could not be read" if crawl.unread else ""
+    return ", and ".join(filter(None, [lost, unread]))
 
 
 def _spelled(hub: str, name: str) -> str:

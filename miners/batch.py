@@ -119,6 +119,11 @@ class Batch:
         """Records of the listing that could not be stored."""
         return sum(failure.stage == "listing" for failure in self.failures)
 
+    @property
+    def unread(self) -> int:
+        """Files that could not be read or were refused."""
+        return sum(failure.stage == "file" for failure in self.failures)
+
     def add(self, table: str, frame: pl.DataFrame) -> None:
         """Add rows to a table."""
         if not frame.is_empty():

@@ -6,9 +6,10 @@ from typing import Any
 
 import polars as pl
 
-from miners import civitai, huggingface, kaggle, local, modelhub_ai, modelscope, modelzoo_co, pytorch_hub, snapshot
+from miners import civitai, huggingface, kaggle, local, modelhub_ai, modelscope, modelzoo_co, snapshot
 from miners.crawl import Crawl
 from miners.onnx import zoo as onnx
+from miners.pytorch_hub import repository as pytorch_hub
 from miners.timm import repository as timm
 from schemas.errors import UsageError
 from schemas.lake import Lake

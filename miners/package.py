@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from miners.evaluations import number
-from miners.fields import moment
+from miners.fields import LARGEST, moment
 
+MILLION = 1_000_000
 SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -57,8 +58,9 @@ class Package:
     """A model as a catalogue describes it. What the catalogue does not say stays None or empty.
 
     `name` is its `owner/name` or `name`, `records` how many records of the catalogue it is made of, and `card` its
-    page as (path, bytes). `parents` are models that it comes from, as (model_id, relation); `stored_bytes` is what the
-    catalogue says of its size, where the files' sizes do not tell.
+    page as (path, bytes). `parameters_rounded_to` is what `parameters` is a multiple of, where the source has rounded
+    it, None where it is exact. `parents` are models that it comes from, as (model_id, relation); `stored_bytes` is what
+    the catalogue says of its size, where the files' sizes do not tell.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Package:
     library: str | None = None
     architecture: str | None = None
     parameters: int | None = None
+    parameters_rounded_to: int | None = None
     likes: int | None = None
     downloads_all_time: int | None = None
     stored_bytes: int | None = None
@@ -117,6 +120,12 @@ class Package:
             return
         text = value.strip() if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
         self.statements.append(Statement(name, text, number(value), source, evidence))
+
+    def count_millions(self, millions: float, decimals: int) -> None:
+        """Set the parameters, unless they are known, from a number of millions that is rounded to so many decimals."""
+        if self.parameters is None and 0 <= millions < LARGEST / MILLION:
+            self.parameters = round(millions * MILLION)
+            self.parameters_rounded_to = MILLION // 10**decimals if decimals < 6 else None
 
     def take(self, name: str, kind: type[str] | type[int] | type[bool], value: object, source: str) -> None:
         """Set a field of this class from a value that may be missing; one of another type is noted as a problem."""

@@ -21,7 +21,10 @@ MOST_PARTS = 4  # of a name: owner, model, framework and variation on Kaggle
 MODEL: dict[str, pl.DataType] = {
     **dict.fromkeys(["model_id", "owner", "name", "hub_id", "sha", "location", "task", "library", "license"], TEXT),
     **dict.fromkeys(["license_spdx", "architecture", "model_type"], TEXT),
-    **dict.fromkeys(["parameters", "stored_bytes", "files", "downloads", "downloads_all_time", "likes"], WHOLE),
+    **dict.fromkeys(
+        ["parameters", "parameters_rounded_to", "stored_bytes", "files", "downloads", "downloads_all_time", "likes"],
+        WHOLE,
+    ),
     "trending_score": NUMBER,
     "gated": TEXT,
     **dict.fromkeys(["private", "disabled"], FLAG),
@@ -115,6 +118,7 @@ def _model(model_id: str, package: Package, sha: str | None) -> tuple[object, ..
         "license_spdx": spdx(package.licenses),
         "architecture": package.architecture,
         "parameters": package.parameters,
+        "parameters_rounded_to": package.parameters_rounded_to,
         "stored_bytes": sum(known) if all_known else package.stored_bytes,
         "files": len(sizes) or None,
         "downloads_all_time": package.downloads_all_time,

@@ -25,6 +25,7 @@ from schemas.errors import DataError, UsageError
 LARGEST_FILE = 64 * 2**20  # bytes
 MOST_HELD = 512 * 2**20  # bytes of all files that matter
 MOST_FILES = 1_000_000
+POINTER_LIMIT = 1024  # bytes of a file that stands for weights elsewhere; weights themselves are larger
 MOST_REFUSED = 1_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
 BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError, RecursionError)
@@ -36,13 +37,14 @@ Wanted = Callable[[str, int], bool]
 class Contents:
     """The files of a source that matter, by path, what was refused and why, and the commit where the source says it.
 
-    `incomplete` names packages of which a site has not given everything.
+    `incomplete` names packages of which a site has not given everything, `folder` is where the files lie, if they do.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     incomplete: set[str] = field(default_factory=set)
+    folder: Path | None = None
 
 
 def contents(place: Path, wanted: Wanted) -> Contents:
@@ -67,7 +69,15 @@ def contents(place: Path, wanted: Wanted) -> Contents:
     files = found.outer or found.inner
     if not files and not found.refused:
         raise UsageError(f"{place} holds none of the hub's files; name a checkout of its repository, or a tar archive")
-    return Contents(files, found.refused, commit)
+    return Contents(files, found.refused, commit, folder=_base(place, bool(found.outer)))
+
+
+def _base(place: Path, is_outer: bool) -> Path | None:
+    """Give the folder that the paths of its files are relative to."""
+    if is_outer or not place.is_dir():
+        return place if place.is_dir() else None
+    inner = [entry for entry in place.iterdir() if entry.is_dir() and not entry.is_symlink()]
+    return inner[0] if len(inner) == 1 else None
 
 
 class _Collector:

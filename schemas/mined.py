@@ -33,6 +33,7 @@ NEVER_WITHDRAWN = (
     *("downloads", "downloads_all_time", "likes", "trending_score", "gated", "private", "disabled"),
     *("created_at", "modified_at"),
 )
+ROUNDED = "parameters_rounded_to"  # which only some hubs say
 OF_HEADERS = ("tensor", "weights", "weights_dtype", "weights_metadata")
 SAID_ALREADY = {  # when a row needs no place because of one that is there
     "tag": "new.model_id = old.model_id AND new.tag = old.tag"
@@ -132,6 +133,8 @@ def _insert_models(transaction: Transaction) -> None:
         f"if(known.withdraws OR staged.{telling} IS NOT NULL, staged.{column}, known.{column}) AS {column}"
         for column, telling in MAY_BE_WITHDRAWN.items()
     ]
+    if ROUNDED in transaction.sql("SELECT * FROM staged_model LIMIT 0").columns:
+        kept.append(f"if(staged.parameters IS NULL, known.{ROUNDED}, staged.{ROUNDED}) AS {ROUNDED}")
     transaction.sql(f"""
         INSERT INTO model BY NAME
         SELECT staged.* EXCLUDE ({", ".join(SAYS)}) REPLACE ({", ".join(kept)}),
@@ -158,7 +161,7 @@ def _insert_new(transaction: Transaction, table: str, rows: Rows, same: str) -> 
 def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:
     """Replace what headers say of the models `asked` for: `tensor`, `weights`, `weights_dtype`, `weights_metadata`.
 
-    `parameters` fills the models' number where there is none.
+    `parameters` fills the models' number where there is none, or one that is rounded.
     """
     transaction.register("asked", pl.DataFrame({"model_id": asked}, schema={"model_id": pl.String()}))
     known = transaction.sql("SELECT DISTINCT model_id FROM weights SEMI JOIN asked USING (model_id)")
@@ -170,8 +173,9 @@ def merge_tensors(transaction: Transaction, asked: Sequence[str], tables: Mappin
     if "parameters" in tables:
         transaction.register("counted", tables["parameters"])
         transaction.sql("""
-            UPDATE model SET parameters = counted.parameters FROM counted
-            WHERE model.model_id = counted.model_id AND model.parameters IS NULL
+            UPDATE model SET parameters = counted.parameters, parameters_rounded_to = NULL FROM counted
+            WHERE model.model_id = counted.model_id
+                AND (model.parameters IS NULL OR model.parameters_rounded_to IS NOT NULL)
         """)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from miners.github import github_client
@@ -18,6 +19,7 @@ from schemas.doctor import examine
 from tests.archives import archive
 from tests.conftest import ROOT
 from tests.sites import GitHub
+from tests.weight_file import onnx_model
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 TABLES = ("model", "tag", "link", "file", "evaluation", "statement", "card", "card_section", "revision")
@@ -168,6 +170,7 @@ def test_a_file_that_is_refused_is_said(lake: Lake, tmp_path: Path) -> None:
     (folder / "README.md").symlink_to("/etc/passwd")
     mine(lake, "onnx", source=folder)
     assert [row[:2] for row in lake.sql("SELECT subject, stage FROM failure").rows()] == [("README.md", "file")]
+    assert mine(lake, "onnx", source=folder).unread == 1
 
 
 def test_a_source_of_another_hub_is_refused(lake: Lake, tmp_path: Path) -> None:
@@ -184,6 +187,12 @@ def test_the_command_line_takes_a_source(tmp_path: Path) -> None:
     done = subprocess.run([*command, "absent"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "does not exist; name a folder or a tar archive" in done.stderr
+    (folder / "README.md").symlink_to("/etc/passwd")
+    done = subprocess.run([*command, str(folder)], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr.startswith("1 file could not be read; weightlake sql")
+    (folder / "ONNX_HUB_MANIFEST.json").write_text("[]")
+    done = subprocess.run([*command, str(folder)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (1, 1, "")
 
 
 def test_the_miner_of_the_documentation_works(lake: Lake, tmp_path: Path) -> None:
@@ -209,5 +218,68 @@ def test_what_cannot_be_read_this_time_marks_nothing_as_gone(lake: Lake, tmp_pat
     stats.write_text("author: [")
     assert mine(lake, "onnx", source=folder).failures == 1
     (folder / "ONNX_HUB_MANIFEST.json").unlink()
-    mine(lake, "onnx", source=folder)
+    with pytest.raises(DataError, match="gives no model, for 2 reasons, the first"):
+        mine(lake, "onnx", source=folder)
     assert lake.sql("SELECT count(*) FROM model WHERE deleted_at IS NULL").item() == 3
+
+
+def test_a_source_that_gives_nothing_is_an_error_and_its_failures_are_kept(lake: Lake, tmp_path: Path) -> None:
+    mine(lake, "onnx", source=written(tmp_path / "folder", checkout(entry("one"))))
+    (tmp_path / "hostile.tar").write_bytes(archive({"ONNX_HUB_MANIFEST.json": b"[", "../README.md": b"x"}))
+    (tmp_path / "empty.tar").write_bytes(archive({"ONNX_HUB_MANIFEST.json": b"[]"}))
+    with pytest.raises(DataError, match=r"hostile.tar gives no model, for \d reasons, the first: .*; weightlake sql"):
+        mine(lake, "onnx", source=tmp_path / "hostile.tar")
+    with pytest.raises(DataError, match=r"empty.tar lists no model; nothing was stored"):
+        mine(lake, "onnx", source=tmp_path / "empty.tar")
+    assert lake.sql("SELECT state FROM crawl ORDER BY started_at")["state"].to_list() == [
+        "finished",
+        "failed",
+        "failed",
+    ]
+    assert lake.sql("SELECT count(*) FROM failure WHERE stage = 'file' AND subject = '../README.md'").item() == 1
+    assert lake.sql("SELECT count(*) FROM model WHERE deleted_at IS NULL").item() == 1
+
+
+def test_weights_in_a_checkout_are_counted_and_pointers_are_passed_over(lake: Lake, tmp_path: Path) -> None:
+    weights = onnx_model({"w": np.zeros((40, 30), np.float32), "b": np.zeros(30, np.float32)}).SerializeToString()
+    one, two, three, four = (entry(name) for name in ("one", "two", "three", "four"))
+    files = {
+        **checkout(
+            one | {"metadata": {"model_bytes": len(weights)}}, two, three, four | {"metadata": {"model_bytes": 9}}
+        ),
+        one["model_path"]: weights,
+        two["model_path"]: b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"a" * 64 + b"\nsize 5\n",
+        four["model_path"]: weights,
+    }
+    folder = written(tmp_path / "folder", files)
+    (folder / three["model_path"]).parent.mkdir(parents=True)
+    (folder / three["model_path"]).symlink_to(folder / one["model_path"])
+    crawl = mine(lake, "onnx", source=folder)
+    assert (crawl.rows_stored, crawl.failures, crawl.tensors) == (4, 0, 2)
+    parameters = "SELECT name, parameters FROM model WHERE parameters IS NOT NULL"
+    assert lake.sql(parameters).rows() == [("one-7", 40 * 30 + 30)]
+    assert lake.sql("SELECT path, name FROM tensor ORDER BY name")["name"].to_list() == ["b", "w"]
+    failures = lake.sql("SELECT subject, stage, reason FROM failure ORDER BY ALL").rows()
+    assert [row[:2] for row in failures] == [("onnx:four/four-7", "tensors"), (three["model_path"], "file")]
+    assert f"it has {len(weights)} bytes, and the catalogue says 9" in failures[0][2]
+    (tmp_path / "it.tar").write_bytes(archive(files))
+    mine(lake, "onnx", source=tmp_path / "it.tar")  # which has the weights too, but they are too large to be unpacked
+    assert lake.sql(parameters).rows() == [("one-7", 40 * 30 + 30)]
+    assert examine(lake).is_empty()
+
+
+def test_what_was_asked_of_the_site_is_counted(lake: Lake) -> None:
+    with GitHub({"onnx/models": packed(entry("one"))}) as site:
+        assert mine(lake, "onnx", endpoint=site.url).requests == 1
+        assert [site.url.endswith(request.host) for request in site.requests()] == [True, False]  # where it redirects
+
+
+def test_records_of_ptmtorrent_name_where_they_were_read_from(lake: Lake, tmp_path: Path) -> None:
+    path = "SELECT DISTINCT ModelHub.MetadataFilePath AS path FROM ptmtorrent_v1"
+    folder = written(tmp_path / "folder", checkout(entry("one")))
+    mine(lake, "onnx", source=folder)
+    assert lake.sql(path)["path"].to_list() == [str(folder)]
+    with GitHub({"onnx/models": packed(entry("one"))}) as site:
+        mine(lake, "onnx", endpoint=site.url)
+    (found,) = lake.sql(path)["path"].to_list()
+    assert (lake.path / found).is_dir()

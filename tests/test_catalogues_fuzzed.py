@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miners import modelhub_ai, modelzoo_co, pytorch_hub
+from miners import modelhub_ai, modelzoo_co
 from miners.batch import Batch
 from miners.catalogue import Catalogue
 from miners.onnx import zoo as onnx
 from miners.package_rows import add_packages
+from miners.pytorch_hub import repository as pytorch_hub
 from miners.timm import repository as timm
 
 KEYS = st.sampled_from(

@@ -123,6 +123,9 @@ def test_every_view_for_questions_is_on_the_page() -> None:
         ("ImageNet (ILSVRC2012)", "Top-1 accuracy (%)", None, 70.5, 70.5),
         ("imagenet-1k", "Accuracy", "test", 0.801, 80.1),
         ("imagenet_1k", "acc", None, 55, 55),
+        ("ImageNet", "top-1 error", None, 0.25, 75),
+        ("ILSVRC2012", "Top-1 accuracy (%)", None, 0.7, 0.7),
+        ("ILSVRC2015", "Top-1 accuracy (%)", None, 70, None),
         ("ImageNet-1k", "top5", "validation", 95, None),
         ("ImageNet-1k", "top10", "validation", 99, None),
         ("ImageNet-1k", "top1", "validation, the 200 classes of ImageNet-A", 97, None),
@@ -144,10 +147,13 @@ def test_accuracy_on_imagenet_is_read_in_every_way_of_saying_it(
         transaction.append("model", pl.DataFrame(models))
         transaction.append("same_model", pl.DataFrame(groups))
         transaction.append("evaluation", pl.DataFrame([said, said | {"value": value * 0.99}]))
-    expected = [] if top1 is None else [("timm:a", pytest.approx(top1 if "err" not in metric else 100 - value * 0.99))]
+    is_share = value <= 1 and "%" not in metric
+    best = top1 if "err" not in metric else 100 - value * 0.99 * (100 if is_share else 1)
+    expected = [] if top1 is None else [("timm:a", pytest.approx(best))]
     assert lake.sql("SELECT model_id, top1 FROM imagenet_top1").rows() == expected
     if expected:
-        assert lake.sql("SELECT parameters, counted_elsewhere FROM imagenet_top1").rows() == [(10_000, True)]
+        counted = "SELECT parameters, parameters_rounded_to, counted_elsewhere FROM imagenet_top1"
+        assert lake.sql(counted).rows() == [(10_000, None, True)]
 
 
 @pytest.mark.parametrize(

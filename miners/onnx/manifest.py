@@ -36,6 +36,8 @@ def validated(files: Files, found: Described) -> None:
             found.packages.append(package)
         else:
             found.lost.append(Lost(f"{MANIFEST}#{place}", problem or "no object"))
+    for page in pages.values():
+        found.unplaced += page.unplaced()
 
 
 def _complaint(record: object) -> str | None:

@@ -4,9 +4,9 @@ from miners.catalogue import Catalogue, Described, Files, miner
 from miners.github import SITE, archived, github_client
 from miners.onnx.exported import STATISTICS, exported
 from miners.onnx.manifest import MANIFEST, validated
+from miners.source import POINTER_LIMIT
 
 REPOSITORY = "onnx/models"
-POINTER_LIMIT = 1024  # bytes; the weights themselves are much larger, and stay where they are
 
 
 def wanted(path: str, size: int) -> bool:

@@ -1,12 +1,11 @@
 """timm's results on ImageNet and its variants, and what its models were pretrained on."""
 
 from miners.catalogue import Described, Files
-from miners.fields import LARGEST
 from miners.package import Lost, Package, Score
 from miners.timm.origins import original
 from miners.timm.tables import Line, figure, lines
 
-MILLION = 1_000_000
+DECIMALS = 2  # that timm rounds millions of parameters to
 LIBRARY, TASK = "timm", "image-classification"
 METADATA = "model_metadata-"
 RESULTS = "results-"
@@ -79,9 +78,11 @@ def _config(line: Line) -> str:
 
 def _count_parameters(package: Package, line: Line, path: str) -> None:
     count = figure(line.values.get("param_count"))
-    if count is None or not 0 <= count * MILLION < LARGEST:
+    known = package.parameters is not None
+    if count is not None:
+        package.count_millions(count, DECIMALS)
+    if package.parameters is None:
         shown = repr(line.values.get("param_count"))[:80]
         package.problems.append(f"param_count is {shown} in {line.place}, expected millions")
-    elif package.parameters is None:
-        package.parameters = round(count * MILLION)
+    elif not known:
         package.say("million_parameters", count, path)

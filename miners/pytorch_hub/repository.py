@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from miners.cards import Card, read_card
 from miners.catalogue import Catalogue, Described, Files, miner
-from miners.evaluations import number
 from miners.github import SITE, archived, github_client
-from miners.markdown import Row, code_blocks, rows
-from miners.package import Lost, Package, Score
+from miners.markdown import code_blocks
+from miners.package import Lost, Package
+from miners.pytorch_hub.results import add_results
 
 HUB = "pytorch_hub"
 REPOSITORY = "pytorch/hub"
@@ -28,8 +28,6 @@ CALL = re.compile(
 COMMENT = re.compile(r"^[ \t]*#+ ?", re.MULTILINE)
 QUOTES = "\N{LEFT DOUBLE QUOTATION MARK}\N{RIGHT DOUBLE QUOTATION MARK} "
 SAID = {"title": "title", "summary": "summary", "author": "author", "category": "category", "github-id": "repository"}
-NO_METRIC = re.compile(r"param|size|flop|speed", re.IGNORECASE)  # what a model is or costs, not how good it is
-IMAGENET = re.compile(r"\bImageNet\b", re.IGNORECASE)
 
 
 class EntryPoint(NamedTuple):
@@ -62,11 +60,12 @@ def describe(files: Files) -> Described:
             continue
         page = _page(path, body, card.metadata)
         found.packages.append(page)
-        text, tables = card.text, list(rows(card.text))
-        for entry in _entry_points(text, page):
-            if entry.address not in models:
-                models[entry.address] = Package(entry.address, library=LIBRARY)
-            _describe(models[entry.address], entry, page, card, tables)
+        of_the_page = {}
+        for entry in _entry_points(card.text, page):
+            model = models.setdefault(entry.address, Package(entry.address, library=LIBRARY))
+            _describe(model, entry, page, card)
+            of_the_page[entry.address] = model
+        found.unplaced += add_results(path, card.text, of_the_page)
     _name(models)
     found.packages += models.values()
     return found
@@ -117,7 +116,7 @@ def _assigned(code: str, variable: str) -> dict[str, str]:
     return dict(found)
 
 
-def _describe(model: Package, entry: EntryPoint, page: Package, card: Card, tables: list[Row]) -> None:
+def _describe(model: Package, entry: EntryPoint, page: Package, card: Card) -> None:
     path = f"{page.name}.md"
     model.tag([tag for tag, _ in page.tags])
     model.link("page", f"{HUB}:{page.name}")
@@ -128,24 +127,6 @@ def _describe(model: Package, entry: EntryPoint, page: Package, card: Card, tabl
     model.say("entry_point", entry.name, path, entry.evidence)
     model.say("revision", entry.revision, path, entry.evidence)
     model.say("page", page.name, path)
-    for row in tables:
-        _score(model, entry, row, path)
-
-
-def _score(model: Package, entry: EntryPoint, row: Row, path: str) -> None:
-    """Add the numbers of a table's row that begins with the entry point's name."""
-    cells = list(row.cells.items())
-    if not cells or cells[0][1].casefold() != entry.name.casefold():
-        return
-    on_imagenet = IMAGENET.search(row.before)
-    evidence = f"{row.before}\n{row.line}" if on_imagenet else row.line
-    dataset = "ImageNet" if on_imagenet else None
-    for heading, cell in cells[1:]:
-        if NO_METRIC.search(heading):
-            model.say(heading, cell, path, row.line)
-        elif (value := number(cell.rstrip("% "))) is not None:
-            score = Score(None, dataset, None, None, heading, cell, value, path, evidence)
-            model.scores += [] if score in model.scores else [score]
 
 
 CATALOGUE = Catalogue(HUB, SITE, wanted, archived(REPOSITORY, wanted), describe, github_client)
