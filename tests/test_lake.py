@@ -30,6 +30,11 @@ def test_a_new_folder_becomes_a_lake_and_opens_again(tmp_path: Path) -> None:
         assert lake.sql("SELECT model_id FROM tag ORDER BY ALL").to_series().to_list() == ["a", "b"]
 
 
+def test_migrations_have_numbers_of_their_own() -> None:
+    files = [place.name for place in (ROOT / "schemas" / "migrations").glob("*.sql")]
+    assert sorted(migrate.migrations()) == sorted(int(name[:4]) for name in files) == list(range(1, len(files) + 1))
+
+
 def test_migrations_are_recorded_in_order(lake: Lake) -> None:
     recorded = lake.sql("SELECT number, name FROM migration ORDER BY number").rows()
     assert recorded == [(number, name) for number, (name, _) in migrate.migrations().items()]
