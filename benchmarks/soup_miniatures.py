@@ -63,13 +63,13 @@ TASKS = 5
 FEW = 512
 
 
-def soups(data: Path, epochs: int) -> None:
+def soups(data: Path, epochs: int, place: Path | None = None) -> None:
     """Soups of a family of fine-tunes, clean and corrupted."""
     with tempfile.TemporaryDirectory() as folder:
-        ancestor = Path(folder) / "ancestor.toml"
+        ancestor = Path(folder) / "fashion-ancestor.toml"
         ancestor.write_text(ANCESTOR.format(data=data, epochs=epochs))
         recipe = parse_recipe(FINETUNES.format(data=data, epochs=epochs, parent=ancestor).encode(), "finetunes.toml")
-        with open_lake(Path(folder) / "lake") as lake:
+        with open_lake(place or Path(folder) / "lake") as lake:
             population = build(lake, recipe, device="cpu", workers=1)
             frame = compare_soups(lake, f"SELECT model_id FROM models WHERE population_id = '{population}'")
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
@@ -149,14 +149,21 @@ def main() -> None:
     parser.add_argument("data", type=Path, nargs="?", default=default)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--part", choices=["soups", "alignment", "merging"])
+    parser.add_argument(
+        "--lake", type=Path, help="a lake that stays, for the fine-tunes; one that is thrown away without it"
+    )
     arguments = parser.parse_args()
     if not arguments.data.is_file():
         print(f"{arguments.data} is absent: give the path of fashion_mnist.npz")
         return
     torch.set_num_threads(1)
-    for name, part in (("soups", soups), ("alignment", alignment), ("merging", merging)):
-        if arguments.part in (None, name):
-            part(arguments.data.resolve(), arguments.epochs)
+    data, epochs = arguments.data.resolve(), arguments.epochs
+    if arguments.part in (None, "soups"):
+        soups(data, epochs, arguments.lake)
+    if arguments.part in (None, "alignment"):
+        alignment(data, epochs)
+    if arguments.part in (None, "merging"):
+        merging(data, epochs)
 
 
 if __name__ == "__main__":

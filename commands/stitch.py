@@ -1,13 +1,14 @@
 """Stitching: what it costs to join parts of trained networks, and networks made of them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import polars as pl
 import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
-from schemas import UsageError, open_lake
+from schemas import Lake, UsageError, open_lake
 
 
 def stitch(
@@ -26,11 +27,17 @@ def stitch(
     trained: Annotated[
         bool, typer.Option("--trained", help="For --penalty: joints that are trained, too, for a few epochs.")
     ] = False,
-    fit_samples: Annotated[int, typer.Option(min=2, help="Training samples that joints are fitted to.")] = 2000,
+    fit_samples: Annotated[
+        int, typer.Option(min=2, help="For --penalty: joints are fitted to so many training samples, or all there are.")
+    ] = 2000,
     held_out: Annotated[str, typer.Option(help="For --penalty: measured on test or validation.")] = "test",
-    samples: Annotated[int | None, typer.Option(min=2, help="For --penalty: held-out samples; all without it.")] = None,
-    ridge: Annotated[float, typer.Option(min=0, help="Penalty on large weights of joints, for a sample.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Number that decides which samples are drawn.")] = 0,
+    samples: Annotated[
+        int | None, typer.Option(min=2, help="For --penalty: measured on so many samples; all without it.")
+    ] = None,
+    ridge: Annotated[
+        float, typer.Option(min=0, help="For --penalty: penalty on large weights of joints, for a sample.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(help="For --penalty: decides which samples are drawn.")] = 0,
     to: Annotated[
         Path | None,
         typer.Option(help="Draw heat map or Pareto front into this .svg, .png or .html file."),
@@ -44,18 +51,8 @@ def stitch(
 
     if penalty == (train is not None):
         raise UsageError("say one of --penalty, to measure what joints cost, and --train RECIPE, to make a network")
-    if to is not None:
-        learners.check_chart_file(to)
-    if train is not None:
-        with open_lake(lake) as opened, progress_bar(quiet) as progress:
-            made = learners.stitch(opened, select, train, device=device, progress=progress)
-            written = learners.export_stitchable(opened, made.model_id, export) if export else None
-        drawn = learners.draw_stitches(made.stitches, to) if to else None
-        say(f"{made.model_id}: {len(made.anchors)} anchors, " + ("made now" if made.made else "was there"))
-        for path in filter(None, (written, drawn)):
-            say(f"written: {path}")
-        show(made.stitches.drop("model_id"), as_json)
-        return
+    if penalty and export is not None:
+        raise UsageError("--export writes a stitchable network, and --penalty makes none; take --train")
     settings = learners.PenaltySettings(
         cuts=tuple(int(name) if name.lstrip("-").isdigit() else name for name in cut or ()),
         training=learners.JointTraining() if trained else None,
@@ -65,10 +62,40 @@ def stitch(
         ridge=ridge,
         seed=seed,
     )
-    with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        found = learners.stitch_penalties(opened, select, settings, device=device, progress=progress)
+    if train is not None and settings != learners.PenaltySettings():
+        raise UsageError("--train takes its settings from its recipe; only --export, --to and --device go with it")
     if to is not None:
-        say(f"drawn: {learners.draw_penalties(found, to)}")
+        learners.check_chart_file(to)
+    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+        if train is not None:
+            shown = _train(opened, select, train, export, to, device, progress)
+        else:
+            shown = _penalty(opened, select, settings, to, device, progress)
+    show(shown, as_json)
+
+
+def _train(
+    lake: Lake, select: str, recipe: str, export: Path | None, to: Path | None, device: Device, progress: Any
+) -> pl.DataFrame:
+    """Make a stitchable network, write and draw it where that is asked for; gives its stitches."""
+    import learners
+
+    made = learners.stitch(lake, select, recipe, device=device, progress=progress)
+    say(f"{made.model_id}: {len(made.anchors)} anchors, " + ("made now" if made.made else "was there"))
+    if export is not None:
+        say(f"written: {learners.export_stitchable(lake, made.model_id, export)}")
+    if to is not None:
+        say(f"drawn: {learners.draw_stitches(made.stitches, to)}")
+    return made.stitches.drop("model_id")
+
+
+def _penalty(lake: Lake, select: str, settings: Any, to: Path | None, device: Device, progress: Any) -> pl.DataFrame:
+    """Measure penalties, draw them where that is asked for; gives their summary."""
+    import learners
+
+    found = learners.stitch_penalties(lake, select, settings, device=device, progress=progress)
     pairs = len(found.models) ** 2
     say(f"{pairs} pairs of {len(found.models)} models, {found.measured} of them measured now, the others known")
-    show(found.summary(), as_json)
+    if to is not None:
+        say(f"drawn: {learners.draw_penalties(found, to)}")
+    return found.summary()

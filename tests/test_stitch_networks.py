@@ -94,8 +94,8 @@ def test_the_front_and_the_pictures(copied: Lake, recipe_file: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("epochs = 3", r"wrong.toml: epochs = 3: Unexpected"),
-        ("[training]\nepoch = 3", r"wrong.toml: training.epoch = 3: Unexpected"),
+        ("epochs = 3", r"wrong.toml: there is no epochs; expected one of space, training, fit_samples, ridge, rank"),
+        ("[training]\nepoch = 3", r"there is no training.epoch; expected one of epochs, batch_size, learning_rate"),
         ("[training]\nepochs = 'many'", "training.epochs = 'many'"),
         ("[space]\nhops = 7", r"wrong.toml: hops = 7"),
         ("rank = -1", "rank = -1: expected a number from 0 on"),
@@ -134,4 +134,6 @@ def test_the_command_makes_exports_and_draws(copied: Lake, run: Run, recipe_file
     (folder,) = (tmp_path / "repositories").iterdir()
     assert len(load_stitchable(folder).stitches) == 4
     assert run(*options, "--penalty").code == 2
+    mixed = run(*options, "--cut", "linear1")
+    assert (mixed.code, "takes its settings from its recipe" in mixed.err) == (2, True)
     assert json.loads(run(*options, "--json").out)[0]["stage"]

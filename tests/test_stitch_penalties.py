@@ -196,10 +196,63 @@ def test_the_contrast_finds_what_is_there_and_nothing_else() -> None:
     assert found.p_value < 0.05
     assert (found.pairs_inside, found.pairs_across) == (24, 32)
     source = np.random.default_rng(1)
-    values = [contrast(blocks(source, 0.0)[0], groups, shuffles=39, seed=seed).p_value for seed in range(100)]
+    values = [contrast(blocks(source, 0.0)[0], groups, shuffles=39, draws=2, seed=seed).p_value for seed in range(100)]
     assert sum(value <= 0.05 for value in values) <= 12  # 5 expected; 12 and more in one of 500 such tests
     with pytest.raises(UsageError, match="expected two groups"):
         contrast(penalty, ["a"] * 8)
+
+
+def test_the_interval_of_a_contrast_covers_what_is_there() -> None:
+    source, groups = np.random.default_rng(5), ["a"] * 4 + ["b"] * 4
+    found = [contrast(blocks(source, 0.05)[0], groups, shuffles=1, draws=200) for _ in range(100)]
+    covered = sum(each.low <= 0.05 <= each.high for each in found)
+    assert covered >= 85  # 95 expected; a bootstrap of eight models covers less than it says
+
+
+def test_a_contrast_within_strata_is_a_regression_with_a_constant_for_each() -> None:
+    """What hangs on width alone is no difference between groups, though groups differ in their widths."""
+    source = np.random.default_rng(3)
+    width, groups = [1] * 6 + [2] * 6, ["a"] * 5 + ["b", "a"] + ["b"] * 5
+    place = np.array(width, dtype=np.float64)
+    penalty = source.normal(0, 0.01, (12, 12)) + 0.5 / (place[:, None] * place[None, :])
+    found = contrast(penalty, groups, strata=width, shuffles=50, draws=200)
+    front, end = np.nonzero(~np.eye(12, dtype=bool))
+    across = np.array([groups[i] != groups[j] for i, j in zip(front, end, strict=True)], dtype=np.float64)
+    constants = np.eye(4)[[2 * (width[i] - 1) + width[j] - 1 for i, j in zip(front, end, strict=True)]]
+    fitted = np.linalg.lstsq(np.column_stack([constants, across]), penalty[front, end], rcond=None)[0]
+    assert found.difference == pytest.approx(fitted[-1], abs=1e-12)
+    assert found.low < 0 < found.high
+    assert abs(contrast(penalty, groups, shuffles=1, draws=2).difference) > 2 * abs(found.difference)
+
+
+def test_a_contrast_without_sides_is_a_regression_with_a_constant_for_each_front_and_end() -> None:
+    """Where fronts of one group are bad and ends of the other are spoilt by them, no pair has to do with the other."""
+    source = np.random.default_rng(6)
+    groups = ["a"] * 8 + ["b"] * 3
+    front_cost, end_cost = (source.normal(np.repeat([0.3, 0.0], [8, 3]) * sign, 0.02) for sign in (1, -0.5))
+    penalty = front_cost[:, None] + end_cost[None, :] + source.normal(0, 0.001, (11, 11))
+    found = contrast(penalty, groups, sides=True, shuffles=20, draws=100)
+    front, end = np.nonzero(~np.eye(11, dtype=bool))
+    across = np.array([groups[i] != groups[j] for i, j in zip(front, end, strict=True)], dtype=np.float64)
+    columns = np.column_stack([np.eye(11)[front], np.eye(11)[end], across])
+    fitted = np.linalg.lstsq(columns, penalty[front, end], rcond=None)[0]
+    assert found.difference == pytest.approx(fitted[-1], abs=1e-6)
+    assert found.low < 0 < found.high
+    assert abs(found.difference) < 0.001
+    assert abs(contrast(penalty, groups, shuffles=1, draws=2).difference) > 0.03
+
+
+def test_models_of_one_cluster_are_drawn_together() -> None:
+    """Copies of a model tell no more than the model."""
+    penalty, groups = blocks(np.random.default_rng(4), 0.1)
+    twice = penalty.repeat(2, axis=0).repeat(2, axis=1)
+    for number in range(8):
+        twice[2 * number : 2 * number + 2, 2 * number : 2 * number + 2] = np.nan
+    doubled, cluster = [group for group in groups for _ in range(2)], [number // 2 for number in range(16)]
+    once = contrast(penalty, groups, shuffles=200, draws=200)
+    again = contrast(twice, doubled, clusters=cluster, shuffles=200, draws=200)
+    assert (again.difference, again.low, again.high) == pytest.approx((once.difference, once.low, once.high))
+    assert again.standard_error == pytest.approx(once.standard_error)
 
 
 def test_the_error_of_a_mean_over_pairs_is_that_of_other_models() -> None:
@@ -245,3 +298,8 @@ def test_the_command_measures_draws_and_does_not_measure_again(copied: Lake, run
     assert wrong.code == 2
     assert "there is no cut 'conv1'" in wrong.err
     assert run("stitch", "--lake", copied.path, "--select", FEW).code == 2
+    nowhere = run(*options, "--export", tmp_path / "networks")
+    assert (nowhere.code, "take --train" in nowhere.err) == (2, True)
+    unknown = "SELECT 'zoo:none/a' AS model_id UNION SELECT 'zoo:none/b'"
+    absent = run("stitch", "--lake", copied.path, "--select", unknown, "--penalty")
+    assert (absent.code, "zoo:none/" in absent.err, "nobody here knows" in absent.err) == (2, True, False)

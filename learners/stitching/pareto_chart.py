@@ -10,6 +10,8 @@ from learners.written_chart import write_chart
 from schemas import Lake
 
 STAGES = ["random", "least squares", "trained"]
+BEFORE = "least squares"
+"""The stage whose anchors are drawn beside what was trained: they are as they were."""
 STITCHES = """
 SELECT model_id, stage, stitch, path, hops, flops, parameters, latency, accuracy,
        accuracy - 1.96 * standard_error AS low, accuracy + 1.96 * standard_error AS high, on_front
@@ -17,8 +19,19 @@ FROM stitch ORDER BY model_id, stage, flops, stitch
 """
 
 
-def pareto_chart(stitches: pl.DataFrame) -> altair.LayerChart:
-    """Draw the stitches of one network: rows of the table `stitch`. Diamonds are anchors, lines the Pareto fronts."""
+def pareto_chart(stitches: pl.DataFrame) -> altair.HConcatChart:
+    """Draw the stitches of one network: rows of the table `stitch`. Diamonds are anchors, lines the Pareto fronts.
+
+    On the left there are all stages, on the right, where they can be told apart, what was trained and the anchors
+    before.
+    """
+    near = stitches.filter((pl.col("stage") == "trained") | ((pl.col("stage") == BEFORE) & (pl.col("hops") == 0)))
+    every, trained = _panel(stitches, "all stages"), _panel(near, "after training, and the anchors before")
+    chart: altair.HConcatChart = altair.hconcat(every, trained)
+    return chart
+
+
+def _panel(stitches: pl.DataFrame, title: str) -> altair.LayerChart:
     rows = stitches.with_columns(
         kind=pl.when(pl.col("hops") == 0).then(pl.lit("anchor")).otherwise(pl.lit("stitch")),
         megaflops=pl.col("flops") / 1e6,
@@ -40,7 +53,7 @@ def pareto_chart(stitches: pl.DataFrame) -> altair.LayerChart:
         )
     )
     fronts = altair.Chart(rows.filter("on_front")).mark_line(interpolate="step-after").encode(x=x, y=y, color=colour)
-    chart: altair.LayerChart = (fronts + points).properties(width=560, height=340)
+    chart: altair.LayerChart = (fronts + points).properties(title=title, width=380, height=340)
     return chart
 
 

@@ -2,9 +2,11 @@
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -54,19 +56,26 @@ def load_stitch_recipe(source: str | Path) -> StitchRecipe:
     if str(source) == DEFAULT:
         return StitchRecipe()
     try:
-        fields = tomllib.loads(Path(source).read_text(encoding="utf-8"))
+        given = tomllib.loads(Path(source).read_text(encoding="utf-8"))
     except OSError as error:
         reason = f"recipe {source} cannot be read: {error.strerror}; expected a TOML file, or 'default'"
         raise UsageError(reason) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"recipe {source} is no TOML: {error}") from error
     try:
-        recipe = TypeAdapter(StitchRecipe).validate_json(json.dumps(fields, default=str), strict=True)
+        recipe = TypeAdapter(StitchRecipe).validate_json(json.dumps(given, default=str), strict=True)
         recipe.check()
     except ValidationError as error:
         mistake = error.errors()[0]
-        key = ".".join(map(str, mistake["loc"]))
-        raise UsageError(f"recipe {source}: {key} = {mistake['input']!r}: {mistake['msg']}") from error
+        raise UsageError(f"recipe {source}: {_explained(mistake['loc'], mistake)}") from error
     except UsageError as error:
         raise UsageError(f"recipe {source}: {error}") from error
     return recipe
+
+
+def _explained(place: Sequence[int | str], mistake: Mapping[str, Any]) -> str:
+    key = ".".join(map(str, place))
+    if mistake["type"] != "unexpected_keyword_argument":
+        return f"{key} = {mistake['input']!r}: {mistake['msg']}"
+    table: type = {"space": SpaceSettings, "training": StitchTraining}.get(str(place[0]), StitchRecipe)
+    return f"there is no {key}; expected one of {', '.join(field.name for field in fields(table))}"

@@ -55,13 +55,14 @@ def gather(lake: Lake, sql: str, device: torch.device, dtype: torch.dtype = torc
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
     _check_selection(ids, epochs)
+    places = locate(lake, ids, epochs)
     descriptions = describe_all(lake, ids)
     _check_alike(ids, descriptions)
     dataset = load_dataset(descriptions[0].dataset, descriptions[0].split_seed)
     sample = dataset.train.to(device, dtype).x[:LOOKED_AT]
     chains: dict[Description, Chain] = {}
     networks = []
-    for name, place, description in zip(_names(ids, epochs), locate(lake, ids, epochs), descriptions, strict=True):
+    for name, place, description in zip(_names(ids, epochs), places, descriptions, strict=True):
         kind = description.model_copy(update={"init": None})
         if kind not in chains:
             chains[kind] = trace(kind.skeleton())
