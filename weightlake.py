@@ -15,6 +15,7 @@ from commands.lineage import lineage
 from commands.measure import measure
 from commands.merge import merge
 from commands.mine import mine
+from commands.open import open_ui
 from commands.phases import phases
 from commands.publish import publish
 from commands.report import report
@@ -37,6 +38,7 @@ app.command()(mine)
 app.add_typer(zoo_commands, name="zoo")
 for command in (soup, merge, stitch, measure, phases, sql, coverage, lineage, identify, publish, report, doctor, demo):
     app.command()(command)
+app.command("open")(open_ui)
 
 INTERRUPTED = 130
 STOPPED = "interrupted; what was done is kept, and the same command goes on from there"

@@ -25,7 +25,7 @@ def say(text: str) -> None:
 def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
     """Print a result to stdout: every row as JSON, or a table of at most `rows` rows (0: all)."""
     if as_json:
-        typer.echo(_json(frame))
+        typer.echo(json_text(frame))
         return
     shown = frame.head(rows) if rows else frame
     if sys.stdout.isatty() and frame.width * NARROWEST > Console().width:
@@ -36,7 +36,12 @@ def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
         say(f"{shown.height} of {frame.height:,} rows; --rows 0 prints all, --json gives them as JSON")
 
 
-def _json(frame: pl.DataFrame) -> str:
+def json_text(frame: pl.DataFrame) -> str:
+    """Every row as JSON; bytes as hexadecimal digits.
+
+    Raises:
+        UsageError: a column holds bytes inside of lists or structs.
+    """
     for name, kind in frame.schema.items():
         if kind.is_nested() and "Binary" in str(kind):
             raise UsageError(f"column {name} holds bytes inside of {kind}, which have no place in JSON; leave it out")

@@ -1,5 +1,6 @@
 """The command line by hand: what it prints, where, and how it ends, mistakes above all."""
 
+import io
 import json
 import subprocess
 import sys
@@ -30,6 +31,7 @@ Run = Callable[..., Answer]
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
 
     def command(*arguments: object) -> Answer:
         monkeypatch.setattr(sys, "argv", ["weightlake", *map(str, arguments)])
