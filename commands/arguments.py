@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from schemas import UsageError
+
 DEFAULT_LAKE = Path("lake")
 ROWS_SHOWN = 50
 
@@ -14,6 +16,26 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Rows = Annotated[int, typer.Option(min=0, help="Rows to print as a table; 0 for all.")]
 Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id (and epoch), in quotes.")]
+
+OtherSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUE: another setting of metrics, e.g. epochs=5; may be repeated."),
+]
+
+
+def settings_of(texts: list[str] | None) -> dict[str, float | int | str]:
+    """Read NAME=VALUE settings.
+
+    Raises:
+        UsageError: One is something else.
+    """
+    found: dict[str, float | int | str] = {}
+    for text in texts or []:
+        name, _, value = (part.strip() for part in text.partition("="))
+        if not name or not value:
+            raise UsageError(f"--set {text!r}: expected NAME=VALUE, such as epochs=5")
+        found[name] = value
+    return found
 
 
 class Device(StrEnum):

@@ -1,4 +1,4 @@
-"""The main job, once through every room: mine, train, publish, mine again, soup, report."""
+"""The main job, once through every room: mine, train, publish, mine again, soup, phases, report."""
 
 import threading
 import time
@@ -17,6 +17,7 @@ from schemas import HubError, Lake, UsageError, open_lake
 
 HUB_MODELS = 200
 HUB_SECONDS = 5.0
+QUICK_CURVES = {"epochs": 5, "runs": 1}
 DEMO_LICENSE = "cc0-1.0"  # of what the demo trains on scikit-learn's digits
 GRID_RECIPE = "digits-demo"
 SHARED_RECIPE = "digits-shared"
@@ -24,6 +25,8 @@ QUERIES = (
     "SELECT width, batch_size, avg(test_accuracy) AS accuracy FROM models WHERE origin = 'trained'"
     " GROUP BY ALL ORDER BY accuracy DESC LIMIT 5",
     "SELECT origin, hub, count(*) AS models, sum(parameters) AS parameters FROM models GROUP BY ALL",
+    "SELECT load AS width, temperature AS batch_size, phase, probability, mode_connectivity, test_accuracy FROM phases"
+    " ORDER BY ALL",
     "SELECT child_id, count(*) AS ingredients, avg(test_accuracy) AS their_accuracy FROM lineage"
     " JOIN models ON model_id = parent_id WHERE relation = 'soup' GROUP BY child_id",
 )
@@ -66,7 +69,7 @@ def run(
     """Run the whole demo in `folder`; what an earlier run left there is used again.
 
     Args:
-        folder: Gets lake/, repositories/ and report.html.
+        folder: Gets lake/, repositories/, phases.svg and report.html.
         endpoint: URL of the hub to mine; the Hugging Face Hub without it.
         offline: Do not ask the hub at all.
         grid: Recipe of a width x batch size population whose members start apart.
@@ -81,6 +84,7 @@ def run(
         apart, together = (_train(demo, lake, recipe, progress, say) for recipe in (grid, shared))
         _publish_and_mine(demo, lake, folder / "repositories", progress, say)
         _soup(demo, lake, apart, together, say)
+        _phases(demo, lake, apart, folder / "phases.svg", progress, say)
         with demo.step("report") as result:
             result.append(str(learners.report(lake, demo.report)))
     return demo
@@ -175,6 +179,18 @@ def _soup(demo: Demo, lake: Lake, grid: str, shared: str, say: Callable[[str], N
             say(f"  refused: {error}")
         result.append(_told(learners.uniform_soup(lake, apart, force=True)) + ", forced")
         say("  forced, it collapses: each network found a basin of its own, and between them the loss is high")
+
+
+def _phases(demo: Demo, lake: Lake, grid: str, picture: Path, progress: Progress, say: Callable[[str], None]) -> None:
+    """Measure the grid's members and pairs of them, and judge its cells."""
+    with demo.step("phases") as result:
+        say("Measuring loss, curvature, similarity and connectivity of the grid, for the phases of its cells ...")
+        found = learners.phases_of_population(lake, grid, progress=progress, settings=QUICK_CURVES)
+        counted = found.table.group_by("phase").len().sort("phase")
+        cells = ", ".join(f"{phase}: {count}" for phase, count in counted.iter_rows())
+        result.append(
+            f"{found.table.height} cells by the rule {found.judged.rule.name} ({cells}); {found.draw(picture)}"
+        )
 
 
 def _told(soup: learners.Soup) -> str:

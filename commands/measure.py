@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet, Selection
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, OtherSettings, Quiet, Selection, settings_of
 from commands.terminal import progress_bar, show
-from schemas import UsageError, open_lake
+from schemas import open_lake
 
 
 def measure(
@@ -17,10 +17,7 @@ def measure(
         str | None,
         typer.Option(help="Names with commas between, e.g. loss,hessian_trace,cka; what phases need without it."),
     ] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Another setting of these metrics, e.g. epochs=5; may be repeated."),
-    ] = None,
+    setting: OtherSettings = None,
     description: Annotated[
         Path | None,
         typer.Option(
@@ -38,22 +35,14 @@ def measure(
 
     names = [name.strip() for name in metrics.split(",")] if metrics is not None else None
     given = read_description(description) if description else None
-    settings = dict(_setting(text) for text in setting or [])
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         done = learners.measure(
             opened,
             selection,
             **({"metrics": names} if names is not None else {}),  # type: ignore[arg-type] # a list of names
             seed=seed,
-            settings=settings,
+            settings=settings_of(setting),
             description=given,
             progress=progress,
         )
     show(done, as_json)
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, sign, value = text.partition("=")
-    if not sign or not name.strip() or not value.strip():
-        raise UsageError(f"--set {text!r}: expected NAME=VALUE, such as epochs=5")
-    return name.strip(), value.strip()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, OtherSettings, Quiet, settings_of
 from commands.terminal import progress_bar, say, show
 from schemas import open_lake
 
@@ -18,14 +18,17 @@ def phases(
         list[Path] | None,
         typer.Option(help="Write the phase diagram to this .svg, .png or .html file; may be repeated."),
     ] = None,
+    setting: OtherSettings = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Give each cell of a population's grid its phase: measure what is missing, print the grid, draw the diagram."""
     import learners
 
+    for path in to or []:
+        learners.check_chart_file(path)
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        found = learners.phases_of_population(opened, population, rule, progress)
+        found = learners.phases_of_population(opened, population, rule, progress, settings_of(setting))
         drawn = [found.draw(path) for path in to or []]
     show(found.table if as_json else learners.phase_grid(found), as_json)
     for path in drawn:

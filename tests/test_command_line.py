@@ -130,6 +130,46 @@ def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "out").is_dir()
 
 
+def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
+    members = "SELECT model_id FROM member"
+    measured = run("measure", members, "--metrics", "loss, hessian_trace", "--set", "samples=30", "--lake", copied.path)
+    assert (measured.code, measured.out.split()[:4]) == (0, ["metric", "measured", "known", "without_value"]), measured
+    again = run("measure", members, "--metrics", "loss", "--lake", copied.path, "--json", "--quiet")
+    assert (json.loads(again.out), again.err) == (
+        [{"metric": "loss", "measured": 0, "known": 8, "without_value": 0}],
+        "",
+    )
+    light = ["--set", "epochs=2", "--set", "runs=1", "--lake", copied.path]
+    judged = run("phases", "tiny", *light, "--to", "map.svg", "--to", "map.png", "--to", "map.html")
+    assert (judged.code, "width / batch_size" in judged.out) == (0, True)
+    assert judged.err.count("phase diagram: ") == 3
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+    assert "probability" in (tmp_path / "map.html").read_text(encoding="utf-8")
+    cells = json.loads(run("phases", "tiny", *light, "--json", "--quiet").out)
+    assert {(cell["width"], cell["batch_size"]) for cell in cells} == {(3, 4), (3, 8), (4, 4), (4, 8)}
+    page = run("report", "--lake", copied.path, "--to", "report.html")
+    assert page.code == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ": phases</h2>" in text
+    assert "By the rule taxonomy" in text
+    (tmp_path / "model.json").write_text('{"architecture": "mlp", "width": 3}')
+    for arguments, says in (
+        (["measure", members, "--metrics", "los"], "did you mean 'loss'"),
+        (["measure", members, "--metrics", ""], "metric ''"),
+        (["measure", members, "--set", "epochs"], "expected NAME=VALUE"),
+        (["measure", members, "--set", "epochs=few"], "expected a number"),
+        (["measure", members, "--description", "absent.json"], "cannot be read"),
+        (["measure", members, "--description", "model.json"], "classes"),
+        (["measure", "SELECT model_id FROM member WHERE false"], "selects no model"),
+        (["phases", "tinny"], "tinny"),
+        (["phases", "tiny", "--rule", "taxonmy"], "taxonmy"),
+        (["phases", "tiny", "--to", "map.gif"], ".gif"),
+    ):
+        answer = run(*arguments, "--lake", copied.path)
+        assert (answer.code, says in one_line(answer.err), answer.out) == (2, True, ""), (arguments, answer)
+
+
 def test_mining_a_hub(run: Run) -> None:
     records = [{"id": f"owner/model-{number}", "tags": ["license:mit"], "downloads": number} for number in range(30)]
     with TestHub(records=records) as hub:

@@ -1,7 +1,7 @@
 """The phases of a population: measures what is missing, judges its cells, and writes them to the lake."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import log10
@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from learners.landscape.measuring.measuring import measure
-from learners.landscape.measuring.metrics import PHASE_METRICS
+from learners.landscape.measuring.metrics import PHASE_METRICS, Setting
 from learners.landscape.phases.assigning import Judged, judge_frame
 from learners.landscape.phases.diagram import diagram, write_diagram
 from learners.landscape.phases.rule import METRICS, Rule, load_rule
@@ -66,6 +66,7 @@ def phases_of_population(
     population: str,
     rule: str | Path | Rule = "taxonomy",
     progress: Callable[[int, int, str], None] | None = None,
+    settings: Mapping[str, Setting] | None = None,
 ) -> PopulationPhases:
     """Measure what the rule asks for, where that is not done, and give each cell of a population's grid its phase.
 
@@ -74,6 +75,7 @@ def phases_of_population(
         population: A population_id, or the name of a recipe of which one population is there.
         rule: As in `assign_phases`.
         progress: As in `measure`.
+        settings: As in `measure`.
 
     Raises:
         UsageError: There is no such population or rule, or its members have no grid of two axes.
@@ -84,7 +86,7 @@ def phases_of_population(
     axes = _axes(members, population_id)
     quoted = population_id.replace("'", "''")
     query = f"SELECT model_id FROM member WHERE population_id = '{quoted}'"  # noqa: S608 - quoted
-    measure(lake, query, PHASE_METRICS, progress=progress)
+    measure(lake, query, PHASE_METRICS, settings=settings, progress=progress)
     judged = judge_frame(metrics_of_members(lake, population_id, members, axes), checked)
     places = members.group_by(width=pl.col(axes[0]), batch_size=pl.col(axes[1])).agg(members=pl.len().cast(pl.Int64))
     table = judged.table().drop("members").join(places, on=["width", "batch_size"], maintain_order="left")
