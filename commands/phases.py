@@ -18,6 +18,10 @@ def phases(
         list[Path] | None,
         typer.Option(help="Write the phase diagram to this .svg, .png or .html file; may be repeated."),
     ] = None,
+    sensitivity: Annotated[
+        bool,
+        typer.Option("--sensitivity", help="Print how many cells keep their phase when thresholds move."),
+    ] = False,
     setting: OtherSettings = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -30,6 +34,9 @@ def phases(
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         found = learners.phases_of_population(opened, population, rule, progress, settings_of(setting))
         drawn = [found.draw(path) for path in to or []]
-    show(found.table if as_json else learners.phase_grid(found), as_json)
+    if sensitivity:
+        show(found.sensitivity(), as_json)
+    else:
+        show(found.table if as_json else learners.phase_grid(found), as_json)
     for path in drawn:
         say(f"phase diagram: {path}")

@@ -1,6 +1,7 @@
 """Measuring a lake's models and giving a population its phases: rows, reasons, and nothing twice."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,18 @@ import torch
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
-from learners import measure, phase_grid, phases_of_population
+from learners import StitchRecipe, measure, phase_grid, phases_of_population, stitch, uniform_soup
 from learners.landscape.measuring.metrics import METRICS, PHASE_METRICS
+from learners.stitching.repository import rebuild
+from learners.stitching.training import StitchTraining
 from miners import mine
 from schemas import Lake, UsageError
+from tests.conftest import ROOT
 from zoo import from_arrays
 from zoo.datasets import load_dataset
 from zoo.describe import describe
-from zoo.load import load_module
+from zoo.load import load_module, load_weights
+from zoo.population import Samples
 
 ALL = "SELECT model_id FROM member ORDER BY ALL"
 
@@ -179,6 +184,37 @@ def test_scores_of_examples_are_means_over_all_widths(copied: Lake) -> None:
     assert measure(copied, ALL, ["el2n"], settings={"epoch": 1})["known"].item() == count
 
 
+def test_soups_and_stitches_are_measured_like_members(copied: Lake) -> None:
+    cell = "SELECT model_id FROM member WHERE width = 3 AND batch_size = 4"
+    soup = uniform_soup(copied, cell, force=True).model_id
+    quick = StitchRecipe(training=StitchTraining(epochs=1))
+    stitched = stitch(copied, "SELECT model_id FROM member WHERE batch_size = 4 AND seed = 0", quick).model_id
+    names = ["loss", "error", "hessian_trace", "nc1", "ece", "layer_hessian_trace", "loss_line", "learning_curve_area"]
+    query = f"SELECT unnest(['{soup}', '{stitched}']) AS model_id"
+    done = measure(copied, query, names, settings={"samples": 40, "points": 3})
+    dead = {"learning_curve_area": (0, 2)}
+    assert all(row[1:] == (2, 0, 0) for row in done.rows() if row[0] not in (*dead, "nc1")), done
+    assert measure(copied, query, names, settings={"samples": 40, "points": 3})["measured"].sum() == 0
+    found = dict(copied.sql("SELECT model_id, value FROM measurement WHERE metric = 'error'").iter_rows())
+    right = accuracy_of(load_module(copied, soup)(images_of(copied).x), copied)
+    assert found[soup] == pytest.approx(100 * (1 - right))
+    network = rebuild(
+        json.loads(copied.sql("SELECT settings->>'$.network' FROM product WHERE model_id = $id", id=stitched).item()),
+        load_weights(copied, stitched),
+    )
+    best = max(range(len(network.accuracies)), key=network.accuracies.__getitem__)
+    assert found[stitched] == pytest.approx(100 * (1 - accuracy_of(network.at(best)(images_of(copied).x), copied)))
+
+
+def images_of(lake: Lake) -> Samples:
+    dataset, split_seed = lake.sql("SELECT dataset, split_seed FROM population").row(0)
+    return load_dataset(dataset, split_seed).train
+
+
+def accuracy_of(logits: torch.Tensor, lake: Lake) -> float:
+    return float((logits.argmax(dim=1) == images_of(lake).y).double().mean())
+
+
 class Mute(torch.nn.Sequential):
     """A network through which no gradient comes."""
 
@@ -283,3 +319,9 @@ def test_mistakes_in_phases_are_said(copied: Lake) -> None:
         transaction.sql("UPDATE member SET batch_size = 4")
     with pytest.raises(UsageError, match="varies no temperature"):
         phases_of_population(copied, "tiny")
+
+
+def test_the_documentation_names_every_metric_and_its_settings() -> None:
+    lines = (ROOT / "docs" / "measuring.md").read_text(encoding="utf-8").splitlines()
+    rows = {name: line for line in lines if line.startswith("|") for name in re.findall(r"`(\w+)`", line.split("|")[1])}
+    assert set(rows) == set(METRICS)

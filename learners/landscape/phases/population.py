@@ -14,6 +14,7 @@ from learners.landscape.measuring.metrics import PHASE_METRICS, Setting
 from learners.landscape.phases.assigning import Judged, judge_frame
 from learners.landscape.phases.diagram import diagram, write_diagram
 from learners.landscape.phases.rule import METRICS, Rule, load_rule
+from learners.landscape.phases.sensitivity import sensitivity
 from schemas import Lake, UsageError
 from zoo.mistakes import expected_one_of
 
@@ -49,6 +50,10 @@ class PopulationPhases:
     axes: tuple[str, str]
     judged: Judged
     table: pl.DataFrame
+
+    def sensitivity(self) -> pl.DataFrame:
+        """Share of cells that keep their phase when one threshold moves, a row a threshold and a step of it."""
+        return sensitivity(self.judged)
 
     def draw(self, path: str | Path) -> Path:
         """Write the phase diagram to an .svg, .png or .html file.
@@ -93,6 +98,17 @@ def phases_of_population(
     found = PopulationPhases(population_id, axes, judged, table)
     _store(lake, found)
     return found
+
+
+def judged_population(lake: Lake, population_id: str, rule: Rule) -> tuple[Judged, tuple[str, str]]:
+    """Judge a population by what is in the lake; nothing is measured or written. Gives its axes, too.
+
+    Raises:
+        UsageError: Its members have no grid of two axes.
+    """
+    members = lake.sql(MEMBERS, population_id=population_id)
+    axes = _axes(members, population_id)
+    return judge_frame(metrics_of_members(lake, population_id, members, axes), rule), axes
 
 
 def _population(lake: Lake, name: str) -> str:
