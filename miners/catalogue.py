@@ -13,17 +13,16 @@ from typing import NamedTuple
 
 import polars as pl
 
-from miners.addresses import printable
 from miners.batch import Batch
 from miners.checked_out import read_weights
 from miners.crawl import Crawl, Progress, Run, silent
 from miners.folders import readable
 from miners.http import HubClient
+from miners.nothing import check_stored
 from miners.package import Lost, Package
 from miners.package_rows import add_packages
 from miners.source import Contents, Wanted, contents
 from schemas.described import merge_packages, replace_throughput
-from schemas.errors import DataError
 from schemas.lake import Lake
 from schemas.mined import mark_deleted, merge_tensors
 
@@ -109,8 +108,7 @@ def _store(run: Run, catalogue: Catalogue, found: Contents, origin: str) -> None
     crawl.cards = tables["card"].height if "card" in tables else 0
     incomplete = [f"{catalogue.hub}:{name}" for name in found.incomplete]
     run.add(partial(merge_packages, tables=tables, incomplete=incomplete), records=batch.seen)
-    if batch.stored == 0:
-        raise DataError(_nothing(batch, origin, crawl))
+    check_stored(crawl, origin, batch.failures)
     if found.folder is not None and "model" in tables:
         _add_weights(run, catalogue.hub, described.packages, set(tables["model"]["model_id"]), found.folder)
     if not described.lost and not described.unread and not found.refused:  # nothing that may hide a model
@@ -129,16 +127,6 @@ def _add_rest(batch: Batch, described: Described, found: Contents) -> None:
     if described.throughput is not None:
         batch.seen += described.throughput.height
         batch.stored += described.throughput.height
-
-
-def _nothing(batch: Batch, origin: str, crawl: Crawl) -> str:
-    if not batch.failures:
-        return f"{origin} lists no model; nothing was stored"
-    subject, _, reason = batch.failures[0]
-    return (
-        f"{origin} gives no model, for {len(batch.failures):,} reasons, the first: {printable(subject)}: "
-        f"{printable(reason)}; weightlake sql \"FROM failure WHERE crawl_id = '{crawl.crawl_id}'\" shows them"
-    )
 
 
 def _add_weights(run: Run, hub: str, packages: Sequence[Package], stored: Set[str], folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Reads a hub's pages into the lake, one after the other, and finds out what they leave out."""
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import count
@@ -7,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from miners.answers import Answer
-from miners.batch import Batch
+from miners.batch import Batch, Failure
 from miners.crawl import Progress, Run
 from miners.http import HubClient
 from miners.interrupts import uninterrupted
+from miners.nothing import check_stored
 from miners.package import Lost, Package
 from miners.package_rows import add_packages
 from miners.paged_hub import Claim, Listed, PagedHub
@@ -42,6 +44,16 @@ class Reader:
         self._total: int | None = None
         self._missing = 0
         self._kept: dict[str, int] = {}
+        self._known = self._known_before()
+        self._complaints: list[Failure] = []
+
+    def _known_before(self) -> set[str]:
+        """Give the names that earlier processes of the crawl have counted: a listing may name a model twice."""
+        if self._run.crawl.rows_seen == 0:
+            return set()
+        query = "SELECT model_id FROM model WHERE hub = $hub AND crawl_id = $crawl_id"
+        ids = self._lake.sql(query, hub=self._paged.hub, crawl_id=self._run.crawl.crawl_id)["model_id"]
+        return {model_id.removeprefix(f"{self._paged.hub}:") for model_id in ids}
 
     @property
     def is_whole(self) -> bool:
@@ -49,7 +61,7 @@ class Reader:
         return self._missing == 0 and self._run.crawl.failures == 0
 
     def read_source(self, place: Path) -> None:
-        """Read saved pages: every .json file of a folder or archive."""
+        """Read saved pages: every .json file of a folder or archive; DataError if they give no model."""
         found = contents(place, lambda path, size: path.endswith(".json"))
         for path, body in sorted(found.files.items()):
             try:
@@ -58,6 +70,7 @@ class Reader:
                 self._fail(path, "file", str(error))
         for path, reason in found.refused.items():
             self._fail(path, "file", reason)
+        check_stored(self._run.crawl, str(place), self._complaints)
 
     def read_site(self, wishes: Mapping[str, str]) -> None:
         """Read the listing, from where an earlier run stopped, and look for what it leaves out."""
@@ -118,11 +131,13 @@ class Reader:
     def _store(self, records: list[Any], page: Listed | None = None) -> None:
         """Queue a page's rows; counts, rows and, if it is a `page` of the listing, the cursor change hands together."""
         run, crawl = self._run, self._run.crawl
-        if self._limit is not None:
-            records = records[: max(0, self._limit - crawl.rows_seen)]
         batch = Batch()
         packages = list(self._described(records, batch))
-        add_packages(batch, packages, self._paged.hub, crawl.crawl_id, run.now(), None)
+        new = [package for package in packages if package.name not in self._known]
+        add_packages(batch, new, self._paged.hub, crawl.crawl_id, run.now(), None)
+        batch.extend([self._again([package for package in packages if package.name in self._known])])
+        self._known.update(package.name for package in new)
+        self._complaints += batch.failures[:1]
         tables = batch.tables(self._paged.hub, crawl.crawl_id, run.now())
         with uninterrupted():
             crawl.rows_seen += batch.seen
@@ -135,7 +150,16 @@ class Reader:
         run.commit_if_due()
         self._progress(crawl.rows_seen, self._limit or self._total, "models")
 
+    def _again(self, packages: list[Package]) -> Batch:
+        """Give the rows of models that this crawl has counted already: they are brought up to date."""
+        batch = Batch()
+        add_packages(batch, packages, self._paged.hub, self._run.crawl.crawl_id, self._run.now(), None)
+        failures = [failure for failure in batch.failures if failure.stage != "listing"]
+        return Batch(frames=batch.frames, failures=failures)
+
     def _described(self, records: list[Any], batch: Batch) -> Iterator[Package]:
+        """Give the packages of records, of new ones only as many as may still come; lost ones go to the batch."""
+        room = math.inf if self._limit is None else self._limit - self._run.crawl.rows_seen
         for record in records:
             found = (
                 self._paged.describe(record)
@@ -143,15 +167,29 @@ class Reader:
                 else Lost(repr(record)[:80], "the record is no object")
             )
             if isinstance(found, Lost):
-                batch.seen += 1
-                batch.fail(found.subject, "listing", found.reason)
-            else:
-                yield from found
+                if room > 0 and self._is_new(f"{found.subject}\n{record!r}"):
+                    room -= 1
+                    batch.seen += 1
+                    batch.fail(found.subject, "listing", found.reason)
+                continue
+            for package in found:
+                room -= package.name not in self._known
+                if room >= 0:
+                    yield package
+
+    def _is_new(self, lost: str) -> bool:
+        """Say whether a record that is lost was not lost before, where the listing named it first."""
+        key = f"lost {hash(lost)}"  # no model has a name with a blank
+        is_new = key not in self._known
+        self._known.add(key)
+        return is_new
 
     def _fail(self, subject: str, stage: str, reason: str) -> None:
         self._missing += 1
         batch = Batch()
         batch.fail(subject, stage, reason)
+        self._complaints += batch.failures
+        self._run.crawl.unread += batch.unread
         tables = batch.tables(self._paged.hub, self._run.crawl.crawl_id, self._run.now())
         self._run.add(partial(merge_packages, tables=tables))
 

@@ -117,8 +117,31 @@ def test_models_that_the_listing_skips_or_hides_are_found_by_their_owners(lake: 
     assert all(request.value("nsfw") == "true" for request in asked)
     assert 0 < sum(request.value("username") is not None for request in asked) < 7 * 2
     assert lake.sql("SELECT count(*) FROM model").item() == 450
-    assert crawl.rows_seen == crawl.rows_stored > 450  # some of them twice
+    assert crawl.rows_seen == crawl.rows_stored == 450  # those that were listed twice, too
     assert lake.sql("SELECT count(*) FROM failure").item() == 0
+    assert examine(lake).is_empty()
+
+
+def test_a_limit_counts_versions_as_the_models_that_they_are(lake: Lake) -> None:
+    models = [model(number, modelVersions=[{"id": 1000 + number}]) for number in range(1, 151)]
+    with Civitai(models) as site:
+        crawl = mine(lake, "civitai", endpoint=site.url, limit=121)
+        assert (crawl.rows_seen, crawl.rows_stored, crawl.requests) == (121, 121, 1)
+        assert lake.sql("SELECT count(*) FROM model").item() == 121
+        assert mine(lake, "civitai", endpoint=site.url).rows_stored == 300
+
+
+def test_records_that_are_lost_twice_count_once_and_a_site_may_list_anything(lake: Lake) -> None:
+    odd = ["no object", None, 7, [], {}, {"id": "4"}, {"creator": 5, "id": 6}]
+    models = [
+        *odd,
+        *[model(number, f"artist{number % 2}") for number in range(200)],
+        {"id": None, "creator": {"username": "a"}},
+    ]
+    with Civitai(models, hides=frozenset({3})) as site:
+        crawl = mine(lake, "civitai", endpoint=site.url)
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures) == (len(models), 201, 7)
+    assert lake.sql("SELECT count(*) FROM failure WHERE stage = 'listing'").item() == 7
     assert examine(lake).is_empty()
 
 

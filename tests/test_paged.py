@@ -12,7 +12,7 @@ import pytest
 
 from miners.http import HubClient
 from miners.mining import mine
-from schemas import HubError, Lake, UsageError, open_lake
+from schemas import DataError, HubError, Lake, UsageError, open_lake
 from schemas.doctor import examine
 from tests.archives import archive
 from tests.conftest import ROOT
@@ -60,6 +60,17 @@ def test_a_run_that_was_ended_goes_on_where_it_was(lake: Lake, tmp_path: Path) -
     for table in TABLES:
         assert rows(lake, table) == rows(whole, table), table
     assert pl.read_parquet(lake.raw / "modelscope" / crawl.crawl_id / "*.parquet").height == 7
+    assert examine(lake).is_empty()
+
+
+def test_models_that_the_pages_name_twice_count_once_in_however_many_processes(lake: Lake) -> None:
+    listed = models(120)
+    listed[70] = listed[10]
+    with ModelScope(listed) as site:
+        mine(lake, "modelscope", endpoint=site.url, max_requests=1)
+        crawl = mine(lake, "modelscope", endpoint=site.url)
+    assert (crawl.rows_seen, crawl.rows_stored) == (119, 119)
+    assert lake.sql("SELECT count(*) FROM model").item() == 119
     assert examine(lake).is_empty()
 
 
@@ -164,6 +175,10 @@ def test_saved_pages_are_a_source_as_a_folder_and_as_an_archive(lake: Lake, tmp_
     mine(other, "modelscope", source=folder)
     assert other.sql("SELECT subject, stage FROM failure").rows() == [("pages/0.json", "file")]
     assert other.sql("SELECT count(*) FROM model WHERE deleted_at IS NULL").item() == 120
+    for path in ("1", "2"):
+        (folder / "pages" / f"{path}.json").unlink()
+    with pytest.raises(DataError, match=r"gives no model, for 1 reason, the first: pages/0.json: "):
+        mine(other, "modelscope", source=folder)
 
 
 @pytest.mark.parametrize(

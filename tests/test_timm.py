@@ -31,6 +31,7 @@ def test_a_model_has_its_accuracies_at_each_size_and_on_each_dataset() -> None:
     found = described(results_imagenet=RESULTS, results_sketch=RESULTS.split("\n")[0] + "\n" + RESULTS.split("\n")[2])
     (net,) = found.packages
     assert (net.name, net.architecture, net.parameters, net.records) == ("net.a_in1k", "net", 1_014_450_000, 3)
+    assert net.parameters_rounded_to == 10_000
     assert net.links == [
         ("known_as", "timm#net.a_in1k", "listing"),
         ("home", "https://huggingface.co/timm/net.a_in1k", "listing"),

@@ -39,9 +39,9 @@ class Api(Site):
             return as_json({"error": "limit"}, 400)
         found = [model for model in self.models if owner is None or owner == self._owner(model)]
         if owner is None:
-            found = [model for model in found if model["id"] not in self.hides]
+            found = [model for model in found if self._value(model, "id") not in self.hides]
         if request.value("nsfw") != "true":
-            found = [model for model in found if not model.get("nsfw")]
+            found = [model for model in found if not self._value(model, "nsfw")]
         begin = int(request.value("cursor") or 0)
         end = begin + limit
         metadata = {} if end >= len(found) else {"nextCursor": str(end + self.skips), "nextPage": "http://elsewhere/"}
@@ -56,6 +56,11 @@ class Api(Site):
         shown = counts[(page - 1) * OWNERS_A_PAGE : page * OWNERS_A_PAGE]
         return as_json({"items": shown, "metadata": {"totalPages": -(-len(counts) // OWNERS_A_PAGE)}})
 
+    @classmethod
+    def _owner(cls, model: Any) -> str:
+        return str(cls._value(cls._value(model, "creator"), "username") or "")
+
     @staticmethod
-    def _owner(model: Any) -> str:
-        return str((model.get("creator") or {}).get("username") or "") if isinstance(model, dict) else ""
+    def _value(record: Any, name: str) -> Any:
+        """Look up a value of a record, which may be anything."""
+        return record.get(name) if isinstance(record, dict) else None
