@@ -2,10 +2,11 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from miners.headers.reading import READERS
 from miners.listed_files import FormatByPath
 from miners.targets import CARD
 from miners.weight_files import is_part, matters
@@ -57,8 +58,11 @@ def repositories(folder: Path) -> Found:
     """
     if folder.is_file() and matters(folder.name):
         return Found([_checkpoint(folder.parent.resolve() / folder.name)], {})
+    if not folder.exists():
+        raise UsageError(f"{folder} does not exist; name a folder with models in it, or a file of weights")
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder and no file of weights; name one, or a folder with models in it")
+        endings = ", ".join(f".{ending}" for ending in READERS)
+        raise UsageError(f"{folder} is no file of weights: expected one that ends in {endings}; or name a folder")
     place = folder.resolve()
     search = _Search()
     found = list(search.cached(place) or search.cached(place / "hub") or search.plain(place))
@@ -71,6 +75,11 @@ def repositories(folder: Path) -> Found:
             "one such folder, or a Hugging Face cache" + (f" ({hidden})" if hidden else "")
         )
     return Found(found, search.unreadable)
+
+
+def is_described(names: Container[str]) -> bool:
+    """Whether a folder with files of these names says what it is."""
+    return any(name in names for name in (CARD, *CONFIGS))
 
 
 def _is_stored_as_model(name: str) -> bool:
@@ -151,8 +160,7 @@ class _Search:
         return weights if self._has_model(folder) and not belong_together else []
 
     def _is_described(self, folder: Path) -> bool:
-        names = self._files(folder)
-        return CARD in names or not set(CONFIGS).isdisjoint(names)
+        return is_described(self._files(folder))
 
     def _is_one_model(self, folder: Path) -> bool:
         """Weights alone make no model of a folder that has repositories in it."""

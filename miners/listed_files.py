@@ -11,7 +11,7 @@ FORMATS = {
     "safetensors": "safetensors",
     "gguf": "gguf",
     "onnx": "onnx",
-    **dict.fromkeys(["bin", "pt", "pth", "ckpt", "pkl", "pickle", "joblib", "pdparams"], "pickle"),
+    **dict.fromkeys(["bin", "pt", "pth", "ckpt", "torchscript", "pkl", "pickle", "joblib", "pdparams"], "pickle"),
     **dict.fromkeys(["h5", "hdf5", "keras"], "keras"),
     **dict.fromkeys(["pb", "tflite"], "tensorflow"),
     "msgpack": "flax",

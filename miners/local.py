@@ -7,21 +7,24 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
-from miners.batch import Batch
+from miners.batch import MOST_COMPLAINTS, Batch, Failure
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.rows import ReadCard, add_cards
 from miners.crawl import Crawl, Progress, Run, silent
 from miners.eval_results import LIMIT, add_eval_results, holds_results
 from miners.evaluations import SOURCE as MODEL_INDEX
 from miners.fields import Json
-from miners.folders import Entry, Repository, entries, readable, repositories
+from miners.folders import Entry, Repository, entries, is_described, readable, repositories
 from miners.headers.header import Header
+from miners.headers.numpy import is_data
 from miners.headers.reading import format_of, read_header
 from miners.headers.source import on_disk
+from miners.nothing import check_stored
+from miners.package import Lost
 from miners.pages import storable
 from miners.records import HUB as NAMED_BY_CARDS
 from miners.records import add_models, moments, revisions
@@ -56,22 +59,26 @@ def mine(
 
     Raises:
         UsageError: the folder does not exist or holds no model.
+        DataError: none of what looks like a model can be stored; the failures are.
         LakeBusy: another process holds the lake at the start, or this one does at the end.
     """
     found, unreadable = repositories(Path(folder))
     source = readable(str(Path(folder).resolve()))
     with Run(lake, HUB, {"folder": str(folder)}, source, now, clock, progress or silent) as run:
-        places = Places(lake)
+        places, broken = Places(lake), list[Failure]()
         for begin in range(0, len(found), TOGETHER):
             portion = found[begin : begin + TOGETHER]
-            _mine_portion(run, portion, places)
+            broken += _mine_portion(run, portion, places)
             (progress or silent)(begin + len(portion), len(found), "models")
-        unseen = [readable(str(place)) for place in unreadable]
+        unseen = [*(readable(str(place)) for place in unreadable), *(failure.subject for failure in broken)]
         run.add(
             partial(merge_models, tables=_unreadable_batch(unreadable).tables(HUB, run.crawl.crawl_id, run.now())),
             partial(mark_deleted, hub=HUB, source=source, crawl_id=run.crawl.crawl_id, unseen=unseen),
             partial(link_neighbours, hub=HUB, named=NAMED_BY_CARDS),
         )
+        run.crawl.unread += len(unreadable)
+        if broken:
+            check_stored(run.crawl, str(folder), broken)
     return run.crawl
 
 
@@ -108,16 +115,23 @@ def _may_exist(place: Path) -> bool:
         return True
 
 
-def _mine_portion(run: Run, portion: list[Repository], places: Places) -> None:
+def _mine_portion(run: Run, portion: list[Repository], places: Places) -> list[Failure]:
+    """Store repositories; gives those of which nothing could be read."""
     batch, at, crawl = Batch(), run.now(), run.crawl
     records: dict[str, Json] = {}
+    broken: list[Failure] = []
     for repository in portion:
         name = readable(repository.name)
         if other := places.other(f"{HUB}:{name}", repository):
             reason = f"{HUB}:{name} is already the model in {other}; rename one of the two folders"
             batch.fail(readable(str(repository.place)), "listing", reason)
+            continue
+        found = _record(batch, repository, at)
+        if isinstance(found, Lost):
+            broken.append(Failure(found.subject, "listing", found.reason))
         else:
-            records[name] = _record(batch, repository, at)
+            records[name] = found
+    batch.failures += broken
     batch.seen, batch.stored = len(portion), len(records)
     add_models(batch, records, HUB, crawl.crawl_id, moments([at] * len(records)))
     for model in batch.frames.get("model", []):
@@ -130,6 +144,7 @@ def _mine_portion(run: Run, portion: list[Repository], places: Places) -> None:
     crawl.rows_seen += batch.seen
     crawl.rows_stored += batch.stored
     crawl.failures += batch.failed
+    crawl.unread += batch.unread
     crawl.cards += _height(tables, "card")
     crawl.tensors += _height(tables, "tensor")
     run.add(
@@ -139,14 +154,18 @@ def _mine_portion(run: Run, portion: list[Repository], places: Places) -> None:
         partial(merge_results, asked=asked, tables=details),
         records=batch.seen,
     )
+    return broken
 
 
 def _height(tables: dict[str, pl.DataFrame], table: str) -> int:
     return tables[table].height if table in tables else 0
 
 
-def _record(batch: Batch, repository: Repository, at: datetime) -> Json:
-    """Describe a repository as the Hub would in its listing; card and tensors go to the batch at once."""
+def _record(batch: Batch, repository: Repository, at: datetime) -> Json | Lost:
+    """Describe a repository as the Hub would in its listing; card and tensors go to the batch at once.
+
+    One that nothing describes, and of whose weights none can be read, is lost: it may be no model at all.
+    """
     model_id = f"{HUB}:{readable(repository.name)}"
     files: dict[str, Entry] = {}
     for entry in entries(repository):
@@ -154,6 +173,12 @@ def _record(batch: Batch, repository: Repository, at: datetime) -> Json:
             batch.fail(f"{model_id}/{entry.path}", "file", entry.problem)
         else:
             files[entry.path] = entry
+    headers, problems = _weights(files)
+    if problems and not headers.files and not is_described(files):
+        return Lost(readable(str(repository.place)), "; ".join(problems[:MOST_COMPLAINTS]))
+    for problem in problems:
+        batch.fail(model_id, "tensors", problem)
+    add_headers(batch, model_id, headers)
     card = _card(batch, model_id, files, repository.sha, at)
     _add_results(batch, model_id, files)
     metadata = card.metadata or {} if card else {}
@@ -167,7 +192,7 @@ def _record(batch: Batch, repository: Repository, at: datetime) -> Json:
         "cardData": metadata,
         "model-index": metadata.get("model-index"),
         "config": _config(batch, model_id, files),
-        "safetensors": {"total": _add_tensors(batch, model_id, files)},
+        "safetensors": {"total": headers.parameters},
         "siblings": [_sibling(entry) for entry in files.values()],
         "usedStorage": sum(entry.size for entry in files.values()),
         "spaces": [],
@@ -228,27 +253,37 @@ def _config(batch: Batch, model_id: str, files: dict[str, Entry]) -> Any:
     return None
 
 
-def _add_tensors(batch: Batch, model_id: str, files: dict[str, Entry]) -> int | None:
-    """Add what the weight files' headers say; give the parameters of those that make up the model together."""
-    named = _indices(batch, model_id, files)
+class _Weights(NamedTuple):
+    """The headers of a repository's weights, and why those that are not there could not be read."""
+
+    headers: Headers
+    problems: list[str]
+
+
+def _weights(files: dict[str, Entry]) -> _Weights:
+    """Read the weight files' headers, and find out which make up the model together."""
+    problems: list[str] = []
+    named = _indices(problems, files)
     chosen = {*to_read(files, named), *(path for path in files if format_of(path) == "safetensors")}
     found: dict[str, Header] = {}
     for path in sorted(chosen & files.keys()):
         try:
-            found[path] = read_header(path, on_disk(files[path].place, files[path].size))
+            header = read_header(path, on_disk(files[path].place, files[path].size))
+            if format_of(path) == "numpy" and is_data(header):
+                names = ", ".join(tensor.name for tensor in header.tensors[:4])
+                raise DataError(f"its arrays are called {names}: a data set, and no weights")
+            found[path] = header
         except (DataError, OSError) as error:
-            batch.fail(model_id, "tensors", f"{path}: {error}")
+            problems.append(f"{path}: {error}")
     broken = [path for path in (*chosen, *indices(files)) if path not in found and path not in named]
-    headers = Headers(found, main_files(found, named, broken))
-    add_headers(batch, model_id, headers)
-    return headers.parameters
+    return _Weights(Headers(found, main_files(found, named, broken)), problems)
 
 
-def _indices(batch: Batch, model_id: str, files: dict[str, Entry]) -> dict[str, list[str]]:
+def _indices(problems: list[str], files: dict[str, Entry]) -> dict[str, list[str]]:
     named = {}
     for path in indices(files):
         try:
             named[path] = shards(_read(files[path], CONFIG_LIMIT), path)
         except (DataError, OSError) as error:
-            batch.fail(model_id, "tensors", f"{path}: {error}")
+            problems.append(f"{path}: {error}")
     return named

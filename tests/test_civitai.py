@@ -132,7 +132,7 @@ def test_a_limit_counts_versions_as_the_models_that_they_are(lake: Lake) -> None
 
 
 def test_records_that_are_lost_twice_count_once_and_a_site_may_list_anything(lake: Lake) -> None:
-    odd = ["no object", None, 7, [], {}, {"id": "4"}, {"creator": 5, "id": 6}]
+    odd: list[Any] = ["no object", None, 7, [], {}, {"id": "4"}, {"creator": 5, "id": 6}]
     models = [
         *odd,
         *[model(number, f"artist{number % 2}") for number in range(200)],

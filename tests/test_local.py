@@ -257,7 +257,7 @@ def test_many_files_in_a_deep_tree_are_listed(lake: Lake, tmp_path: Path) -> Non
 
 
 def test_a_folder_without_models_is_one_sentence(lake: Lake, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="absent does not exist; name a folder"):
         mine(lake, "local", folder=tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("nothing")

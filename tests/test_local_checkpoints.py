@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from miners.folders import repositories
 from miners.mining import mine
-from schemas import Lake, UsageError
+from schemas import DataError, Lake, UsageError
 from schemas.doctor import examine
 from tests.mined_models import Bomb
 from zoo import load_weights
@@ -73,6 +73,47 @@ def test_each_file_of_a_folder_of_bare_checkpoints_is_a_model(lake: Lake, tmp_pa
     assert examine(lake).is_empty()
 
 
+def test_torchscript_goes_by_its_own_ending_too(lake: Lake, tmp_path: Path) -> None:
+    scripted(tmp_path / "net.torchscript")
+    mine(lake, "local", folder=tmp_path / "net.torchscript")
+    assert lake.sql("SELECT format, parameters FROM model JOIN file USING (model_id)").rows() == [("pickle", 33)]
+
+
+def test_a_broken_file_and_a_data_set_are_no_models(lake: Lake, tmp_path: Path) -> None:
+    folder = checkpoints(tmp_path / "ckpt")
+    (folder / "torn.onnx").write_bytes(b"\xff")
+    np.savez(folder / "mnist.npz", x_train=np.zeros((5, 3)), y_train=np.zeros(5), x_test=np.zeros((1, 3)))
+    np.savez(folder / "weights.npz", w=np.zeros((5, 3)), y_train=np.zeros(5))
+    crawl = mine(lake, "local", folder=folder)
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures) == (7, 5, 2)
+    failures = dict(lake.sql("SELECT subject, reason FROM failure WHERE stage = 'listing'").iter_rows())
+    assert "torn.onnx: " in failures[str(folder / "torn.onnx")]
+    assert failures[str(folder / "mnist.npz")] == (
+        "mnist.npz: its arrays are called x_train, y_train, x_test: a data set, and no weights"
+    )
+    assert examine(lake).is_empty()
+
+
+def test_a_model_whose_file_broke_is_not_gone_and_nothing_that_can_be_read_is_an_error(
+    lake: Lake, tmp_path: Path
+) -> None:
+    place = checkpoints(tmp_path / "ckpt") / "net.onnx"
+    mine(lake, "local", folder=tmp_path / "ckpt")
+    place.write_bytes(b"\xff")
+    assert mine(lake, "local", folder=tmp_path / "ckpt").failures == 1
+    with pytest.raises(DataError, match=r"net.onnx gives no model, for 1 reason, the first: .*net.onnx: "):
+        mine(lake, "local", folder=place)
+    assert lake.sql("SELECT count(*) FROM model WHERE deleted_at IS NULL").item() == 4
+
+
+def test_a_place_that_is_not_there_or_no_weights_is_one_sentence(lake: Lake, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent does not exist; name a folder"):
+        mine(lake, "local", folder=tmp_path / "absent")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"notes.txt is no file of weights: expected one that ends in .safetensors, "):
+        mine(lake, "local", folder=tmp_path / "notes.txt")
+
+
 @pytest.mark.parametrize("name", ["script.pt", "state.pth", "net.onnx", "epoch_10.safetensors"])
 def test_a_single_file_is_a_model(lake: Lake, tmp_path: Path, name: str) -> None:
     place = checkpoints(tmp_path / "ckpt") / name
@@ -114,12 +155,11 @@ def test_a_file_that_is_gone_is_marked_and_the_others_are_not(lake: Lake, tmp_pa
         ["a.bin", "optimizer.pt"],
     ],
 )
-def test_files_that_belong_together_stay_one_model(lake: Lake, tmp_path: Path, names: list[str]) -> None:
+def test_files_that_belong_together_stay_one_model(tmp_path: Path, names: list[str]) -> None:
     (tmp_path / "owner" / "net").mkdir(parents=True)
     for name in names:
         (tmp_path / "owner" / "net" / name).write_bytes(b"{}")
-    mine(lake, "local", folder=tmp_path / "owner" / "net")
-    assert lake.sql("SELECT model_id FROM model")["model_id"].to_list() == ["local:owner/net"]
+    assert [found.name for found in repositories(tmp_path / "owner" / "net").repositories] == ["owner/net"]
 
 
 ARRAYS = {"a.npz", "b.npz"}
@@ -182,13 +222,6 @@ def test_a_link_out_of_a_folder_of_checkpoints_is_not_followed(lake: Lake, tmp_p
     assert "local:ckpt/link.pt" not in tensors(lake)
     reasons = lake.sql("SELECT reason FROM failure")["reason"].to_list()
     assert reasons == ["a link that leads out of the repository is not followed"]
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "absent.pt"])
-def test_another_file_is_refused_in_one_sentence(lake: Lake, tmp_path: Path, name: str) -> None:
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(UsageError, match="no folder and no file of weights"):
-        mine(lake, "local", folder=tmp_path / name)
 
 
 @pytest.mark.data

@@ -29,6 +29,11 @@ DTYPES = {
     **{"u1": "U8", "u2": "U16", "u4": "U32", "u8": "U64"},
     **{"f2": "F16", "f4": "F32", "f8": "F64", "c8": "C64", "c16": "C128", "m8": "TIMEDELTA", "M8": "DATETIME"},
 }
+DATA = re.compile(
+    r"(?:(?:x|y|data|images?|labels?|targets?|inputs?|features?|samples?)(?:_?(?:train|test|val|valid|validation))?"
+    r"|(?:train|test|val|valid|validation)(?:_?(?:x|y|data|images?|labels?|targets?|inputs?|features?))?)",
+    re.IGNORECASE,
+)
 TEXTS = {"S": 1, "U": 4}  # bytes of a character
 
 
@@ -55,6 +60,15 @@ def read_npz(source: Source) -> Header:
         tensors = [_member(source, opened, member) for member in members]
     check_tensors(tensors)
     return Header(tensors)
+
+
+def is_data(header: Header) -> bool:
+    """Whether named arrays are a data set's, by their names (x_train, labels, ...), and no weights.
+
+    >>> is_data(Header([Tensor("x_train", "U8", [60000, 28, 28]), Tensor("y_train", "U8", [60000])]))
+    True
+    """
+    return bool(header.tensors) and all(DATA.fullmatch(tensor.name) for tensor in header.tensors)
 
 
 def _member(source: Source, opened: ZipFile, member: ZipInfo) -> Tensor:

@@ -16,7 +16,7 @@ READERS: dict[str, tuple[str, Reader]] = {  # format and reader, by ending
     "safetensors": ("safetensors", read_safetensors),
     "gguf": ("gguf", read_gguf),
     "onnx": ("onnx", read_onnx),
-    **dict.fromkeys(["bin", "pt", "pth", "ckpt"], ("pickle", read_pytorch)),
+    **dict.fromkeys(["bin", "pt", "pth", "ckpt", "torchscript"], ("pickle", read_pytorch)),
     "npy": ("numpy", read_npy),
     "npz": ("numpy", read_npz),
 }
