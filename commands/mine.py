@@ -20,6 +20,9 @@ PLACES = {
     "snapshot": "Parquet or JSON lines of hub records, a file, folder, pattern or URL, e.g. "
     "weightlake mine snapshot models.parquet --observed-at 2025-03-05",
 }
+ON_THE_HUB = "For huggingface: "
+LISTED = "For huggingface, civitai, kaggle, modelscope: "
+NARROWED = "For huggingface, modelscope: "
 HUBS = (
     "huggingface, local (folders), snapshot (files), onnx, pytorch_hub, modelhub_ai, timm, modelzoo_co, civitai, "
     "kaggle or modelscope."
@@ -36,47 +39,68 @@ def mine(
         ),
     ] = None,
     lake: LakeFolder = DEFAULT_LAKE,
-    limit: Annotated[int | None, typer.Option(min=1, help="Stop after this many models.")] = None,
-    search: Annotated[str | None, typer.Option(help="Only models whose name contains this.")] = None,
-    author: Annotated[str | None, typer.Option(help="Only models of this user or organisation.")] = None,
-    task: Annotated[str | None, typer.Option(help="Only models of this task, e.g. text-classification.")] = None,
-    library: Annotated[str | None, typer.Option(help="Only models of this library, e.g. transformers.")] = None,
-    sort: Annotated[str | None, typer.Option(help="Order, e.g. downloads, likes, createdAt, lastModified.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help=LISTED + "stop after this many models.")] = None,
+    search: Annotated[str | None, typer.Option(help=LISTED + "only models whose name contains this.")] = None,
+    author: Annotated[str | None, typer.Option(help=LISTED + "only models of this user or organisation.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help=NARROWED + "only models of this task, e.g. text-classification.")
+    ] = None,
+    library: Annotated[
+        str | None, typer.Option(help=NARROWED + "only models of this library, e.g. transformers.")
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help=LISTED + "order, e.g. downloads, likes, createdAt, lastModified.")
+    ] = None,
     full: Annotated[
-        bool, typer.Option("--full", help="List all models, and find what was deleted or renamed.")
+        bool, typer.Option("--full", help=ON_THE_HUB + "list all models, and find what was deleted or renamed.")
     ] = False,
     ids: Annotated[
-        str | None, typer.Option(help="Exactly these: a file with one id a line, or a query returning model_id.")
+        str | None,
+        typer.Option(help=ON_THE_HUB + "exactly these: a file with one id a line, or a query returning model_id."),
     ] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="So many models drawn from the lake.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help=ON_THE_HUB + "so many models drawn from the lake.")] = None,
     stratify: Annotated[
-        str | None, typer.Option(help="Draw the sample in proportion to these: task,library,popularity.")
+        str | None, typer.Option(help=ON_THE_HUB + "draw the sample in proportion to these: task,library,popularity.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Number that decides who is drawn; 0 without it.")] = None,
-    cards: Annotated[bool, typer.Option("--cards", help="Fetch model cards too.")] = False,
-    configs: Annotated[bool, typer.Option("--configs", help="Fetch config.json too.")] = False,
-    tensors: Annotated[bool, typer.Option("--tensors", help="Read headers of weights too, no weights.")] = False,
-    commits: Annotated[bool, typer.Option("--commits", help="Fetch the history of commits too.")] = False,
-    discussions: Annotated[bool, typer.Option("--discussions", help="Fetch the list of discussions too.")] = False,
-    files: Annotated[bool, typer.Option("--files", help="Fetch the files' sizes and hashes too.")] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Begin anew instead of going on with a run that was ended.")
+    seed: Annotated[
+        int | None, typer.Option(help=ON_THE_HUB + "number that decides who is drawn; 0 without it.")
+    ] = None,
+    cards: Annotated[bool, typer.Option("--cards", help=ON_THE_HUB + "fetch model cards too.")] = False,
+    configs: Annotated[bool, typer.Option("--configs", help=ON_THE_HUB + "fetch config.json too.")] = False,
+    tensors: Annotated[
+        bool, typer.Option("--tensors", help=ON_THE_HUB + "read headers of weights too, no weights.")
     ] = False,
-    max_requests: Annotated[int | None, typer.Option(min=1, help="Stop after so many requests.")] = None,
-    max_hours: Annotated[float | None, typer.Option(help="Stop after so many hours.")] = None,
-    polite: Annotated[float | None, typer.Option(help="Use only this share of the hub's quotas, e.g. 0.5.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be asked of the hub, and stop.")] = False,
-    endpoint: Annotated[str | None, typer.Option(help="URL of another hub of the same kind.")] = None,
+    commits: Annotated[bool, typer.Option("--commits", help=ON_THE_HUB + "fetch the history of commits too.")] = False,
+    discussions: Annotated[
+        bool, typer.Option("--discussions", help=ON_THE_HUB + "fetch the list of discussions too.")
+    ] = False,
+    files: Annotated[bool, typer.Option("--files", help=ON_THE_HUB + "fetch the files' sizes and hashes too.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help=LISTED + "begin anew instead of going on with a run that was ended.")
+    ] = False,
+    max_requests: Annotated[int | None, typer.Option(min=1, help=LISTED + "stop after so many requests.")] = None,
+    max_hours: Annotated[float | None, typer.Option(help=LISTED + "stop after so many hours.")] = None,
+    polite: Annotated[
+        float | None, typer.Option(help=LISTED + "use only this share of the hub's quotas, e.g. 0.5.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help=ON_THE_HUB + "say what would be asked of it, and stop.")
+    ] = False,
+    endpoint: Annotated[
+        str | None, typer.Option(help="For all but local, snapshot: URL of another hub of the same kind.")
+    ] = None,
     source: Annotated[
         Path | None,
         typer.Option(
-            help="For catalogues (onnx, ...): a checkout, saved answers or a tar archive instead of the live site."
+            help="For all but huggingface, local: a checkout, saved answers or a tar archive instead of the live site."
         ),
     ] = None,
     observed_at: Annotated[
-        str | None, typer.Option(help="When a snapshot was taken (UTC), if not as its path says.")
+        str | None, typer.Option(help="For snapshot: when it was taken (UTC), if not as its path says.")
     ] = None,
-    download_limit: Annotated[int | None, typer.Option(min=1, help="Largest snapshot to download, in bytes.")] = None,
+    download_limit: Annotated[
+        int | None, typer.Option(min=1, help="For snapshot: the largest to download, in bytes.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:

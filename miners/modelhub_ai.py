@@ -98,7 +98,7 @@ def _package(record: dict[str, Any], address: re.Match[str]) -> Package:
         package.say(name, record.get(name), LISTING)
     backends = record.get("backend")
     named = [one for one in backends if isinstance(one, str)] if isinstance(backends, list) else []
-    package.library = ", ".join(named) or None
+    package.library = named[0] if len(named) == 1 else None  # several are tags
     package.tag(named, "library")
     package.link("home", record["github"])
     package.link("code", record["github"])

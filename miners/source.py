@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, cast
 
 from miners.bounded import Bounded, Overgrown
@@ -24,7 +24,7 @@ from schemas.errors import DataError, UsageError
 
 LARGEST_FILE = 64 * 2**20  # bytes
 MOST_HELD = 512 * 2**20  # bytes of all files that matter
-MOST_FILES = 1_000_000
+MOST_FILES = 100_000
 POINTER_LIMIT = 1024  # bytes of a file that stands for weights elsewhere; weights themselves are larger
 MOST_REFUSED = 1_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -95,11 +95,11 @@ class _Collector:
         self._seen += 1
         if self._seen > MOST_FILES:
             raise DataError(f"more than {MOST_FILES} files")
-        parts = PurePosixPath(path)
-        if parts.is_absolute() or ".." in parts.parts or "\\" in path:
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        if path.startswith("/") or ".." in parts or "\\" in path:
             return self._refuse(path, "its path leads out of the source")
-        whole, inside = str(parts), str(PurePosixPath(*parts.parts[1:]))
-        as_outer, as_inner = self._wanted(whole, size), len(parts.parts) > 1 and self._wanted(inside, size)
+        whole, inside = "/".join(parts), "/".join(parts[1:])
+        as_outer, as_inner = self._wanted(whole, size), len(parts) > 1 and self._wanted(inside, size)
         if not as_outer and not as_inner:
             return None
         if not is_plain:

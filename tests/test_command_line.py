@@ -1,7 +1,9 @@
 """The command line by hand: what it prints, where, and how it ends, mistakes above all."""
 
 import io
+import inspect
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,9 +13,12 @@ from typing import NamedTuple
 import duckdb
 import polars as pl
 import pytest
+import typer
 
 import weightlake
 from commands import terminal
+from miners import civitai, kaggle, modelscope
+from miners.mining import HANDED_IN, MINERS, PLANS
 from schemas import Lake, open_lake
 from tests.conftest import ROOT
 from tests.hub import TestHub
@@ -272,3 +277,21 @@ def test_the_environment_names_the_lake(run: Run, filled: Lake, monkeypatch: pyt
     monkeypatch.setenv("WEIGHTLAKE_LAKE", str(filled.path))
     assert json.loads(run("sql", "SELECT count(*) AS n FROM model", "--json").out) == [{"n": 120}]
     assert open_lake(filled.path).path == filled.path
+
+
+def test_the_help_of_mine_says_which_hubs_take_an_option() -> None:
+    taken: dict[str, set[str]] = {}
+    for hub, miner in MINERS.items():
+        asked = {"civitai": civitai.CIVITAI, "kaggle": kaggle.KAGGLE, "modelscope": modelscope.MODELSCOPE}.get(hub)
+        for name in list(inspect.signature(miner).parameters)[1:]:
+            if name not in HANDED_IN and (asked is None or name not in ("task", "library") or name in asked.asked):
+                taken.setdefault(name, set()).add(hub)
+    said = {}
+    for option in typer.main.get_command(weightlake.app).commands["mine"].params:  # type: ignore[attr-defined]
+        if match := re.match(r"For (all but )?([\w, ]+): ", str(option.help)):
+            hubs = set(match[2].split(", "))
+            said[str(option.name)] = set(MINERS) - hubs if match[1] else hubs
+    assert said == {name: hubs for name, hubs in taken.items() if name != "folder"} | {
+        "place": {"local"},
+        "dry_run": set(PLANS),
+    }

@@ -1,4 +1,5 @@
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from miners.modelhub_ai import describe
 from schemas import Lake, open_lake
 from schemas.doctor import examine
 from tests.sites import GitHub
+from zoo import publish_tables
 
 RECORD = {
     "id": "1",
@@ -45,7 +47,7 @@ def described(records: list[Any], files: dict[str, str]) -> Described:
 
 def test_a_model_has_what_the_listing_and_its_repository_say() -> None:
     (net,) = described([RECORD], FILES).packages
-    assert (net.name, net.hub_id, net.library) == ("modelhub-ai/net", "1", "keras, tensorflow")
+    assert (net.name, net.hub_id, net.library) == ("modelhub-ai/net", "1", None)  # two libraries, which are tags
     assert (net.task, net.architecture, net.licenses) == ("Classification", "CNN", ["MIT"])
     assert {("paper", "1608.06993", "listing"), ("dataset", "http://data.example/", "listing")} <= set(net.links)
     assert ("code", "https://github.com/o/r", "listing") in net.links
@@ -134,3 +136,17 @@ def test_all_models_and_configurations_are_stored(data_folder: Path, tmp_path: P
     named = {record["id"] for record in json.loads((tmp_path / "checkout" / "models.json").read_bytes())}
     assert set(lake.sql("SELECT hub_id FROM model")["hub_id"]) == named
     assert examine(lake).is_empty()
+
+
+@pytest.mark.data
+def test_no_address_of_an_author_leaves_the_lake(catalogues: Lake, tmp_path: Path) -> None:
+    address = r"[\w.+-]+@[\w-]+\.[a-z]{2,}"
+    said = "SELECT count(*) FROM statement WHERE regexp_matches(value, $address)"
+    assert catalogues.sql(said, address=address).item() >= 7
+    publish_tables(catalogues, "statement,model,link,tag,failure,ptmtorrent_v1", tmp_path / "data", with_cards=True)
+    published = list((tmp_path / "data").rglob("*.parquet"))
+    assert len(published) == 6
+    for place in published:
+        assert not re.search(address, pl.read_parquet(place).write_ndjson()), place
+    values = pl.read_parquet(next((tmp_path / "data" / "statement").glob("*.parquet")))
+    assert values.filter(name="publication.email")["value"].unique().to_list() == ["[e-mail removed]"]

@@ -16,6 +16,7 @@ from miners.package import Lost, Package, PackageFile
 
 STATISTICS = "turnkey_stats.yaml"
 BYTES_OF_A_KIB = 1024
+SKIPPED = "skip"  # what some of the folders of exports are called; why, the zoo does not say
 INFORMATION = {"opset": "opset", "ir_version": "ir_version"}
 SAID = {  # a field of the statistics -> the statement's name
     "author": "origin_library",
@@ -71,7 +72,7 @@ def _package(path: str, body: bytes, weights: dict[str, list[PackageFile]]) -> P
     information = said.get("onnx_model_information")
     _describe_file(package, information if isinstance(information, dict) else {}, path)
     package.files += weights.get(str(folder), [])
-    package.tag(["skip"] if "skip" in folder.parts else [])
+    package.say("folder", SKIPPED if SKIPPED in folder.parts else None, path)
     return package
 
 
