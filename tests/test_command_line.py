@@ -1,7 +1,7 @@
 """The command line by hand: what it prints, where, and how it ends, mistakes above all."""
 
-import io
 import inspect
+import io
 import json
 import re
 import subprocess
