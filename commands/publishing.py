@@ -64,22 +64,39 @@ def publish(
     show(files, as_json, ROWS_SHOWN)
 
 
+class Layout(StrEnum):
+    """What models are exported as."""
+
+    REPOSITORIES = "repositories"
+    RAY_TUNE = "ray-tune"
+    SMALL_CNN_ZOO = "small-cnn-zoo"
+    STATE_DICTS = "state-dicts"
+
+
 def export(
-    selection: Annotated[str, typer.Argument(help="SQL query that returns model_id, in quotes.")],
+    selection: Annotated[
+        str, typer.Argument(help="SQL query that returns model_id, in quotes; or, but for repositories, a population.")
+    ],
     to: Annotated[
         str,
-        typer.Option(help="Folder to write owner/name/ to; or hf:owner, or hf:owner/name for one model, to upload."),
+        typer.Option(help="Folder to write to; or, for repositories, hf:owner, or hf:owner/name for one model."),
     ],
     lake: LakeFolder = DEFAULT_LAKE,
+    layout: Annotated[
+        Layout, typer.Option("--format", help="Repositories of a model each, or one zoo in another tool's format.")
+    ] = Layout.REPOSITORIES,
     license_id: License = None,
     private: Annotated[bool, typer.Option("--private", help="Make repositories that only their owner sees.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="URL of another hub.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write models as model repositories: config.json, model.safetensors and a model card each."""
+    """Write models as model repositories (config, weights, card), or as a zoo that another tool reads."""
     import zoo
 
     with open_lake(lake, read_only=True) as opened:
+        if layout is not Layout.REPOSITORIES:
+            show(zoo.export_population(opened, selection, to, format=layout), as_json)
+            return
         written = zoo.publish_repositories(
             opened, selection, to, license_id=license_id, private=private, endpoint=endpoint
         )

@@ -7,6 +7,7 @@ import polars as pl
 import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
+from commands.importing import import_zoo
 from commands.publishing import export, publish
 from commands.terminal import progress_bar, say, show
 from schemas import open_lake
@@ -121,3 +122,4 @@ def fetch(
 
 zoo_commands.command("publish")(publish)
 zoo_commands.command("export")(export)
+zoo_commands.command("import")(import_zoo)

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from zoo.datasets import Dataset, fetch_dataset
     from zoo.datasets.dataset import from_arrays
     from zoo.describe import Description, read_description
+    from zoo.exchange.exporting import export_population
+    from zoo.exchange.importing import import_population
     from zoo.load import Population, load_population, load_populations, load_weights
     from zoo.publishing.mined import publish_tables
     from zoo.publishing.population import publish_population
@@ -21,8 +23,10 @@ __all__ = [
     "Description",
     "Population",
     "build",
+    "export_population",
     "fetch_dataset",
     "from_arrays",
+    "import_population",
     "load_population",
     "load_populations",
     "load_weights",
@@ -44,6 +48,8 @@ __getattr__ = lazily(
         **dict.fromkeys(["Dataset", "fetch_dataset"], "zoo.datasets"),
         "from_arrays": "zoo.datasets.dataset",
         **dict.fromkeys(["Description", "read_description"], "zoo.describe"),
+        "export_population": "zoo.exchange.exporting",
+        "import_population": "zoo.exchange.importing",
         **dict.fromkeys(["Population", "load_population", "load_populations", "load_weights"], "zoo.load"),
         "publish_population": "zoo.publishing.population",
         "publish_tables": "zoo.publishing.mined",

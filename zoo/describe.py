@@ -3,20 +3,22 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import nn
 
 from schemas import DataError, Lake, UsageError
-from zoo.architectures import skeleton
+from zoo.architectures import ARCHITECTURES, skeleton
 from zoo.mistakes import check_model_ids, explained
 
 DEEPEST = 32  # generations of products that are followed
 
 TRAINED = """
-SELECT member.model_id, width, population.architecture, classes, input_shape, dataset, split_seed, depth, activation,
-    lineage.parent_id AS init
+SELECT member.model_id, width, population.architecture, classes, input_shape,
+    coalesce(dataset, 'of its own') AS dataset, coalesce(split_seed, 0) AS split_seed, depth, activation,
+    lineage.parent_id AS init, population.recipe ->> '$.imported.unlike' AS unlike
 FROM member JOIN population USING (population_id)
 LEFT JOIN lineage ON child_id = member.model_id AND relation = 'initialised-from'
 WHERE member.model_id IN (SELECT unnest($ids))
@@ -117,7 +119,21 @@ def describe_all(lake: Lake, model_ids: Sequence[str]) -> list[Description]:
 
 def _trained(lake: Lake, ids: Sequence[str]) -> dict[str, Description]:
     rows = lake.sql(TRAINED, ids=list(ids)) if ids else pl.DataFrame()
-    return {row["model_id"]: Description.model_validate(row) for row in rows.iter_rows(named=True)}
+    return {row["model_id"]: _described(row) for row in rows.iter_rows(named=True)}
+
+
+def _described(row: dict[str, Any]) -> Description:
+    """Describe a member; raise UsageError for one that was imported and is no network of the zoo's."""
+    known = {name: row[name] for name in ("architecture", "width", "classes", "input_shape")}
+    if row["architecture"] in ARCHITECTURES and all(value is not None for value in known.values()):
+        return Description.model_validate(row)
+    reason = (
+        row["unlike"] or f"nobody said its {next((name for name, value in known.items() if value is None), 'shape')}"
+    )
+    raise UsageError(
+        f"{row['model_id']} can be loaded and compared, and not run: it was imported, and {reason}; where one of "
+        "weightlake's architectures computes the same, import it again with --architecture and --dataset"
+    )
 
 
 def _ingredients(lake: Lake, ids: Sequence[str]) -> dict[str, str]:

@@ -89,6 +89,8 @@ def _mined(
         raise UsageError(f"{model_id} was not trained in this lake and has no epochs; leave the epoch out")
     model = models[model_id]
     for epoch_failed, reason in lake.sql(FAILED, model_id=model_id).iter_rows():
+        if epoch_failed is None:
+            raise UsageError(f"{model_id} has no weights: {reason}; select WHERE state = 'trained'")
         raise UsageError(
             f"{model_id} has no weights: its training failed in epoch {epoch_failed} ({reason}); "
             "build its population again, or select WHERE state = 'trained'"

@@ -6,7 +6,7 @@ from schemas import Lake, UsageError
 from zoo.locate import selection
 from zoo.mistakes import expected_one_of
 
-POPULATION = "SELECT model_id FROM member WHERE population_id = $population_id"
+POPULATION = "SELECT model_id FROM member WHERE population_id = $population_id AND state IS DISTINCT FROM 'failed'"
 NAMED = "SELECT population_id, name FROM population WHERE $name IN (population_id, name) ORDER BY population_id"
 CHECKPOINTS = """
 SELECT model_id, epoch, final, shard, row, shard_sha256 FROM checkpoint WHERE model_id IN (SELECT unnest($ids))

@@ -1,0 +1,1 @@
+"""Other people's zoos: their formats read into populations of a lake, and populations written in their formats."""
