@@ -50,17 +50,22 @@ def compute(layers: nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
 
 
 def write_trial(
-    root: Path, name: str, seed: int, epochs: int = 3, checkpoints: tuple[int, ...] = (0, 3), **settings: Any
+    root: Path,
+    name: str,
+    seed: int,
+    epochs: int = 3,
+    checkpoints: tuple[int, ...] = (0, 3),
+    settings: dict[str, Any] | None = None,
 ) -> dict[int, nn.ModuleList]:
     """Write a trial: settings, a line for each epoch from 0, as the zoos' training did, and checkpoints."""
-    params = {**SETTINGS, "seed": seed, **settings}
+    params = {**SETTINGS, "seed": seed, **(settings or {})}
     folder = root / name
     folder.mkdir(parents=True)
     (folder / "params.json").write_text(json.dumps(params))
     with (folder / "result.json").open("w") as file:
         for epoch in range(epochs + 1):
             train = -999 if epoch == 0 else 1 / (epoch + seed + 1)
-            line = {"train_loss": train, "train_acc": -999 if epoch == 0 else 0.1 * epoch}
+            line: dict[str, Any] = {"train_loss": train, "train_acc": -999 if epoch == 0 else 0.1 * epoch}
             line |= {"test_loss": 2 / (epoch + seed + 1), "test_acc": 0.09 * epoch, "training_iteration": epoch}
             line |= {"time_total_s": 1.5 * epoch, "date": f"2021-09-0{epoch + 1}", "trial_id": f"5_{seed}", "pid": 7}
             line |= {"hessian_trace": 10.0 + epoch} if epoch == epochs else {}

@@ -61,7 +61,7 @@ def test_the_zoos_network_is_weightlakes_cnn_of_width_8(lake: Lake, tmp_path: Pa
     given = {
         "NN_tune_trainable_00000_0_seed=1": write_trial(tmp_path / "zoo", "NN_tune_trainable_00000_0_seed=1", 1),
         "NN_tune_trainable_00001_1_seed=2": write_trial(
-            tmp_path / "zoo", "NN_tune_trainable_00001_1_seed=2", 2, **{"model::dropout": 0.2}
+            tmp_path / "zoo", "NN_tune_trainable_00001_1_seed=2", 2, settings={"model::dropout": 0.2}
         ),
     }
     found = import_population(lake, tmp_path / "zoo", "mnist-uniform", trust_torch_files=True)
@@ -104,7 +104,7 @@ def test_everything_that_a_trial_says_is_in_the_lake(lake: Lake, tmp_path: Path)
 def test_a_network_that_weightlake_has_not_loads_and_says_why_it_does_not_run(
     lake: Lake, tmp_path: Path, settings: dict[str, Any], reason: str
 ) -> None:
-    networks = write_trial(tmp_path / "zoo", "a", 1, **settings)
+    networks = write_trial(tmp_path / "zoo", "a", 1, settings=settings)
     found = import_population(lake, tmp_path / "zoo", "zoo", trust_torch_files=True)
     state = {f"module_list.{name}": tensor for name, tensor in networks[3].state_dict().items()}
     loaded = load_weights(lake, f"zoo:{found}/a")
@@ -133,7 +133,7 @@ def test_trained_members_go_out_as_trials_that_the_zoos_code_reads(
 
 
 def test_the_zoos_network_reads_what_goes_out_of_its_own_width(lake: Lake, tmp_path: Path) -> None:
-    write_trial(tmp_path / "zoo", "a", 1, **{"model::dropout": 0.3})
+    write_trial(tmp_path / "zoo", "a", 1, settings={"model::dropout": 0.3})
     import_population(lake, tmp_path / "zoo", "zoo", trust_torch_files=True)
     export_population(lake, "zoo", tmp_path / "again", format="ray-tune")
     before, after = (json.loads((tmp_path / where / "a" / "params.json").read_text()) for where in ("zoo", "again"))
