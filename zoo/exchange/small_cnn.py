@@ -9,10 +9,8 @@ back.
 
 import gzip
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,8 @@ from torch import Tensor
 from schemas import DataError, UsageError
 from zoo.exchange.companion import Companion
 from zoo.exchange.fields import METRICS, SMALL_CNN, columns, real_number, whole_number
-from zoo.exchange.foreign import About, Block, ForeignMember, ForeignZoo, Unreadable, checked_shapes, inside
+from zoo.exchange.foreign import About, Block, ForeignMember, ForeignZoo, Unreadable, inside
+from zoo.exchange.keras_layout import LAYOUT, Columns, as_keras, as_torch, keras_name, read_layout
 from zoo.exchange.outgoing import Outgoing, OutgoingMember
 from zoo.exchange.table import read_table
 from zoo.exchange.torch_files import TorchFiles
@@ -34,22 +33,9 @@ from zoo.population import Weights
 FORMAT = "small-cnn-zoo"
 WEIGHTS = "weights.npy"
 METRICS_FILES = ("metrics.csv.gz", "metrics.csv")
-LAYOUT = "layout.csv"
-SHAPE = re.compile(r"\(?\s*(\d{1,9}(?:\s*,\s*\d{1,9})*)\s*,?\s*\)?")
 ROW_BYTES = 8192
 """What a row of metrics may have in text."""
 ROWS_AT_ONCE = 8192
-KERNEL = "kernel:0"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The columns of the matrix that are one tensor."""
-
-    name: str
-    start: int
-    end: int
-    shape: tuple[int, ...]
 
 
 def recognises(root: Path) -> bool:
@@ -100,40 +86,6 @@ def _matrix(root: Path) -> NDArray[np.float32]:
         found = f"{matrix.dtype} {list(matrix.shape)}" if isinstance(matrix, np.ndarray) else type(matrix).__name__
         raise DataError(f"{path} holds {found}; expected float32 of two axes, a row a checkpoint")
     return matrix
-
-
-def read_layout(root: Path, width: int) -> list[Columns]:
-    """Read which columns of a matrix of this width are which tensor; they have to cover it, each column once.
-
-    Raises:
-        DataError: They do not, or the file is damaged.
-    """
-    path = root / LAYOUT
-    frame = read_table(root, path, most=2**24)
-    if missing := [name for name in ("varname", "start_idx", "end_idx", "shape") if name not in frame.columns]:
-        raise DataError(f"{path} has no column {missing[0]}; it has {', '.join(frame.columns)}")
-    layout = [_columns(path, row) for row in frame.iter_rows(named=True)]
-    layout.sort(key=lambda part: part.start)
-    checked_shapes({part.name: None for part in layout})
-    ends = [0, *(part.end for part in layout)]
-    if [part.start for part in layout] != ends[:-1] or ends[-1] != width:
-        raise DataError(
-            f"{path} does not cover the {width:,} columns of {WEIGHTS} once each: its parts end at {ends[1:]}"
-        )
-    if len({part.name for part in layout}) < len(layout):
-        raise DataError(f"{path} has two tensors of one name")
-    return layout
-
-
-def _columns(path: Path, row: dict[str, Any]) -> Columns:
-    match = SHAPE.fullmatch(str(row["shape"]))
-    start, end = whole_number(row["start_idx"]), whole_number(row["end_idx"])
-    if match is None or start is None or end is None or not isinstance(row["varname"], str):
-        raise DataError(f"{path} has a row {row}; expected a name, two whole numbers and a shape such as (3, 3, 1, 16)")
-    shape = tuple(int(part) for part in match[1].split(","))
-    if int(np.prod(shape, dtype=object)) != end - start:
-        raise DataError(f"{path} gives {row['varname']} the shape {shape}, and {end - start} columns")
-    return Columns(row["varname"], start, end, shape)
 
 
 def _metrics(root: Path, rows: int) -> pl.DataFrame:
@@ -206,13 +158,7 @@ def _tensors(rows: Tensor, layout: list[Columns], names: dict[str, str] | None) 
     cut = {part.name: rows[:, part.start : part.end].reshape(len(rows), *part.shape) for part in layout}
     if not names:
         return {name: tensor.contiguous() for name, tensor in cut.items()}
-    return {names.get(name, name): _as_torch(name, tensor).contiguous() for name, tensor in cut.items()}
-
-
-def _as_torch(name: str, tensor: Tensor) -> Tensor:
-    if name.endswith(KERNEL) and tensor.ndim == 5:
-        return tensor.permute(0, 4, 3, 1, 2)
-    return tensor.transpose(1, 2) if name.endswith(KERNEL) and tensor.ndim == 3 else tensor
+    return {names.get(name, name): as_torch(name, tensor).contiguous() for name, tensor in cut.items()}
 
 
 def _only(metrics: pl.DataFrame, name: str) -> str | None:
@@ -240,7 +186,7 @@ def write(outgoing: Outgoing, folder: Path) -> dict[str, str]:
         rows = [place[member, block.epoch] for member in block.members]
         for part in layout:
             tensor = block.tensors[names.get(part.name, part.name)]
-            stacked = _as_keras(part.name, tensor) if names else tensor
+            stacked = as_keras(part.name, tensor) if names else tensor
             matrix[rows, part.start : part.end] = stacked.reshape(len(rows), -1).numpy()
     matrix.flush()
     _write_tables(outgoing, folder, layout)
@@ -264,35 +210,16 @@ def _layout_of(outgoing: Outgoing) -> tuple[list[Columns], dict[str, str]]:
     said = [Columns(name, start, end, tuple(shape)) for name, start, end, shape in outgoing.layout]
     if {part.name: part.shape for part in said} == shapes:
         return said, {}
-    names = {_keras_name(name, shape): name for name, shape in sorted(shapes.items())}
+    names = {keras_name(name, shape): name for name, shape in sorted(shapes.items())}
     layout, start = [], 0
     for varname, name in names.items():
-        shape = tuple(_as_keras(varname, torch.empty(1, *shapes[name], device="meta")).shape[1:])
+        shape = tuple(as_keras(varname, torch.empty(1, *shapes[name], device="meta")).shape[1:])
         layout.append(Columns(varname, start, start + math.prod(shape), shape))
         start = layout[-1].end
     return layout, names
 
 
 OTHERS = "ray-tune or state-dicts"
-
-
-def _keras_name(name: str, shape: tuple[int, ...]) -> str:
-    """What Keras calls such a tensor.
-
-    >>> _keras_name("conv1.weight", (8, 1, 5, 5)), _keras_name("conv1.bias", (8,)), _keras_name("bn1.weight", (8,))
-    ('conv1/kernel:0', 'conv1/bias:0', 'bn1/gamma:0')
-    """
-    layer, _, kind = name.rpartition(".")
-    if kind == "weight":
-        return f"{layer}/{KERNEL}" if len(shape) in (2, 4) else f"{layer}/gamma:0"
-    return f"{layer}/{kind}:0"
-
-
-def _as_keras(name: str, tensor: Tensor) -> Tensor:
-    """The inverse of `_as_torch`."""
-    if name.endswith(KERNEL) and tensor.ndim == 5:
-        return tensor.permute(0, 3, 4, 2, 1)
-    return tensor.transpose(1, 2) if name.endswith(KERNEL) and tensor.ndim == 3 else tensor
 
 
 def _write_tables(outgoing: Outgoing, folder: Path, layout: list[Columns]) -> None:
