@@ -87,6 +87,7 @@ def alone(folder: Path) -> None:
         (folder / name).unlink()
 
 
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_format_alone_holds_weights_settings_and_what_it_has_of_the_curves(
     undisturbed: Lake, lake: Lake, tmp_path: Path, form: str
 ) -> None:
