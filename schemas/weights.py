@@ -7,7 +7,6 @@ No pickle is ever opened.
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -51,18 +50,27 @@ class WeightStore:
             self.verify(shard, sha256)
         return read_safetensors(self.path(shard), names)
 
-    def read_members(self, shard: str, rows: Sequence[int], names: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """The members in `rows`, in that order: each tensor `[len(rows), ...]`. Reads only their bytes."""
-        runs = _runs(rows)
-        with _opened(self.path(shard)) as file:
+    def read_members(
+        self, shard: str, rows: Sequence[int] | Tensor, names: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """The members in `rows`, in that order: each tensor `[len(rows), ...]`. Reads only their bytes.
+
+        One run of rows is mapped into memory and read when it is used; others are copied.
+        """
+        wanted = torch.as_tensor(rows, dtype=torch.int64)
+        if not len(wanted):
+            raise UsageError("no rows to read")
+        run = is_run(wanted)
+        path = self.path(shard)
+        with _opened(path) as file:
             read = {}
-            for name in _names(file, names, self.path(shard)):
-                stacked = file.get_slice(name)
-                _check_rows(rows, stacked.get_shape(), self.path(shard))
-                # safetensors cannot slice packed four-bit floats; a whole tensor is mapped, not copied
-                source = file.get_tensor(name) if stacked.get_dtype() == "F4" else stacked
-                parts = [source[begin:end] for begin, end in runs]
-                read[name] = parts[0] if len(parts) == 1 else _concatenate(parts)
+            for name in _names(file, names, path):
+                stacked = file.get_tensor(name)
+                _check_rows(wanted, stacked.shape, path)
+                if run:
+                    read[name] = stacked[int(wanted[0]) : int(wanted[-1]) + 1]
+                else:
+                    read[name] = torch.index_select(as_bytes(stacked), 0, wanted).view(stacked.dtype)
             return read
 
     def read_member(self, shard: str, row: int, names: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -147,28 +155,26 @@ def _names(file: Any, names: Sequence[str] | None, path: Path) -> list[str]:
     return list(names)
 
 
-def _runs(rows: Sequence[int]) -> list[tuple[int, int]]:
-    """Consecutive row numbers as half-open ranges: [3, 4, 5, 9] -> [(3, 6), (9, 10)]."""
-    if not rows:
-        raise UsageError("no rows to read")
-    cuts = [0, *(i for i, (a, b) in enumerate(pairwise(rows), start=1) if b != a + 1), len(rows)]
-    return [(rows[begin], rows[end - 1] + 1) for begin, end in pairwise(cuts)]
+def is_run(numbers: Tensor) -> bool:
+    """Whether these whole numbers `[n]` go up one by one.
+
+    >>> is_run(torch.tensor([3, 4, 5])), is_run(torch.tensor([3, 5, 4]))
+    (True, False)
+    """
+    return bool((numbers.diff() == 1).all())
 
 
-def _check_rows(rows: Sequence[int], shape: Sequence[int], path: Path) -> None:
+def as_bytes(tensor: Tensor) -> Tensor:
+    """Types of eight bits as plain bytes, since torch cannot index all of its small floats."""
+    return tensor.view(torch.uint8) if tensor.dtype.itemsize == 1 else tensor
+
+
+def _check_rows(rows: Tensor, shape: Sequence[int], path: Path) -> None:
     if not shape:
         raise UsageError(f"{path} holds one model, not a stack of several: it has a tensor without axes")
-    for row in rows:
-        if not 0 <= row < shape[0]:
-            raise UsageError(f"{path} has rows 0 to {shape[0] - 1}, not {row}")
-
-
-def _concatenate(parts: list[Tensor]) -> Tensor:
-    """torch.cat over raw bytes, since it does not know the eight-bit floating-point types."""
-    dtype = parts[0].dtype
-    if dtype.itemsize == 1:
-        return torch.cat([part.view(torch.uint8) for part in parts]).view(dtype)
-    return torch.cat(parts)
+    outside = rows[(rows < 0) | (rows >= shape[0])]
+    if len(outside):
+        raise UsageError(f"{path} has rows 0 to {shape[0] - 1}, not {int(outside[0])}")
 
 
 def _sha256(path: Path) -> str:

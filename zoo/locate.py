@@ -179,12 +179,16 @@ def _refuse_other_formats(model_id: str, paths: Sequence[str]) -> None:
 
 
 def selection(lake: Lake, sql: str, parameters: dict[str, object]) -> pl.DataFrame:
-    """Run a query that selects models; gives its rows.
+    """Run a query that selects models; gives its rows, errors as in `usable`."""
+    return usable(lake.sql(sql, **parameters))
+
+
+def usable(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give the rows of a query that selects models, once it is sure that they do.
 
     Raises:
-        UsageError: DuckDB refuses it, it has no column `model_id`, no text or a NULL in it, or no rows.
+        UsageError: They have no column `model_id`, no text or a NULL in it, or there are none.
     """
-    rows = lake.sql(sql, **parameters)
     if "model_id" not in rows.columns:
         found = ", ".join(rows.columns) or "nothing"
         raise UsageError(f"the query returns {found}; it has to return model_id, and may return epoch")
