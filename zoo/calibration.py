@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from zoo.cost import passes
+from zoo.arithmetic import passes
 from zoo.group import Group
 from zoo.planned import GroupPlan
 

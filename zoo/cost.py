@@ -1,21 +1,11 @@
 """Estimates what a recipe costs before anything is trained: parameters, and arithmetic in all."""
 
 from dataclasses import dataclass
-from functools import cache
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
-from zoo.architectures import SAMPLES, skeleton
-from zoo.architectures.pinn import POINT
+from zoo.arithmetic import of_one, passes
 from zoo.datasets import facts
-from zoo.group import Group
 from zoo.recipe import Recipe
 
-PASSES = 3
-"""A step is a forward pass and a backward one, which costs two."""
-PHYSICS = 6
-"""Passes of a physics loss through its network: four values, and the gradient of one."""
 TERA, PETA, HOUR = 1e12, 1e15, 3600
 
 
@@ -50,29 +40,7 @@ def cost(recipe: Recipe) -> Cost | None:
     shape, classes, samples = known
     sizes, operations = [], 0.0
     for group in recipe.groups():
-        parameters, forward = _of_one(group.architecture, shape, classes, group.width, group.depth)
+        parameters, forward = of_one(group.architecture, shape, classes, group.width, group.depth)
         sizes.append(parameters)
         operations += forward * samples * passes(group) * group.data_fraction * group.epochs * len(group.members)
     return Cost(min(sizes), max(sizes), operations / PETA)
-
-
-def passes(group: Group) -> int:
-    """Times that the forward pass of a sample is paid for in a step."""
-    return PASSES * (PHYSICS if group.architecture == "pinn" else 1)
-
-
-def forward_flop(group: Group, shape: tuple[int, ...], classes: int) -> int:
-    """Floating point operations of one sample's forward pass through one member."""
-    return _of_one(group.architecture, shape, classes, group.width, group.depth)[1]
-
-
-@cache
-def _of_one(architecture: str, shape: tuple[int, ...], classes: int, width: int, depth: int | None) -> tuple[int, int]:
-    """Parameters of a model, and operations of its forward pass on one sample."""
-    module = skeleton(architecture, shape, classes, width, depth=depth)
-    kind = SAMPLES.get(architecture, ("images", 3))[0]
-    points = (POINT,) if kind == "points" else shape
-    x = torch.zeros((1, *points), dtype=torch.int64 if kind == "tokens" else torch.float32, device="meta")
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        module(x)
-    return sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops()

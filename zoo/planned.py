@@ -6,7 +6,8 @@ from datetime import datetime
 import polars as pl
 from pydantic import BaseModel, ConfigDict
 
-from zoo.cost import PETA, forward_flop, passes
+from zoo.arithmetic import forward_flop, passes
+from zoo.cost import PETA
 from zoo.datasets import Dataset
 from zoo.group import Group
 from zoo.optimise import optimiser

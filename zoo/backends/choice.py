@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from schemas.errors import UsageError
+from zoo.arithmetic import forward_flop, passes
 from zoo.backends.assignment import Assignment
 from zoo.backends.backend import Backend
 from zoo.backends.compiled import Compiled
@@ -15,6 +17,7 @@ from zoo.backends.vectorised import Vectorised
 from zoo.group import Group
 
 AUTO = "auto"
+MEGA = 1e6
 BACKENDS: dict[str, Callable[[Assignment], Backend]] = {
     "compiled": Compiled,
     "lanes": Lanes,
@@ -26,6 +29,11 @@ FEWEST_LANES = 0.25
 """Share of the lanes that must have a member, or what the kernel gains is lost on empty ones."""
 MOST_PARAMETERS = 150_000
 """Parameters of a member from which on its layers are wide enough without lanes (docs/benchmarks.md)."""
+PRODUCTS = ("mlp", "pinn")
+"""Architectures of nothing but matrix products, which cost no more stacked than one after the other."""
+LIGHT = 3e6
+"""Operations a layer of a member's step, up to which the calls that a stack saves are worth more than its slower
+convolutions and attention cost (docs/benchmarks.md)."""
 
 
 @dataclass(frozen=True)
@@ -112,18 +120,34 @@ def _no_lanes(group: Group, conditions: Conditions) -> str | None:
 
 
 def _on_a_cpu(group: Group, conditions: Conditions) -> Choice:
-    if group.architecture.startswith("resnet"):
-        return Choice("sequential", "residual networks on a CPU gain nothing by being stacked")
+    no_lanes = _why_not_lanes(group, conditions)
     members = len(group.members)
-    lanes = -(-members // LANES) * LANES
-    module = group.skeleton(conditions.input_shape, conditions.classes)
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    if members < FEWEST_LANES * lanes:
-        why = f"{members} of {lanes} lanes are too few"
-    elif parameters > MOST_PARAMETERS:
-        why = f"{parameters:,} parameters need no lanes"
-    elif refused := refusal("lanes", group, conditions):
-        why = refused
-    else:
-        return Choice("lanes", f"{members} members of {parameters:,} parameters fill {lanes} lanes")
-    return Choice("vmap", f"a stack needs one call for each operation; no lanes: {why}")
+    if no_lanes is None:
+        return Choice("lanes", f"{members} members fill {_lanes(group)} lanes")
+    if group.architecture in PRODUCTS:
+        return Choice("vmap", f"a stack needs one call for each operation; no lanes: {no_lanes}")
+    layers = sum(any(True for _ in layer.parameters(recurse=False)) for layer in _module(group, conditions).modules())
+    flop = forward_flop(group, conditions.input_shape, conditions.classes) * passes(group) * group.batch_size
+    work = f"{flop / layers / MEGA:,.1f} million operations a layer"
+    if flop > LIGHT * layers:
+        return Choice("sequential", f"{work} are more than calls cost, so a stack gains nothing; no lanes: {no_lanes}")
+    return Choice("vmap", f"{work} cost less than the calls that a stack saves; no lanes: {no_lanes}")
+
+
+def _why_not_lanes(group: Group, conditions: Conditions) -> str | None:
+    members = len(group.members)
+    parameters = sum(parameter.numel() for parameter in _module(group, conditions).parameters())
+    if members < FEWEST_LANES * _lanes(group):
+        return f"{members} of {_lanes(group)} lanes are too few"
+    if parameters > MOST_PARAMETERS:
+        return f"{parameters:,} parameters need none"
+    return refusal("lanes", group, conditions)
+
+
+def _lanes(group: Group) -> int:
+    """Lanes that the members take, the empty ones of the last register among them."""
+    return -(-len(group.members) // LANES) * LANES
+
+
+def _module(group: Group, conditions: Conditions) -> nn.Module:
+    return group.skeleton(conditions.input_shape, conditions.classes)
