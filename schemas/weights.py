@@ -60,17 +60,14 @@ class WeightStore:
         wanted = torch.as_tensor(rows, dtype=torch.int64)
         if not len(wanted):
             raise UsageError("no rows to read")
-        run = is_run(wanted)
+        chosen = slice(int(wanted[0]), int(wanted[-1]) + 1) if is_run(wanted) else wanted
         path = self.path(shard)
         with _opened(path) as file:
             read = {}
             for name in _names(file, names, path):
                 stacked = file.get_tensor(name)
                 _check_rows(wanted, stacked.shape, path)
-                if run:
-                    read[name] = stacked[int(wanted[0]) : int(wanted[-1]) + 1]
-                else:
-                    read[name] = torch.index_select(as_bytes(stacked), 0, wanted).view(stacked.dtype)
+                read[name] = as_bytes(stacked)[chosen].view(stacked.dtype)
             return read
 
     def read_member(self, shard: str, row: int, names: Sequence[str] | None = None) -> dict[str, Tensor]:

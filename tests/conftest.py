@@ -16,10 +16,12 @@ from hypothesis import HealthCheck, settings
 from learners import identify
 from miners import mine
 from schemas import Lake, open_lake
+from tests.hub import TestHub
 from tests.tiny_population import built, tiny_recipe
 from zoo.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
+TOKEN = "hf_secretsecretsecretsecret"
 ARCHIVES = {
     "onnx": "onnx/onnx_models.tar.gz",
     "pytorch_hub": "pytorch_hub/pytorch_hub.tar.gz",
@@ -88,6 +90,17 @@ def catalogues(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> L
         mine(lake, hub, source=data_folder / "hubs" / archive)
     identify(lake)
     return lake
+
+
+@pytest.fixture
+def upload_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestHub]:
+    """A hub that takes uploads of whoever has its token, which this process has."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the hub speaks Git LFS
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with TestHub(uploads=tmp_path / "hub", token=TOKEN) as running:
+        monkeypatch.setenv("HF_ENDPOINT", running.url)
+        yield running
 
 
 @pytest.fixture

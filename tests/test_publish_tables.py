@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -20,7 +19,6 @@ from zoo.publishing.published import open_published
 
 SECRETS = ("ada@example.org", "ben.b+x@mail.example.co.uk", "(at) example", "/home/ada")
 TEXT = "Write to ada@example.org or ben (at) example (dot) org. A secret recipe."
-TOKEN = "hf_secretsecretsecretsecret"
 
 
 @pytest.fixture
@@ -117,18 +115,8 @@ def test_datasets_and_duckdb_read_a_query_s_rows(mined: Lake, tmp_path: Path) ->
     assert done.stdout.strip() == "[{'hub': 'local', 'models': 2}]", done.stderr
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestHub]:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)  # the hub speaks Git LFS
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with TestHub(uploads=tmp_path / "hub", token=TOKEN) as running:
-        monkeypatch.setenv("HF_ENDPOINT", running.url)
-        yield running
-
-
 @pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")  # huggingface_hub's
-def test_tables_go_to_a_hub_and_are_read_from_there(mined: Lake, hub: TestHub) -> None:
+def test_tables_go_to_a_hub_and_are_read_from_there(mined: Lake, upload_hub: TestHub) -> None:
     files = publish_tables(mined, "model,tag", "hf:ada/mined")
     assert set(files["commit"]) == {1}
     back = open_published("hf:ada/mined").sql("SELECT model_id, downloads FROM model ORDER BY ALL")

@@ -1,6 +1,7 @@
 """Publishes tables of a lake, or what a query gives, as a dataset, without what is not for others."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -70,29 +71,60 @@ def publish_tables(
         raise UsageError(f"name = {name!r}: expected letters, digits and underscores, e.g. licences")
     destination = Destination(lake, to)
     with lake.read() as reading:
-        known = dict(reading.sql(NAMES).rows())
-        queries = _queries(what, name, known, with_cards)
-        hide(reading, with_cards)
-        _check_licences(reading, queries, with_cards)
-        counts = _counts(reading, queries)
-        if not counts:
-            raise UsageError(f"{what!r} has no rows; there is nothing to publish")
-        tables = [(f"{each}/train-0.parquet", count, None) for each, count in counts.items()]
-        schema = {"file": pl.String, "rows": pl.Int64, "bytes": pl.Int64}
-        files = pl.DataFrame([*tables, (CARD_FILE, None, None)], schema=schema, orient="row")
+        content = _content(reading, what, name, with_cards)
+        files = content.files()
         if dry_run:
             return destination.with_commits(files)
-        facts = _facts(reading, destination, queries, counts, known, license_id, with_cards)
-        written = [
-            path.relative_to(destination.folder).as_posix()
-            for each in counts
-            for path in reading.write_parquet(scrubbed(reading, queries[each]), destination.folder / each, "train")
-        ]
+        facts = _facts(reading, destination, content, license_id, with_cards)
+        written = [*content.write(reading, destination.folder), CARD_FILE]
     write_whole(destination.folder / CARD_FILE, mined_card(facts).encode())
-    remove_others(destination.folder, [*written, CARD_FILE])
-    files = sizes(destination.folder, [*written, CARD_FILE], files)
+    remove_others(destination.folder, written)
+    files = sizes(destination.folder, written, files)
     destination.send(files, private, endpoint)
     return destination.with_commits(files)
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What is published; each by the name of its configuration."""
+
+    queries: dict[str, str]
+    counts: dict[str, int]
+    """Rows of each; those without any are left out everywhere."""
+    holds: dict[str, str]
+    """What each is, in words, or the query."""
+
+    def files(self) -> pl.DataFrame:
+        """The files that there will be, as far as they can be told before they are written."""
+        tables = [(f"{each}/train-0.parquet", count, None) for each, count in self.counts.items()]
+        schema = {"file": pl.String, "rows": pl.Int64, "bytes": pl.Int64}
+        return pl.DataFrame([*tables, (CARD_FILE, None, None)], schema=schema, orient="row")
+
+    def columns(self, reading: Reading) -> list[tuple[str, str]]:
+        """Each configuration and column."""
+        return [(each, column) for each, query in self.queries.items() for column in _columns(reading, query)]
+
+    def write(self, reading: Reading, folder: Path) -> list[str]:
+        """Write the tables, and give the files' names within the folder."""
+        return [
+            path.relative_to(folder).as_posix()
+            for each, query in self.queries.items()
+            for path in reading.write_parquet(scrubbed(reading, query), folder / each, "train")
+        ]
+
+
+def _content(reading: Reading, what: str, name: str, with_cards: bool) -> _Content:
+    """Find what is asked for, and hide from the reading what is not to leave."""
+    known = dict(reading.sql(NAMES).rows())
+    queries = _queries(what, name, known, with_cards)
+    hide(reading, with_cards)
+    _check_licences(reading, queries, with_cards)
+    counts = _counts(reading, queries)
+    if not counts:
+        raise UsageError(f"{what!r} has no rows; there is nothing to publish")
+    chosen = {each: queries[each] for each in counts}
+    holds = {each: known.get(each) or f"`{' '.join(query.split())}`" for each, query in chosen.items()}
+    return _Content(chosen, counts, holds)
 
 
 def _queries(what: str, name: str, known: dict[str, str], with_cards: bool) -> dict[str, str]:
@@ -119,38 +151,30 @@ def _counts(reading: Reading, queries: dict[str, str]) -> dict[str, int]:
 def _check_licences(reading: Reading, queries: dict[str, str], with_cards: bool) -> None:
     """A query that may give texts of cards has to give the licence of their models too."""
     for each, query in queries.items():
-        columns = reading.sql(f"SELECT * FROM ({query}) LIMIT 0").columns  # noqa: S608 - it only reads
         quoting = sorted(set(re.findall(r"\w+", query)) & CARDS.keys())
-        if with_cards and quoting and not {"license", "license_spdx"} & set(columns):
+        if with_cards and quoting and not {"license", "license_spdx"} & set(_columns(reading, query)):
             raise UsageError(
                 f"{each} may give texts of {', '.join(quoting)} without their licence; "
                 "join model and return its license too, or leave --with-cards out"
             )
 
 
+def _columns(reading: Reading, query: str) -> list[str]:
+    return reading.sql(f"SELECT * FROM ({query}) LIMIT 0").columns  # noqa: S608 - it only reads
+
+
 def _facts(
-    reading: Reading,
-    destination: Destination,
-    queries: dict[str, str],
-    counts: dict[str, int],
-    known: dict[str, str],
-    license_id: str | None,
-    with_cards: bool,
+    reading: Reading, destination: Destination, content: _Content, license_id: str | None, with_cards: bool
 ) -> MinedFacts:
     meanings = dict(reading.sql(MEANINGS).rows())
-    columns = [
-        (each, column, meanings.get(column))
-        for each in counts
-        for column in reading.sql(f"SELECT * FROM ({queries[each]}) LIMIT 0").columns  # noqa: S608 - it only reads
-    ]
-    holds = {each: known.get(each) or f"`{' '.join(queries[each].split())}`" for each in counts}
+    columns = [(each, column, meanings.get(column)) for each, column in content.columns(reading)]
     return MinedFacts(
         title=f"{destination.name.rpartition('/')[2]}",
         place=destination.name,
         on_hub=destination.repository is not None,
         license_id=license_id,
-        counts=counts,
-        holds=holds,
+        counts=content.counts,
+        holds=content.holds,
         columns=pl.DataFrame(columns, schema=["table", "column", "meaning"], orient="row"),
         crawls=reading.sql(CRAWLS),
         with_cards=with_cards,
