@@ -44,3 +44,10 @@ class Device(StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class Align(StrEnum):
+    """What models are aligned by."""
+
+    WEIGHTS = "weights"
+    ACTIVATIONS = "activations"

@@ -7,10 +7,14 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, Align, AsJson, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import UsageError, open_lake
 
+RESERVED = {
+    *("parent", "to", "keep", "align", "repair", "dtype", "precision", "seed", "force", "samples", "progress"),
+}
+"""What is given as an option of its own."""
 SHOWN = ("first_id", "second_id", "verdict", "reason", "help", "common_start", "distance", "task_cosine", "barrier")
 
 
@@ -28,6 +32,12 @@ def merge(
     keep: Annotated[
         list[str] | None, typer.Option(help="Tensors taken from the base as they are, e.g. 'head.*'; again for others.")
     ] = None,
+    align: Annotated[
+        Align | None, typer.Option(help="Bring the units of all models into the order of the first one's, before.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Give units of the mean the moments that averaging takes (REPAIR).")
+    ] = False,
     to: Annotated[Path | None, typer.Option(help="Folder of the merged repository; in the lake without it.")] = None,
     dtype: Annotated[str | None, typer.Option(help="Type to store: float16, bfloat16, float32 or float64.")] = None,
     precision: Annotated[str, typer.Option(help="Type to compute in: float32 or float64.")] = "float32",
@@ -51,6 +61,7 @@ def merge(
             _show_check(learners.mergeability(opened, selection, parent=parent, keep=keep or ()), as_json)
         return
     given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
+    given |= {"align": align and align.value, "repair": repair}
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         made = learners.merge(
             opened,
@@ -95,7 +106,7 @@ def _settings(given: list[str]) -> dict[str, Any]:
             found[name] = json.loads(value)
         except ValueError:
             found[name] = value
-    reserved = found.keys() & {"parent", "to", "keep", "dtype", "precision", "seed", "force", "samples", "progress"}
+    reserved = found.keys() & RESERVED
     if reserved:
         raise UsageError(f"--set {min(reserved)}: that is no setting of a method; give it as --{min(reserved)}")
     return found

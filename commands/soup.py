@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder
+from commands.arguments import DEFAULT_LAKE, Align, AsJson, LakeFolder
 from commands.terminal import say, show
 from schemas import UsageError, open_lake
 
@@ -41,6 +41,12 @@ def soup(
     removal: Annotated[bool, typer.Option("--removal", help="Greedy: try to take models out again.")] = False,
     restarts: Annotated[int, typer.Option(min=0, help="Greedy: search so many drawn orders too.")] = 0,
     seed: Annotated[int, typer.Option(help="Greedy: what is drawn hangs on it.")] = 0,
+    align: Annotated[
+        Align | None, typer.Option(help="Bring the units of all models into the order of the first one's, before.")
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Give units of averages the moments that averaging takes (REPAIR).")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Compare all kinds of soups, on corrupted images too, and stop.")
     ] = False,
@@ -55,15 +61,20 @@ def soup(
         raise UsageError('expected one query, e.g. --select "SELECT model_id FROM models WHERE ..."')
     with open_lake(lake) as opened:
         if compare:
+            if align or repair:
+                raise UsageError("--compare has aligned and repaired soups among its rows; leave --align, --repair out")
             show(learners.compare_soups(opened, query, force=force), as_json)
             return
+        options: dict[str, Any] = {"force": force, "align": align and align.value, "repair": repair}
         if method is SoupMethod.GREEDY:
-            options: dict[str, Any] = {"accept": accept.value, "passes": passes, "removal": removal}
-            made = learners.greedy_soup(opened, query, force=force, restarts=restarts, seed=seed, **options)
+            options |= {"accept": accept.value, "passes": passes, "removal": removal, "restarts": restarts}
+            made = learners.greedy_soup(opened, query, seed=seed, **options)
         else:
             cook = learners.learned_soup if method is SoupMethod.LEARNED else learners.uniform_soup
-            made = cook(opened, query, force=force)
+            made = cook(opened, query, **options)
     for warning in made.warnings:
         say(f"unwise, but forced: {warning}")
+    for note in made.notes:
+        say(f"note: {note}")
     say(f"{made.model_id}: {len(made.ingredients)} of {len(made.ingredients) + len(made.left_out)} models")
     show(made.comparison, as_json)

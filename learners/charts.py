@@ -135,6 +135,45 @@ def soup_comparison(lake: Lake) -> list[Picture]:
     return [picture("Soups", says, SOUPS, chart)]
 
 
+COMPARED = """
+SELECT models || ' models (' || comparison_id || ')' AS comparison, candidate, condition, accuracy, low, high, gain,
+       gain_low, gain_high
+FROM soup_comparison WHERE condition IN ('clean', 'corrupted') ORDER BY ALL
+"""
+COMPARED_ORDER = [
+    *("best single", "uniform", "greedy", "learned", "aligned", "aligned and repaired", "ensemble"),
+]
+
+
+def compared_soups(lake: Lake) -> list[Picture]:
+    """Every kind of soup of a selection, on clean and on corrupted test data."""
+    rows = lake.sql(COMPARED)
+    if rows.is_empty():
+        return []
+    base = altair.Chart(rows).encode(
+        y=altair.Y("candidate:N", title=None, sort=COMPARED_ORDER),
+        color=altair.Color("condition:N", scale=altair.Scale(scheme="tableau10")),
+        yOffset="condition:N",
+    )
+    figures = [
+        altair.Tooltip(name, format=".4f") for name in ("accuracy", "low", "high", "gain", "gain_low", "gain_high")
+    ]
+    points = base.mark_point(filled=True, size=50).encode(
+        x=altair.X("accuracy:Q", title="test accuracy", scale=altair.Scale(zero=False)), tooltip=["condition", *figures]
+    )
+    intervals = base.mark_rule().encode(x="low:Q", x2="high:Q")
+    chart = (
+        (intervals + points)
+        .properties(width=520)
+        .facet(row=altair.Row("comparison:N", title=None, header=_row_header()))
+    )
+    says = (
+        "Accuracy on the test split as it is, and with all corruptions together; 95 % intervals by the bootstrap over"
+        " samples. Differences between candidates are surer than their intervals look, as they share the samples."
+    )
+    return [picture("Soups compared", says, COMPARED, chart)]
+
+
 def _row_header() -> altair.Header:
     return altair.Header(labelAngle=0, labelAlign="left", labelAnchor="start", labelOrient="top", labelFontSize=13)
 

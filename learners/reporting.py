@@ -30,6 +30,7 @@ SECTIONS = (
     phase_maps,
     charts.training_curves,
     charts.soup_comparison,
+    charts.compared_soups,
     penalty_pictures,
     stitch_pictures,
     charts.mined_models,

@@ -69,7 +69,7 @@ def test_what_started_apart_is_unwise(base: Path, tmp_path: Path) -> None:
     verdict, reason, help = only(mergeability(lake, BOTH))
     assert verdict == "unwise"
     assert "local:one and local:two do not share an initialisation" in reason
-    assert "align them first" in help
+    assert "align them (--align weights)" in help
     with pytest.raises(UsageError, match=r"possible but unwise: .*force=True"):
         merge(lake, BOTH)
     assert "do not share an initialisation" in merge(lake, BOTH, force=True).warnings[0]

@@ -1,6 +1,7 @@
 """Searches for ingredients, learned shares, corrupted data, confidence intervals: all of them become rows."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from learners import compare_soups, greedy_soup, learned_soup
+from learners import compare_soups, greedy_soup, learned_soup, report
 from learners.soups.bootstrap import accuracy_interval, difference_interval
 from learners.soups.data.batch_norm import reestimate
 from learners.soups.data.corruptions import CORRUPTIONS, corrupted
@@ -165,9 +166,10 @@ def test_corruptions_grow_with_severity_and_stay_images(kind: str) -> None:
             corrupted(samples, *wrong)
 
 
-def test_all_soups_are_compared_clean_and_corrupted(trained: Lake) -> None:
+def test_all_soups_are_compared_clean_and_corrupted(trained: Lake, tmp_path: Path) -> None:
     frame = compare_soups(trained, TOGETHER, corruptions=["noise", "contrast"])
-    assert set(frame["candidate"]) == {"best single", "uniform", "greedy", "learned", "aligned", "ensemble"}
+    kinds = {"best single", "uniform", "greedy", "learned", "aligned", "aligned and repaired", "ensemble"}
+    assert set(frame["candidate"]) == kinds
     assert set(frame["condition"]) == {"clean", "noise", "contrast", "corrupted"}
     assert (frame["low"] <= frame["accuracy"]).all()
     assert (frame["accuracy"] <= frame["high"]).all()
@@ -176,6 +178,12 @@ def test_all_soups_are_compared_clean_and_corrupted(trained: Lake) -> None:
     made = greedy_soup(trained, TOGETHER)
     own = made.comparison.filter(candidate="soup", split="test")["accuracy"][0]
     assert frame.filter(candidate="greedy", condition="clean")["accuracy"][0] == pytest.approx(own)
+    compare_soups(trained, TOGETHER, corruptions=["noise", "contrast"])
+    kept = trained.sql("FROM soup_comparison")
+    assert kept.height == frame.height
+    assert kept["comparison_id"].n_unique() == 1
+    assert kept.filter(candidate="greedy")["model_id"].unique().to_list() == [made.model_id]
+    assert "Soups compared" in report(trained, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def network(

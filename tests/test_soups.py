@@ -184,7 +184,7 @@ def test_the_checkpoints_of_one_run_can_be_averaged(trained: Lake) -> None:
         (APART, r"possible but unwise: .* do not share an initialisation"),
         ("SELECT model_id FROM models WHERE width = 8 OR width = 16 AND population = 'digits-tiny'", "has width 8"),
         ("SELECT model_id FROM member", "has architecture"),
-        (f"{TOGETHER} LIMIT 1", "at least two models, and the query selects one"),
+        (f"{TOGETHER} LIMIT 1", "at least 2 models, and the query selects 1"),
         (f"{TOGETHER} AND false", "selects no model"),
         (f"{TOGETHER} UNION ALL {TOGETHER}", "selected twice; add DISTINCT"),
         ("SELECT seed FROM member", "returns seed; it has to return model_id"),

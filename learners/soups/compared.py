@@ -1,6 +1,10 @@
 """Compares all soups of a selection on the test data and on corrupted test data, with confidence intervals."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
 
 import polars as pl
 import torch
@@ -11,15 +15,14 @@ from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
 from learners.soups.average import average
 from learners.soups.bootstrap import accuracy_interval, difference_interval
-from learners.soups.data.batch_norm import has_statistics, reestimate
 from learners.soups.data.corruptions import CORRUPTIONS, corrupted
-from learners.soups.soup import greedy_soup, kitchen_for, learned_soup
+from learners.soups.pot import Manner, Pot, pot_for
+from learners.soups.soup import greedy_soup, learned_soup, uniform_soup
 from schemas import Lake
 from zoo.load import load_weights
-from zoo.population import Samples, Weights, evaluate, forward, member
+from zoo.population import Samples, Weights, evaluate, forward, stack
 
 SAMPLES_AT_ONCE = 512
-BATCH_NORM_SAMPLES = 5000
 SEVERITY = 3
 BEST = "best single"
 
@@ -34,9 +37,10 @@ def compare_soups(
 ) -> pl.DataFrame:
     """Compare best single model, uniform, greedy, learned and aligned soup, and ensemble, clean and corrupted.
 
-    Greedy and learned soups become models of the lake. The best single model is the one with the highest validation
-    accuracy. Aligned is the mean after weight matching with that one. Batch-norm statistics of means are estimated
-    anew.
+    Uniform, greedy and learned soups become models of the lake, and the rows become rows of `soup_comparison`. The best
+    single model is the one with the highest validation accuracy. Aligned is the mean after weight matching with that
+    one; aligned and repaired has the ingredients' moments as well. Batch-norm statistics of means are estimated anew,
+    which does what REPAIR does.
 
     Args:
         lake: Where the models are.
@@ -52,37 +56,56 @@ def compare_soups(
     Raises:
         UsageError: As `uniform_soup`, or a corruption cannot be.
     """
-    kitchen = kitchen_for(lake, sql, force)
-    dataset, module, population = kitchen.dataset, kitchen.module, kitchen.population.tensors
-    conditions = {"clean": dataset.test}
-    conditions |= {kind: corrupted(dataset.test, kind, severity) for kind in corruptions}
-    scores = evaluate(module, population, dataset.validation)
-    best = min(range(len(kitchen.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
-    candidates = {
-        BEST: member(population, best),
-        "uniform": average(population),
-        "greedy": load_weights(lake, greedy_soup(lake, sql, force=force).model_id),
-        "learned": load_weights(lake, learned_soup(lake, sql, force=force).model_id),
-        "aligned": _aligned(module, population, best, dataset.train.x[:1]),
+    pot = pot_for(lake, sql, Manner(repair=True), force=force)
+    conditions = {"clean": pot.dataset.test}
+    conditions |= {kind: corrupted(pot.dataset.test, kind, severity) for kind in corruptions}
+    scores = evaluate(pot.module, pot.population.tensors, pot.dataset.validation)
+    best = min(range(len(pot.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
+    made = {
+        name: cook(lake, sql, force=force).model_id
+        for name, cook in (("uniform", uniform_soup), ("greedy", greedy_soup), ("learned", learned_soup))
     }
-    if has_statistics(population):
-        few = Samples(dataset.train.x[:BATCH_NORM_SAMPLES], dataset.train.y[:BATCH_NORM_SAMPLES])
-        anew = {name: reestimate(module, weights, few) for name, weights in candidates.items() if name != BEST}
-        candidates |= anew
-    right = {name: _correct(module, weights, conditions) for name, weights in candidates.items()}
-    right["ensemble"] = {name: _voted(module, population, samples) for name, samples in conditions.items()}
-    return pl.DataFrame(list(_rows(right, list(corruptions))))
+    candidates = {BEST: pot.population.member(best), **{name: load_weights(lake, made[name]) for name in made}}
+    candidates |= _aligned(pot, best)
+    right = {name: _correct(pot.module, weights, conditions) for name, weights in candidates.items()}
+    population = pot.population.tensors
+    right["ensemble"] = {name: _voted(pot.module, population, samples) for name, samples in conditions.items()}
+    frame = pl.DataFrame(list(_rows(right, list(corruptions))))
+    _store(pot, frame, made | {BEST: pot.names([best])[0]}, {"corruptions": list(corruptions), "severity": severity})
+    return frame
 
 
-def _aligned(module: nn.Module, population: Weights, best: int, x: Tensor) -> Weights:
-    specification = permutations_of(module, x)
-    reference = member(population, best)
+def _store(pot: Pot, frame: pl.DataFrame, made: Mapping[str, str], settings: Mapping[str, object]) -> None:
+    """Write the rows in place of those that the same comparison may have left."""
+    rows = pot.population.rows
+    models = sorted(rows.select("model_id", *({"epoch"} & set(rows.columns))).rows(), key=str)
+    identity = json.dumps([models, pot.dataset.sha256, settings])
+    written = frame.with_columns(
+        comparison_id=pl.lit(sha256(identity.encode()).hexdigest()[:16]),
+        sql=pl.lit(pot.sql),
+        models=pl.lit(len(rows)),
+        severity=pl.when(pl.col("condition") != "clean").then(pl.lit(settings["severity"])),
+        model_id=pl.col("candidate").replace_strict(made, default=None, return_dtype=pl.String),
+        compared_at=pl.lit(datetime.now(UTC)),
+    )
+    with pot.lake.write() as transaction:
+        transaction.replace("soup_comparison", written, key="comparison_id")
+
+
+def _aligned(pot: Pot, best: int) -> dict[str, Weights]:
+    """Means of the models after weight matching with the best one."""
+    specification = permutations_of(pot.module, pot.dataset.train.x[:1])
+    reference = pot.population.member(best)
     moved = []
-    for index in range(len(next(iter(population.values())))):
-        weights = member(population, index)
+    for index in range(len(pot.population)):
+        weights = pot.population.member(index)
         found = weight_matching(specification, reference, weights, seeds=1)
         moved.append(specification.permute(weights, found.permutations))
-    return average({name: torch.stack([weights[name] for weights in moved]) for name in population})
+    twins = replace(pot, population=replace(pot.population, tensors=stack(moved)))
+    everybody = range(len(moved))
+    if pot.has_statistics:
+        return {"aligned": twins.average_of(everybody)}
+    return {"aligned": average(stack(moved)), "aligned and repaired": twins.average_of(everybody)}
 
 
 def _correct(module: nn.Module, weights: Mapping[str, Tensor], conditions: Mapping[str, Samples]) -> dict[str, Tensor]:

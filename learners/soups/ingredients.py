@@ -1,14 +1,13 @@
-"""Gathers what a soup is cooked from, and refuses what cannot or should not be averaged, before reading weights."""
+"""Gathers what a soup is cooked from, and refuses what cannot or should not be averaged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from learners.soups.check.mergeability import assess, refuse, selected
 from schemas import Lake, UsageError
 from zoo.describe import Description, describe_all
-from zoo.locate import selection
-
-COMPARED = ("architecture", "width", "classes", "input_shape", "dataset", "split_seed")
 
 
 @dataclass(frozen=True)
@@ -20,56 +19,38 @@ class Ingredients:
     unwise: tuple[str, ...]
 
 
-def gather(lake: Lake, sql: str, force: bool = False) -> Ingredients:
-    """Select models and check that they can be averaged.
+def gather(lake: Lake, sql: str, *, force: bool = False, aligned: bool = False) -> Ingredients:
+    """Select models and check that they can be averaged, as every merge is checked, and judged together.
 
     Args:
         lake: Where the models are.
         sql: Any query that returns `model_id` (and `epoch`, if the final checkpoint is not meant).
         force: Go on although averaging is unwise; what is impossible stays refused.
+        aligned: They will be aligned, so that they may have started apart.
 
     Raises:
-        UsageError: fewer than two models, the same one twice, architectures, shapes or datasets that differ, or,
-            without `force`, models without a common start or that diverged. The message names two of the models.
+        UsageError: Fewer than two models, or one twice; a verdict of `mergeability` against them; models that nobody
+            here can run, or that were trained on different data. The message names two of the models.
     """
-    rows = selection(lake, sql, {})
-    if rows.height < 2:
-        raise UsageError("a soup needs at least two models, and the query selects one; widen its condition")
-    if rows.select("model_id", *({"epoch"} & set(rows.columns))).is_duplicated().any():
-        twice = rows.filter(rows.select("model_id").is_duplicated())["model_id"][0]
-        raise UsageError(f"{twice} is selected twice; add DISTINCT to the query")
+    rows = selected(lake, sql)
+    unwise = refuse(assess(lake, rows, aligned=aligned), force)
     ids: list[str] = rows["model_id"].to_list()
     descriptions = describe_all(lake, ids)
-    _refuse_impossible(ids, descriptions)
-    unwise = (*_different_starts(ids, descriptions), *_diverged(lake, sql))
-    if unwise and not force:
-        raise UsageError(f"averaging is possible but unwise: {unwise[0]}; force=True (--force) averages all the same")
+    _refuse_other_data(ids, descriptions)
     return Ingredients(rows, descriptions[0], unwise)
 
 
-def _refuse_impossible(ids: list[str], descriptions: list[Description]) -> None:
-    for other, description in zip(ids[1:], descriptions[1:], strict=True):
-        for field in COMPARED:
-            mine, theirs = getattr(descriptions[0], field), getattr(description, field)
+def _refuse_other_data(ids: Sequence[str], descriptions: Sequence[Description]) -> None:
+    """A soup is judged on validation and test data that none of its ingredients was trained on."""
+    first = descriptions[0]
+    if first.architecture == "pinn":
+        raise UsageError("soups are judged by accuracy, which a pinn does not have; select classifiers")
+    for other, description in zip(ids, descriptions, strict=True):
+        for field in ("dataset", "split_seed"):
+            mine, theirs = getattr(first, field), getattr(description, field)
             if mine != theirs:
                 what = field.replace("_", " ")
                 raise UsageError(
-                    f"these cannot be averaged: {ids[0]} has {what} {mine}, {other} has {what} {theirs};"
-                    f" select one {what}"
+                    f"a soup is judged on the data of its ingredients: {ids[0]} has {what} {mine}, {other} has {what}"
+                    f" {theirs}; select one {what}"
                 )
-
-
-def _different_starts(ids: list[str], descriptions: list[Description]) -> list[str]:
-    first = descriptions[0].init
-    for other, description in zip(ids[1:], descriptions[1:], strict=True):
-        if first is None or description.init != first:
-            return [
-                f"{ids[0]} and {other} do not share an initialisation, and averages of networks that were"
-                " initialised apart collapse (train members with one init_seed, or fine-tunes of one model)"
-            ]
-    return []
-
-
-def _diverged(lake: Lake, sql: str) -> list[str]:
-    query = f"SELECT model_id, diverged_epoch FROM member SEMI JOIN ({sql}) USING (model_id) WHERE state = 'diverged'"  # noqa: S608 - the caller's own query
-    return [f"{model_id} diverged in epoch {epoch}" for model_id, epoch in lake.sql(query).rows()]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from learners.soups.alignment.repair import repaired
 from learners.soups.check.facts import Facts
 from learners.soups.data.batch_norm import has_statistics, lack_of_data, reestimate
 from learners.soups.data.fishers import diagonal_fisher
@@ -20,6 +21,7 @@ from zoo.describe import Description
 from zoo.population import Samples, Weights, evaluate
 
 BATCH_NORM_SAMPLES = 10_000
+REPAIR_SAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,12 @@ class Kitchen:
     Attributes:
         models: What is known of each.
         samples: Training samples that statistics are computed from.
+        repair: Whether the units of a merge without batch norm get the mean moments of the models' (REPAIR).
     """
 
     models: Sequence[Facts]
     samples: int
+    repair: bool = False
 
     @cached_property
     def shared(self) -> Description | None:
@@ -74,18 +78,32 @@ class Kitchen:
             raise UsageError(f"{what} needs the dataset {facts.description.dataset}, which is not on this machine")
         return facts.description, _few(dataset.train, self.samples)
 
+    def check_repair(self) -> None:
+        """Raise UsageError if there is no way to run the models, or no data to do it on."""
+        if self.shared is None:
+            raise UsageError("repair runs the models on their data, and nobody here knows how these run; leave it out")
+        if self.dataset is None:
+            raise UsageError(f"repair needs the dataset {self.shared.dataset}, which is not on this machine")
+
     def finish(self, folder: Path) -> list[str]:
-        """Estimate the batch-norm statistics of merged weights anew; gives what one should know of them."""
-        if not any(has_statistics(facts.tensors) for facts in self.models):  # type: ignore[arg-type] # names alone are looked at
+        """Estimate the batch-norm statistics of merged weights anew, or repair them; gives what one should know."""
+        if any(has_statistics(facts.tensors) for facts in self.models):  # type: ignore[arg-type] # names alone are looked at
+            return self._batch_norm(folder)
+        if not self.repair or self.shared is None or self.dataset is None:
             return []
+        x = self.dataset.train.x[:REPAIR_SAMPLES]
+        weights = {name: tensor.float() for name, tensor in read_folder(folder).items()}
+        _rewrite(folder, repaired(self.shared.skeleton(), weights, [_weights(facts) for facts in self.models], x))
+        return [f"units have the ingredients' mean moments on {len(x)} training samples (REPAIR)"]
+
+    def _batch_norm(self, folder: Path) -> list[str]:
         weights = read_folder(folder)
         if self.shared is None or self.dataset is None:
             lack = lack_of_data(weights)
             return [lack] if lack else []
         samples = _few(self.dataset.train, BATCH_NORM_SAMPLES)
         anew = reestimate(self.shared.skeleton(), weights, samples)
-        for path in sorted(folder.glob("*.safetensors")):
-            write_safetensors(path, {name: anew[name].to(weights[name].dtype) for name in read_header(path)})
+        _rewrite(folder, anew)
         return [f"batch-norm statistics are estimated anew from {len(samples)} training samples"]
 
     def accuracy(self, folder: Path) -> dict[str, tuple[float, int]]:
@@ -108,6 +126,13 @@ def read_folder(folder: Path) -> Weights:
         for path in sorted(folder.glob("*.safetensors"))
         for name, tensor in read_header(path).items()
     }
+
+
+def _rewrite(folder: Path, weights: Weights) -> None:
+    """Write other values into a repository's files, in the types that they have."""
+    for path in sorted(folder.glob("*.safetensors")):
+        kinds = {name: mapped(tensor).dtype for name, tensor in read_header(path).items()}
+        write_safetensors(path, {name: weights[name].to(kind) for name, kind in kinds.items()})
 
 
 def _same(one: Description, other: Description) -> bool:

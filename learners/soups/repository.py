@@ -5,7 +5,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,7 @@ class Recipe:
         kept: Patterns of tensors that are the base's.
         notes: Warnings and what else one should know.
         licences: What follows from the ingredients' licences.
+        treatment: What was done to the models before and to the merged one after: `align`, `repair`.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Recipe:
     kept: tuple[str, ...]
     notes: tuple[str, ...]
     licences: Licences
+    treatment: Mapping[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -198,6 +200,7 @@ def _shown(weight: float | None) -> str:
 
 def _settings(recipe: Recipe) -> str:
     settings: dict[str, Any] = {key: value for key, value in recipe.merge.settings.items() if key != "weights"}
+    settings |= recipe.treatment
     settings |= {"computed in": str(recipe.merge.dtype).removeprefix("torch.")}
     settings |= {"seed": recipe.merge.seed} if recipe.merge.method.seeded else {}
     settings |= {"taken from the base": ", ".join(recipe.kept)} if recipe.kept else {}
@@ -223,4 +226,4 @@ def _arguments(recipe: Recipe) -> Mapping[str, Any]:
     changed = {key: value for key, value in recipe.merge.settings.items() if value != defaults[key]}
     parent = {"parent": recipe.parent.model_id} if recipe.parent else {}
     kept = {"keep": list(recipe.kept)} if recipe.kept else {}
-    return parent | kept | ({"seed": recipe.merge.seed} if recipe.merge.seed else {}) | changed
+    return parent | kept | dict(recipe.treatment) | ({"seed": recipe.merge.seed} if recipe.merge.seed else {}) | changed

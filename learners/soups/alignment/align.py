@@ -1,7 +1,7 @@
 """Aligns the models that a query selects with one of them, and writes them to the lake as models of their own."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -34,10 +34,12 @@ class Aligned:
     Attributes:
         model_ids: The reference, and for each other model its aligned twin, made:aligned/...
         similarity: A row for each twin: model_id, aligned_from, before, after: cosine of what was compared.
+        sql: A query that selects all of them, in their order.
     """
 
     model_ids: tuple[str, ...]
     similarity: pl.DataFrame
+    sql: str
 
 
 def align(lake: Lake, sql: str, *, by: str = "weights", seeds: int = 3, samples: int = SAMPLES) -> Aligned:
@@ -56,9 +58,15 @@ def align(lake: Lake, sql: str, *, by: str = "weights", seeds: int = 3, samples:
     Raises:
         UsageError: The models are not run alike, or nobody here knows how they run; or there is no such way.
     """
+    return align_rows(lake, selected(lake, sql), by=by, seeds=seeds, samples=samples)
+
+
+def align_rows(
+    lake: Lake, rows: pl.DataFrame, *, by: str = "weights", seeds: int = 3, samples: int = SAMPLES
+) -> Aligned:
+    """Align the models of rows with `model_id` (and `epoch`); see `align`."""
     if by not in WAYS:
         raise UsageError(f"align = {by!r}: choose one of: {', '.join(WAYS)}")
-    rows = selected(lake, sql)
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
     description = _shared(ids, describe_all(lake, ids))
@@ -83,7 +91,16 @@ def align(lake: Lake, sql: str, *, by: str = "weights", seeds: int = 3, samples:
             for match in [twin.match]
         ]
     )
-    return Aligned((ids[0], *(twin.twin_id for twin in found)), similarity)
+    names = (ids[0], *(twin.twin_id for twin in found))
+    return Aligned(names, similarity, _query(names, epochs[0]))
+
+
+def _query(names: Sequence[str], epoch: int | None) -> str:
+    """Select the reference, at its checkpoint, and the twins."""
+    quoted = [name.replace("'", "''") for name in names]
+    values = [f"('{name}', {'NULL' if epoch is None or number else epoch})" for number, name in enumerate(quoted)]
+    columns = "model_id" if epoch is None else "model_id, epoch"
+    return f"SELECT {columns} FROM (VALUES {', '.join(values)}) AS aligned (model_id, epoch)"  # noqa: S608 - quoted
 
 
 def _shared(ids: list[str], descriptions: list[Description]) -> Description:

@@ -37,12 +37,30 @@ def repaired(
     Source:
         Jordan et al. 2023, REPAIR, https://arxiv.org/abs/2211.08403.
     """
-    goals = [moments(module, weights, x) for weights in ingredients]
+    found = [moments(module, weights, x) for weights in ingredients]
+    return restored(module, merged, mean_moments(found, [1 / len(found)] * len(found)), x)
+
+
+def mean_moments(found: Sequence[Mapping[str, Moments]], shares: Sequence[float]) -> dict[str, Moments]:
+    """Means over models of their moments, each model by its share; shares sum to one."""
+
+    def mean(values: Sequence[Tensor]) -> Tensor:
+        return torch.stack([value * share for value, share in zip(values, shares, strict=True)]).sum(dim=0)
+
+    return {
+        layer: Moments(mean([each[layer].mean for each in found]), mean([each[layer].deviation for each in found]))
+        for layer in found[0]
+    }
+
+
+def restored(
+    module: nn.Module, merged: Mapping[str, Tensor], goal: Mapping[str, Moments], x: Tensor
+) -> dict[str, Tensor]:
+    """Rescale and shift a network's hidden units so that they have the moments of `goal`; see `repaired`."""
     weights = dict(merged)
-    for layer in list(goals[0])[:-1]:
+    for layer in list(goal)[:-1]:
         found = moments(module, weights, x)[layer]
-        mean = torch.stack([goal[layer].mean for goal in goals]).mean(dim=0)
-        deviation = torch.stack([goal[layer].deviation for goal in goals]).mean(dim=0)
+        mean, deviation = goal[layer]
         ratio = torch.where(found.deviation > DEAD, deviation / found.deviation.clamp(min=DEAD), 1.0)
         weight, bias = weights[f"{layer}.weight"], weights[f"{layer}.bias"]
         stretched = weight.double() * ratio.reshape(-1, *[1] * (weight.ndim - 1))

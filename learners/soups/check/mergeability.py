@@ -59,7 +59,13 @@ class Mergeability:
 
 
 def assess(
-    lake: Lake, rows: pl.DataFrame, *, parent: str | None = None, keep: Sequence[str] = (), look: bool = True
+    lake: Lake,
+    rows: pl.DataFrame,
+    *,
+    parent: str | None = None,
+    keep: Sequence[str] = (),
+    look: bool = True,
+    aligned: bool = False,
 ) -> Mergeability:
     """Compare models by what is known without reading weights.
 
@@ -72,6 +78,7 @@ def assess(
         parent: model_id of the model that they are said to come from; it is compared with them as well.
         keep: Patterns of tensor names that are not merged, so that they may differ.
         look: Whether weights may be read.
+        aligned: The models will be aligned before they are merged, so that they need no start in common.
 
     Raises:
         UsageError: A model or the parent is unknown.
@@ -83,12 +90,29 @@ def assess(
     facts = gather_facts(lake, ids, epochs)
     own = [list(problems_of(each)) for each in facts]
     between = _between(facts, keep)
+    if aligned:
+        between = {pair: [problem for problem in found if problem.kind != "start"] for pair, found in between.items()}
     apart = [pair for pair, found in between.items() if _needs_weights(found, own, pair)]
     alike: dict[tuple[int, int], float] = {}
     if look and apart:
         alike = _alike(facts, apart, keep)
         between |= {pair: _started_alike(between[pair], cosine) for pair, cosine in alike.items()}
     return _report(facts, own, between, alike)
+
+
+def refuse(report: Mergeability, force: bool) -> tuple[str, ...]:
+    """Raise UsageError for a merge that is impossible, or unwise and not forced; gives what is unwise.
+
+    The message says the first reason and what would help.
+    """
+    if report.verdict == IMPOSSIBLE or (report.verdict == UNWISE and not force):
+        help = f"; {report.helps[0]}" if report.helps else ""
+        if report.verdict == IMPOSSIBLE:
+            raise UsageError(f"these cannot be merged: {report.reasons[0]}{help}")
+        raise UsageError(
+            f"a merge is possible but unwise: {report.reasons[0]}{help}; force=True (--force) merges all the same"
+        )
+    return report.reasons
 
 
 def selected(lake: Lake, sql: str, least: int = 2) -> pl.DataFrame:

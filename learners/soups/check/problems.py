@@ -14,7 +14,7 @@ SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
 HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed", "output")
 """Parts of names that output layers go by."""
 
-APART = "align them first, train members with one init_seed, or take fine-tunes of one model"
+APART = "align them (--align weights), train members with one init_seed, or take fine-tunes of one model"
 
 TRAINING_ONLY = {
     *("_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype", "use_cache", "architectures"),

@@ -1,0 +1,109 @@
+"""What a soup is cooked in: its models and their data, and what is done to an average before it is judged."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor, nn
+
+from learners.soups.alignment.align import align
+from learners.soups.alignment.repair import Moments, mean_moments, moments, restored
+from learners.soups.average import average
+from learners.soups.data.batch_norm import has_statistics, reestimate
+from learners.soups.ingredients import Ingredients, gather
+from schemas.lake import Lake
+from zoo.datasets import Dataset, load_dataset
+from zoo.load import Population, load_population
+from zoo.population import Samples
+
+BATCH_NORM_SAMPLES = 5000
+REPAIR_SAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How models are prepared and averages are finished.
+
+    Attributes:
+        align: Way in which models are aligned with the first one, `weights` or `activations`; None for not at all.
+        repair: Whether units of an average get back the means and deviations that averaging has taken.
+    """
+
+    align: str | None = None
+    repair: bool = False
+
+    def settings(self) -> dict[str, object]:
+        """What differs from the usual."""
+        return ({"align": self.align} if self.align else {}) | ({"repair": True} if self.repair else {})
+
+
+@dataclass(frozen=True)
+class Pot:
+    """Everything that a soup of one selection needs, read once."""
+
+    lake: Lake
+    sql: str
+    manner: Manner
+    ingredients: Ingredients
+    population: Population
+    module: nn.Module
+    dataset: Dataset
+
+    def names(self, members: Sequence[int]) -> tuple[str, ...]:
+        """model_id of each member."""
+        return tuple(self.population.rows["model_id"][member] for member in members)
+
+    @cached_property
+    def has_statistics(self) -> bool:
+        """Whether the models have batch norm."""
+        return has_statistics(self.population.tensors)
+
+    @property
+    def judged_on(self) -> str:
+        """Everything that scores of averages hang on beside the models."""
+        finish = "batch norm" if self.has_statistics else "repair" if self.manner.repair else ""
+        return " ".join(filter(None, [self.dataset.sha256, finish]))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What one should know of a soup from this pot."""
+        if self.has_statistics:
+            samples = min(BATCH_NORM_SAMPLES, len(self.dataset.train))
+            return (f"batch-norm statistics are estimated anew from {samples} training samples",)
+        return ("units have the ingredients' mean moments (REPAIR)",) if self.manner.repair else ()
+
+    def average_of(self, members: Sequence[int]) -> dict[str, Tensor]:
+        """The finished average of some models."""
+        mean = average({name: stacked[list(members)] for name, stacked in self.population.tensors.items()})
+        return self.finished(mean, dict.fromkeys(members, 1 / len(members)))
+
+    def finished(self, weights: dict[str, Tensor], shares: dict[int, float]) -> dict[str, Tensor]:
+        """An average with batch-norm statistics of its own; without batch norm repaired, if that is the manner.
+
+        Args:
+            weights: The average.
+            shares: For each model that is in it how much of it.
+        """
+        train = self.dataset.train
+        if self.has_statistics:
+            few = Samples(train.x[:BATCH_NORM_SAMPLES], train.y[:BATCH_NORM_SAMPLES])
+            return reestimate(self.module, weights, few)
+        if not self.manner.repair:
+            return weights
+        goal = mean_moments([self._moments[member] for member in shares], list(shares.values()))
+        return restored(self.module, weights, goal, train.x[:REPAIR_SAMPLES])
+
+    @cached_property
+    def _moments(self) -> list[dict[str, Moments]]:
+        x = self.dataset.train.x[:REPAIR_SAMPLES]
+        return [moments(self.module, self.population.member(i), x) for i in range(len(self.population))]
+
+
+def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool = False) -> Pot:
+    """Read what a soup of a selection needs, its models aligned if that is asked for; errors as in `uniform_soup`."""
+    chosen = manner or Manner()
+    ingredients = gather(lake, sql, force=force, aligned=chosen.align is not None)
+    shared = ingredients.description
+    dataset = load_dataset(shared.dataset, shared.split_seed)
+    chosen_sql = sql if chosen.align is None else align(lake, sql, by=chosen.align).sql
+    return Pot(lake, sql, chosen, ingredients, load_population(lake, chosen_sql), shared.skeleton(), dataset)

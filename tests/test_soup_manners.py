@@ -1,0 +1,128 @@
+"""What is done to models before a soup and to averages after: alignment, REPAIR, batch-norm statistics anew."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from learners import greedy_soup, learned_soup, merge, uniform_soup
+from learners.soups.alignment.repair import moments
+from learners.soups.average import average
+from learners.soups.data.batch_norm import reestimate
+from schemas import Lake, UsageError, open_lake
+from tests.test_command_line import Run, run
+from tests.tiny_population import built, tiny_recipe
+from zoo import build, load_population, load_weights
+from zoo.datasets import load_dataset
+from zoo.describe import describe_all
+from zoo.population import Samples
+
+APART = "SELECT model_id FROM models WHERE population = 'digits-tiny' AND width = 16 ORDER BY model_id"
+TWO = f"{APART} LIMIT 2"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    lake = open_lake(tmp_path_factory.mktemp("manners") / "lake")
+    build(lake, "digits-tiny")
+    return lake
+
+
+@pytest.fixture(scope="module")
+def normalised(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Two tiny ResNets that start from the same weights."""
+    folder = tmp_path_factory.mktemp("normalised")
+    recipe = tiny_recipe(folder, architecture="resnet18", width="2", batch_size="8", settings="init_seed = 0")
+    lake = open_lake(folder / "lake")
+    built(lake, recipe)
+    return lake
+
+
+def accuracy(soup: object, split: str = "test") -> float:
+    frame = soup.comparison  # type: ignore[attr-defined] # a soup
+    return float(frame.filter(candidate="soup", split=split)["accuracy"][0])
+
+
+def test_models_that_started_apart_are_averaged_once_they_are_aligned(trained: Lake) -> None:
+    with pytest.raises(UsageError, match=r"do not share an initialisation.*--align weights"):
+        uniform_soup(trained, APART)
+    plain = uniform_soup(trained, APART, force=True)
+    aligned = uniform_soup(trained, APART, align="weights")
+    repaired = uniform_soup(trained, APART, align="weights", repair=True)
+    assert aligned.warnings == ()
+    assert accuracy(aligned) > accuracy(plain) + 0.1
+    assert len({plain.model_id, aligned.model_id, repaired.model_id}) == 3
+    parents = trained.sql("SELECT parent_id FROM lineage WHERE child_id = $id", id=aligned.model_id)["parent_id"]
+    assert sum(parent.startswith("made:aligned/") for parent in parents) == 3
+    assert any("REPAIR" in note for note in repaired.notes)
+
+
+def test_a_repaired_soup_has_the_moments_of_its_ingredients(trained: Lake) -> None:
+    soup = uniform_soup(trained, TWO, align="activations", repair=True)
+    description = describe_all(trained, [soup.model_id])[0]
+    module, x = description.skeleton(), load_dataset(description.dataset, description.split_seed).train.x[:2000]
+    own = moments(module, load_weights(trained, soup.model_id), x)
+    theirs = [moments(module, load_weights(trained, model_id), x) for model_id in soup.ingredients]
+    for layer in list(own)[:-1]:
+        mean = torch.stack([each[layer].mean for each in theirs]).mean(0)
+        torch.testing.assert_close(own[layer].mean, mean, atol=1e-4, rtol=1e-4)
+
+
+def test_searches_are_over_aligned_and_repaired_averages(trained: Lake) -> None:
+    soup = greedy_soup(trained, APART, align="weights", repair=True)
+    assert accuracy(soup, "validation") >= float(
+        soup.comparison.filter(candidate="best single", split="validation")["accuracy"][0]
+    )
+    learned = learned_soup(trained, TWO, align="weights", repair=True, steps=3)
+    settings = json.loads(trained.sql("SELECT settings FROM product WHERE model_id = $id", id=learned.model_id).item())
+    assert (settings["settings"]["align"], settings["settings"]["repair"]) == ("weights", True)
+    with pytest.raises(UsageError, match="repair takes one share a model"):
+        learned_soup(trained, TWO, align="weights", repair=True, by="tensor")
+
+
+def test_soups_have_batch_norm_statistics_of_their_own(normalised: Lake) -> None:
+    everybody = "SELECT model_id FROM models WHERE origin = 'trained' ORDER BY model_id"
+    soup = uniform_soup(normalised, everybody)
+    found = load_weights(normalised, soup.model_id)
+    population = load_population(normalised, everybody)
+    description = describe_all(normalised, [soup.model_id])[0]
+    train = load_dataset(description.dataset, description.split_seed).train
+    mean = average(population.tensors)
+    wanted = reestimate(description.skeleton(), mean, Samples(train.x[:5000], train.y[:5000]))
+    assert not torch.equal(found["bn1.running_var"], mean["bn1.running_var"])
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(found[name], tensor)
+    assert "batch-norm statistics are estimated anew" in soup.notes[0]
+    learned = load_weights(normalised, learned_soup(normalised, everybody, steps=2).model_id)
+    again = reestimate(description.skeleton(), learned, Samples(train.x[:5000], train.y[:5000]))
+    torch.testing.assert_close(learned["bn1.running_var"], again["bn1.running_var"])
+    assert greedy_soup(normalised, everybody).model_id.startswith("made:soup/greedy")
+
+
+def test_a_merge_aligns_and_repairs_too(trained: Lake, tmp_path: Path) -> None:
+    plain = merge(trained, APART, "linear", force=True)
+    made = merge(trained, APART, "linear", align="weights", repair=True, to=tmp_path / "merged")
+    soup = uniform_soup(trained, APART, align="weights", repair=True)
+    theirs = load_weights(trained, soup.model_id)
+    for name, tensor in load_weights(trained, made.model_id).items():
+        torch.testing.assert_close(tensor, theirs[name], atol=1e-5, rtol=1e-5)
+    assert made.accuracy["test"] > plain.accuracy["test"] + 0.1
+    card = (tmp_path / "merged" / "README.md").read_text(encoding="utf-8")
+    assert "align='weights', repair=True" in card
+    with pytest.raises(UsageError, match="align and repair are for means of networks; ties starts from a parent"):
+        merge(trained, APART, "ties", align="weights")
+    with pytest.raises(UsageError, match="align = 'feelings': choose one of: weights, activations"):
+        merge(trained, APART, "linear", align="feelings")
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_the_commands_align_and_repair(trained: Lake, run: Run) -> None:
+    options = ["soup", TWO, "--lake", trained.path, "--align", "weights", "--repair", "--method", "uniform"]
+    made = run(*options)
+    assert made.code == 0, made.err
+    assert "REPAIR" in made.err
+    assert run("soup", TWO, "--lake", trained.path, "--compare", "--repair").code == 2
+    merged = run("merge", TWO, "--lake", trained.path, "--align", "activations", "--repair", "--json")
+    assert merged.code == 0, merged.err
+    assert json.loads(merged.out)[0]["models"] == 2
