@@ -20,6 +20,9 @@ from schemas.errors import UsageError
 from schemas.lake import Lake
 from zoo.population import evaluate
 
+AT_ONCE = 512
+"""Samples that a gradient is summed over at once."""
+
 
 @dataclass(frozen=True)
 class Soup:
@@ -132,9 +135,14 @@ def learned_soup(
     def gradient(weights: dict[str, Tensor]) -> tuple[float, dict[str, Tensor]]:
         weights = pot.finished(weights, equal) if pot.has_statistics else weights
         trained = {name: tensor.requires_grad_() for name, tensor in weights.items() if name in parameters}
-        loss = cross_entropy(functional_call(module, {**weights, **trained}, (samples.x,)), samples.y)
-        slopes = torch.autograd.grad(loss, list(trained.values()))
-        return float(loss.detach()), dict(zip(trained, slopes, strict=True))
+        loss, slopes = 0.0, {name: torch.zeros_like(tensor) for name, tensor in trained.items()}
+        for x, y in zip(torch.split(samples.x, AT_ONCE), torch.split(samples.y, AT_ONCE), strict=True):
+            part = cross_entropy(functional_call(module, {**weights, **trained}, (x,)), y, reduction="sum")
+            part = part / len(samples)
+            loss += float(part.detach())
+            for name, slope in zip(trained, torch.autograd.grad(part, list(trained.values())), strict=True):
+                slopes[name] += slope
+        return loss, slopes
 
     members = [pot.population.member(number) for number in range(len(pot.population))]
     learned = learn(members, gradient, by=by, steps=steps, learning_rate=learning_rate)
