@@ -1,8 +1,10 @@
 """The command line: the table of its commands, and how a run ends."""
 
 import os
+import signal
 import sys
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -56,6 +58,7 @@ def options(
 
 def main() -> None:
     """Run the command line: 0 for success, 2 for the user's mistake, 1 for the outside world, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)
         if code == INTERRUPTED:
@@ -72,6 +75,11 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         fail(f"{error.filename or 'the system'}: {error.strerror or error}", 1)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End a run as Ctrl-C does: a service manager or a batch system sends SIGTERM, and what was done is to be kept."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

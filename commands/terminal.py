@@ -18,8 +18,8 @@ NARROWEST = 9  # characters that a column of a table needs
 
 
 def say(text: str) -> None:
-    """Print a line for the person, beside the results."""
-    typer.echo(text, err=True)
+    """Print a line for the person, beside the results; above a progress bar that is being drawn."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
@@ -81,7 +81,7 @@ def progress_bar(quiet: bool) -> Iterator[Callable[[int, int | None, str], None]
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("")
+        task = bar.add_task("", total=None)
 
         def update(done: int, total: int | None, what: str) -> None:
             bar.update(task, description=what, completed=done, total=total)

@@ -129,7 +129,7 @@ class HubClient:
             except _MayPass as failure:
                 if attempt >= self._allowed(failure):
                     raise HubError(self._given_up(address, failure, attempt)) from failure.__cause__
-                self._pacer.rest(max(failure.wait, backoff(attempt, self._jitter)))
+                self._pacer.rest(max(failure.wait, backoff(attempt, self._jitter)), str(failure))
 
     def limit(self, *, requests: int | None = None, hours: float | None = None, share: float = 1.0) -> None:
         """Send at most so many requests from now on, for so many hours, using that share of the hub's quotas.
@@ -137,6 +137,10 @@ class HubClient:
         Where that is over, `get` raises miners.pacing.Enough.
         """
         self._pacer.limit(requests, None if hours is None else hours * 3600, share)
+
+    def report(self, say: Callable[[str], None]) -> None:
+        """Let `say` hear of waits of more than a few seconds: for a quota, or for a hub that does not answer."""
+        self._pacer.say = say
 
     @property
     def requests(self) -> int:

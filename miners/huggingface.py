@@ -73,7 +73,8 @@ def mine(
     A run that was ended by anything at all is gone on with by the next one that asks for the same models, unless
     `restart` says to begin anew. `max_requests` and `max_hours` end a run in good order; `polite` uses only that
     share of the hub's quotas. Every answer is kept below raw/ before its rows are committed. What cannot be read
-    leaves a row in `failure` and does not stop the run. `say` hears what the run will ask of the hub.
+    leaves a row in `failure` and does not stop the run. `say` hears what the run will ask of the hub, and what it
+    waits for when it waits long.
 
     Raises:
         HubError: the hub does not answer, or stops answering; what was read until then is in the lake.
@@ -105,6 +106,7 @@ def mine(
         polite=polite,
     )
     with asking(client, endpoint, order) as hub:
+        hub.report(say)
         start = prepared(lake, hub, order, now)
         say(_announcement(start, hub, order))
         run = Run(

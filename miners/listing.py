@@ -1,5 +1,6 @@
 """Reads a hub's listing of models page by page into the lake, every answer kept before anything is made of it."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -60,6 +61,14 @@ def _checked(hub: HubClient, answer: Answer) -> Answer:
     if not start.startswith(b"["):
         raise HubError(f"{hub.endpoint} answers with {start.decode(errors='replace')!r}, expected a list of models")
     return answer
+
+
+def listed(page: Answer) -> int:
+    """Count the models of a page; of one that is cut off, as many as a page may have."""
+    try:
+        return len(json.loads(page.body.removeprefix(UTF8_MARK)))
+    except ValueError:
+        return PAGE
 
 
 def pages(hub: HubClient, first: Answer, folder: Path) -> Iterator[tuple[Answer, str | None]]:

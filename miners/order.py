@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from miners.phases import PHASES
 from schemas.errors import UsageError
 
+SORTS = ("downloads", "likes", "createdAt", "lastModified", "trendingScore")
 STRATA = ("task", "library", "popularity")
 
 
@@ -44,6 +45,8 @@ class Order:
             raise UsageError(f"max_hours is {self.max_hours}, expected more than 0")
         if not 0 < self.polite <= 1:
             raise UsageError(f"polite is {self.polite}, expected a share of the hub's quota: above 0, at most 1")
+        if self.sort is not None and self.sort not in SORTS:
+            raise UsageError(f"sort by {self.sort!r} is not possible; choose from {', '.join(SORTS)}")
         if unknown := [stratum for stratum in self.stratify if stratum not in STRATA]:
             raise UsageError(f"stratify by {unknown[0]!r} is not possible; choose from {', '.join(STRATA)}")
         ways = [name for name in ("full", "ids", "sample") if getattr(self, name)]

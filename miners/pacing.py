@@ -1,5 +1,6 @@
 """When to send the next request to a hub: its quotas are kept before it refuses, failures back off."""
 
+import math
 import random
 import threading
 from collections import deque
@@ -19,6 +20,7 @@ LONGEST_WAIT = 3600.0  # seconds; a hub that asks for more is not waited for
 FIRST_BACKOFF = 0.5  # seconds; doubles with each failure
 LONGEST_BACKOFF = 60.0
 FAR_AWAY = 10**9  # seconds; a hub may name any number
+LONG = 10.0  # seconds; whoever waits longer is told why
 MOMENT = 1.0  # seconds; after each of them a thread that waits looks whether somebody wants it to end
 TICK = 0.05  # seconds; how often is looked whether a request has come back
 RESET_MARGIN = 1.0  # seconds; hubs tell the end of a window in whole seconds
@@ -48,10 +50,12 @@ class Quota:
 class Pacer:
     """Keeps a client inside the quotas that a hub states in RateLimit headers, one a kind; safe to share by threads.
 
-    Of a kind that the hub has said nothing about yet, one request is under way at a time.
+    Of a kind that the hub has said nothing about yet, one request is under way at a time. `say` hears what a long wait
+    is for.
     """
 
     def __init__(self, clock: Callable[[], float], sleep: Callable[[float], None] | None = None) -> None:
+        self.say: Callable[[str], None] = lambda text: None
         self._clock = clock
         self._stopped = threading.Event()
         self._sleep = sleep or self._doze
@@ -60,6 +64,7 @@ class Pacer:
         self._share = 1.0
         self._most: int | None = None
         self._ends: float | None = None
+        self._told_until = -math.inf
         self.requests = 0
 
     def limit(self, requests: int | None, seconds: float | None, share: float) -> None:
@@ -81,16 +86,26 @@ class Pacer:
         while (wait := self._taken(kind)) > 0:
             if wait > LONGEST_WAIT + RESET_MARGIN:
                 raise HubError(f"The hub's quota for {kind} is spent for {wait / 3600:.1f} hours; come back then.")
-            self.rest(wait)
+            self.rest(wait, f"the hub's quota of requests ({kind}) is used up")
             self._forget(kind, wait)
 
-    def rest(self, seconds: float) -> None:
-        """Sleep. Raises Enough where the run's hours are over before that."""
+    def rest(self, seconds: float, why: str) -> None:
+        """Sleep, and tell why if it takes long. Raises Enough where the run's hours are over before that."""
         if self._ends is not None and self._clock() + seconds >= self._ends:
             raise Enough("the run's hours are over")
+        self._tell(seconds, why)
         self._sleep(seconds)
         if self._stopped.is_set():
             raise Enough("the client was closed")
+
+    def _tell(self, seconds: float, why: str) -> None:
+        """Say once for all threads that wait at the same time what they wait for."""
+        ends = self._clock() + seconds
+        with self._changed:
+            is_told = ends < self._told_until + MOMENT
+            self._told_until = max(self._told_until, ends)
+        if seconds >= LONG and not is_told:
+            self.say(f"{why}; going on in {seconds:.0f} seconds")
 
     def _doze(self, seconds: float) -> None:
         """Sleep a moment at a time: polars lets Ctrl-C through only where Python comes to look."""

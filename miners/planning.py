@@ -11,6 +11,7 @@ from miners.listing import PAGE
 from miners.order import Order
 from miners.phases import PHASES
 from miners.targets import OF_THIS_HUB, wanted
+from miners.unfinished import watermark
 from schemas.lake import Lake
 
 WINDOW = 300.0  # seconds
@@ -46,14 +47,21 @@ def duration(requests: int, quota: tuple[int, float], share: float) -> float:
     return max(0, math.ceil(requests / most) - 1) * quota[1]
 
 
-def expected_models(lake: Lake, hub: str, source: str, order: Order, since: datetime | None, now: datetime) -> int:
-    """How many models the listing will have, as the lake lets expect; it cannot know better than that."""
+def expected_models(
+    lake: Lake, hub: str, source: str, order: Order, since: datetime | None, now: datetime, *, goes_on: bool
+) -> int:
+    """How many models the listing will have, as the lake lets expect; it cannot know better than that.
+
+    Of a first listing that another run has begun (`goes_on`) the lake has some, which says nothing of all.
+    """
     if order.limit is not None:
         return order.limit
     counted = f"SELECT count(*) AS models FROM model WHERE hub = $hub AND deleted_at IS NULL AND {OF_THIS_HUB}"  # noqa: S608 - our own text
     if since is not None:  # as many as had changed in as long a time before
         counted += " AND modified_at > $before"
         return int(lake.sql(counted, hub=hub, source=source, before=since - (now - since))["models"][0])
+    if goes_on and watermark(lake, hub, source) is None:
+        return ALL_MODELS
     return int(lake.sql(counted, hub=hub, source=source)["models"][0]) or ALL_MODELS
 
 

@@ -11,7 +11,7 @@ from miners.cohort import named, remember, remembered, sample
 from miners.crawl import Unfinished
 from miners.estimates import usual_requests
 from miners.http import Answer, HubClient, next_page
-from miners.listing import PAGE, first_page, page_at
+from miners.listing import first_page, listed, page_at
 from miners.order import Order
 from miners.pacing import http_date
 from miners.planning import expected_models, lacking, listing_requests, plan
@@ -58,10 +58,11 @@ def prepared(lake: Lake, hub: HubClient, order: Order, now: Callable[[], datetim
     if names is not None:
         models = len(names) - int(before.cursor or 0 if before else 0)
     else:
-        models = expected_models(lake, HUB, hub.endpoint, order, since, now())
-        models = min(models, PAGE) if next_page(first) is None else models
+        models = expected_models(lake, HUB, hub.endpoint, order, since, now(), goes_on=before is not None)
     if before is not None:
         models = 0 if before.listed_at is not None else max(1, models - before.rows_seen)
+    if names is None and next_page(first) is None:
+        models = min(models, listed(first))
     known = lacking(lake, HUB, hub.endpoint, order, now())
     usual = usual_requests(lake, HUB, hub.endpoint, order.wants)
     steps = plan(order, models, listing_requests(order, models), usual, known, hub.quota)

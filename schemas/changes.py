@@ -7,6 +7,7 @@ ones.
 from schemas.transaction import Transaction
 
 WATCHED = ("license", "gated", "private", "disabled", "task")  # changes of these columns are events
+ALWAYS_SO = "('gated', 'private', 'disabled')"  # of these a hub always says something: NULL is "not known yet"
 PARENTS = """
     SELECT child_id AS model_id, string_agg(DISTINCT parent_id, ', ' ORDER BY parent_id) AS parents
     FROM lineage WHERE source IN ('tags', 'card') AND child_id IN (SELECT model_id FROM known_model) GROUP BY child_id
@@ -26,6 +27,7 @@ def note_changes(transaction: Transaction) -> None:
                 unnest([{kinds}]) AS kind, unnest([{before}]) AS before, unnest([{after}]) AS after
             FROM known_model AS known JOIN staged_model AS staged USING (model_id)
         ) WHERE before IS DISTINCT FROM after AND (after IS NOT NULL OR (withdraws AND kind IN ('license', 'task')))
+            AND (before IS NOT NULL OR kind NOT IN {ALWAYS_SO})
     """)  # noqa: S608 - our own columns
     transaction.sql("""
         INSERT INTO event BY NAME

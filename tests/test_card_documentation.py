@@ -1,8 +1,10 @@
 """What cards document: headings, filler, topics and the score."""
 
 import json
+import tarfile
 from datetime import UTC, datetime
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import huggingface_hub
@@ -16,7 +18,7 @@ from miners.cards import read_card
 from miners.cards.documentation import FIELDS, WEIGHTS, documented
 from miners.cards.filler import without_filler
 from miners.cards.rows import ReadCard, add_cards
-from miners.cards.sections import cut
+from miners.cards.sections import cut, without_unseen
 from miners.cards.topics import MITCHELL, RULES, TEMPLATE, topics_of, words
 from schemas import Lake
 from schemas.carded import merge_cards
@@ -189,6 +191,17 @@ def test_every_field_fills_a_known_section() -> None:
         "This model was trained from scratch on an unknown dataset.",
         "[TODO: describe the data]",
         "- TODO",
+        "TBD",
+        "- **License:** N/A",
+        "**Bias:** to be added.",
+        "(to do)",
+        "WIP",
+        "Please add.",
+        "```python\n# coming soon\n```",
+        "```bash\n\n```",
+        "- **Developed by:**\n- **Language:**\n",
+        "I was made with [huggingtweets](https://github.com/borisdayma/huggingtweets).\n"
+        "The model suffers from [the same limitations and bias as GPT-2](https://huggingface.co/gpt2#limitations).",
     ],
 )
 def test_filler_leaves_nothing(text: str) -> None:
@@ -196,7 +209,19 @@ def test_filler_leaves_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["This model is a fine-tuned BERT.", "For more information see the paper.", "Na/ACl", "A todo-list model."]
+    "text",
+    [
+        "This model is a fine-tuned BERT.",
+        "For more information see the paper.",
+        "Na/ACl",
+        "A todo-list model.",
+        "What we plan to do is more.",
+        "Please add `trust_remote_code=True` when you load it.",
+        "- **Uses:**\n  - speech\n  - text",
+        "- **Uses:**\nspeech",
+        "```\none\n```\n\n```\nother\n```",
+        "The WIP model is bigger.",
+    ],
 )
 def test_what_is_not_filler_stays(text: str) -> None:
     assert without_filler(text) == (text, text.lower())
@@ -253,3 +278,22 @@ def test_any_card_gives_rows(text: str, name: str) -> None:
     (row,) = tables["documentation"].iter_rows(named=True)
     assert 0 <= row["score"] <= 1
     assert json.loads(tables["card"]["metadata"][0] or "{}") is not None
+
+
+def test_styles_and_scripts_are_no_text() -> None:
+    page = "# Title\n<style>\n@media { p { margin: 0 } }\n</style>\n<script>alert(1)</script>\n## Uses\nSpeech."
+    assert without_unseen(page).split() == ["#", "Title", "##", "Uses", "Speech."]
+    assert without_unseen(page).count("\n") == page.count("\n")
+    for open_one in ("<style> and no end", "<!-- <style>", "<script>" * 9):
+        assert without_unseen(open_one) == open_one
+
+
+def test_a_card_that_a_tool_wrote_alone_says_nothing_of_limits(data_folder: Path) -> None:
+    """Real cards of one tool have the same section on limits and bias, word for word."""
+    with tarfile.open(data_folder / "hubs" / "huggingface" / "cards_2022.tar.gz") as archive:
+        member = next(one for one in archive if one.name.lstrip("./").startswith("huggingtweets/") and one.isfile())
+        body = archive.extractfile(member)
+        assert body is not None
+        card = read_card(body.read())
+    found = {section.heading: section.filled for section in card.sections}
+    assert (found["Limitations and bias"], found["Training data"]) == (False, True)

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.filler import without_filler
 from miners.cards.front_matter import plain
-from miners.cards.sections import Section, sections, without_comments
+from miners.cards.sections import Section, sections, without_unseen
 
 
 def sections_of(text: str) -> list[Section]:
-    return sections(without_filler(without_comments(text))[0])
+    return sections(without_filler(without_unseen(text))[0])
 
 
 def front(text: str) -> Card:

@@ -21,7 +21,7 @@ from miners import civitai, kaggle, modelscope
 from miners.mining import HANDED_IN, MINERS, PLANS
 from schemas import Lake, open_lake
 from tests.conftest import ROOT
-from tests.hub import TestHub
+from tests.hub import Quota, TestHub
 
 
 class Answer(NamedTuple):
@@ -109,6 +109,23 @@ def test_coverage_report_and_doctor(run: Run, filled: Lake, tmp_path: Path) -> N
         transaction.append("tag", pl.DataFrame({"model_id": ["local:x/y"], "tag": ["t"]}))
     sick = run("doctor", "--lake", filled.path)
     assert (sick.code, "local:x/y" in sick.out) == (1, True)
+
+
+def test_a_terminated_crawl_keeps_what_it_has_and_is_gone_on_with(lake: Lake) -> None:
+    """SIGTERM, as service managers and batch systems send it, ends a run as Ctrl-C does."""
+    records = [{"id": f"o/m{number}"} for number in range(40)]
+    with TestHub(records, largest_page=10, quotas={"api": Quota(2, seconds=300)}) as hub:
+        command = [sys.executable, "-m", "weightlake", "mine", "huggingface", "--lake", str(lake.path)]
+        command += ["--endpoint", hub.url]
+        with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+            assert process.stderr is not None
+            while b"quota of requests (api) is used up; going on in " not in process.stderr.readline():
+                assert process.poll() is None
+            process.terminate()
+            assert process.wait(60) == 130
+            assert b"what was done is kept" in process.stderr.read()
+    state, seen = lake.sql("SELECT state, rows_seen FROM crawl").row(0)
+    assert (state, seen) == ("failed", 20)
 
 
 def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:

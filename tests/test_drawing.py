@@ -77,6 +77,22 @@ def test_names_from_hubs_cannot_run_in_the_drawing(tmp_path: Path) -> None:
     assert not re.search(r"<(script|link|img|iframe|image|use)[^>]+(src|href)=[\"']?(https?:)?//", page)
 
 
+def test_no_name_leaves_its_box_whatever_the_font(tmp_path: Path) -> None:
+    """Each box holds its texts in a viewport of its own, which SVG cuts off at its edge."""
+    graph = family(3)
+    root = ElementTree.fromstring(draw_family(graph, tmp_path / "family.svg").read_text(encoding="utf-8"))
+    space = {"svg": "http://www.w3.org/2000/svg"}
+    boxes = [box for box in root.iterfind(".//svg:g", space) if "model" in box.get("class", "").split()]
+    assert len(boxes) == len(graph)
+    for box in boxes:
+        frame, holder = box.find("svg:rect", space), box.find("svg:svg", space)
+        assert frame is not None
+        assert holder is not None
+        assert box.findall("svg:text", space) == []
+        assert holder.get("x") == frame.get("x")
+        assert float(holder.get("width", "inf")) <= float(frame.get("width", "0"))
+
+
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"family\.png is no name of a drawing"):
         draw_family(family(1), tmp_path / "family.png")

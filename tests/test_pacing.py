@@ -48,6 +48,15 @@ def test_a_spent_quota_is_waited_for_before_the_hub_refuses(
     assert clock.slept == [31.0, 31.0]  # a window of thirty seconds, and one for the hub's rounding
 
 
+def test_a_long_wait_is_told_once_and_a_short_one_not(hub: TestHub, client: HubClient, clock: StoppedClock) -> None:
+    told: list[str] = []
+    client.report(told.append)
+    hub.misbehave("/api/models", "429")
+    for _ in range(12):
+        client.get("/api/models")
+    assert told == ["the hub's quota of requests (api) is used up; going on in 31 seconds"] * 2
+
+
 def test_each_kind_has_its_own_quota(hub: TestHub, client: HubClient, clock: StoppedClock) -> None:
     for _ in range(5):
         client.get("/api/models")

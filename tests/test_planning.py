@@ -1,5 +1,6 @@
 """What a run says that it will ask of the hub, beside what it then asks."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -50,6 +51,27 @@ def test_as_much_is_asked_as_was_said(lake: Lake, repositories: Path) -> None:
     shown = for_people(said)
     assert shown["what"].to_list() == ["listing", "cards", "configs", "tensors", "files", "together"]
     assert shown["requests"][-1] == f"about {asked.total()}"
+
+
+def test_a_listing_of_one_page_is_planned_by_what_it_lists(lake: Lake, repositories: Path) -> None:
+    with TestHub(repositories=repositories) as hub:
+        said = plan(lake, "huggingface", endpoint=hub.url, cards=True, search="m0")
+    assert said.rows_by_key("what", named=True)["cards"][0]["requests"] <= 10
+
+
+def test_a_first_listing_that_is_gone_on_with_is_as_long_as_before(lake: Lake) -> None:
+    """What the lake has of it by then says nothing of how many models there are."""
+
+    def stop(done: int, total: int | None, what: str) -> None:
+        raise KeyboardInterrupt
+
+    ticking = itertools.count(step=10.0)  # each page is due for a commit
+    with TestHub([{"id": f"o/m{number}"} for number in range(60)], largest_page=10) as hub:
+        first = plan(lake, "huggingface", endpoint=hub.url)["requests"][0]
+        with pytest.raises(KeyboardInterrupt):
+            mine(lake, "huggingface", endpoint=hub.url, progress=stop, clock=lambda: next(ticking))
+        assert lake.sql("SELECT listed_at FROM crawl").item() is None
+        assert plan(lake, "huggingface", endpoint=hub.url)["requests"][0] == pytest.approx(first, rel=0.01)
 
 
 def kind_of(path: str) -> str:

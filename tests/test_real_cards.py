@@ -10,7 +10,7 @@ import pytest
 from miners.cards import Card, read_card
 from miners.cards.documentation import documented
 from miners.cards.filler import without_filler
-from miners.cards.sections import cut, without_comments
+from miners.cards.sections import cut, without_unseen
 from miners.cards.topics import topics_of
 from tests.slow_sections import slow_cut
 
@@ -33,7 +33,7 @@ def cards(data_folder: Path) -> dict[str, Card]:
 
 def test_headings_are_those_of_the_slow_way(cards: dict[str, Card]) -> None:
     for card in cards.values():
-        text = without_filler(without_comments(card.text.replace("\r\n", "\n").replace("\r", "\n")))[0]
+        text = without_filler(without_unseen(card.text.replace("\r\n", "\n").replace("\r", "\n")))[0]
         assert list(cut(text)) == list(slow_cut(text))
 
 

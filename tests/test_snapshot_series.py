@@ -170,3 +170,16 @@ def test_what_a_snapshot_lacks_is_written_down(lake: Lake, weeks: list[Path]) ->
     assert layout == "hub-stats"
     assert "sha" in missing
     assert "likes" not in missing
+
+
+def test_what_becomes_known_is_no_event_and_what_changes_is(lake: Lake, tmp_path: Path) -> None:
+    """A hub says of every model whether it is gated, private or disabled: a record without that has left it out."""
+    bare = {"id": "o/m", "tags": [], "downloads": 1, "siblings": []}
+    known = bare | {"gated": False, "private": False, "disabled": False, "pipeline_tag": "t"}
+    for week, record in enumerate([bare, known, known | {"gated": "manual"}]):
+        file = write_lines(tmp_path / f"2025-03-{10 + week}.jsonl", [record])
+        mine(lake, "snapshot", source=file)
+    assert lake.sql("SELECT kind, before, after FROM event ORDER BY ALL").rows() == [
+        ("gated", "no", "manual"),
+        ("task", None, "t"),
+    ]

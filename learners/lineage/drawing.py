@@ -135,9 +135,10 @@ def _box(graph: nx.DiGraph, box: Box) -> str:
     drawn = (
         f'<g class="{style}"><title>{_text(box.name)}\n{chr(10).join(told)}</title>'
         f'<rect x="{box.x:.0f}" y="{box.y:.0f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="5"/>'
-        f'<text x="{box.x + 8:.0f}" y="{box.y + 17:.0f}">{_text(_short(_name(box.name)))}{flag}</text>'
-        f'<text class="detail" x="{box.x + 8:.0f}" y="{box.y + 32:.0f}">{_text(_short(_detail(box.name, node)))}</text>'
-        "</g>"
+        f'<svg x="{box.x:.0f}" y="{box.y:.0f}" width="{BOX_WIDTH - 4}" height="{BOX_HEIGHT}">'  # cuts off what is wider
+        f'<text x="8" y="17">{_text(_short(_name(box.name)))}{flag}</text>'
+        f'<text class="detail" x="8" y="32">{_text(_short(_detail(box.name, node)))}</text>'
+        "</svg></g>"
     )
     link = _link(box.name)
     return f'<a href="{link}" target="_blank" rel="noopener noreferrer">{drawn}</a>' if link else drawn

@@ -8,7 +8,7 @@ from miners.cards.filler import without_filler
 from miners.cards.footprint import Footprint, footprints
 from miners.cards.front_matter import Malformed, parse
 from miners.cards.mentions import Mention, mentions
-from miners.cards.sections import Section, sections, without_comments
+from miners.cards.sections import Section, sections, without_unseen
 
 SIZE_LIMIT = 2**20  # bytes; of a longer card the first part is kept
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -58,7 +58,7 @@ def read_card(body: bytes, size: int | None = None) -> Card:
 
 def _said(rest: str, metadata: dict[str, Any] | None) -> tuple[list[Section], list[Mention], list[Footprint]]:
     """Give what a reader of the card sees, without what nobody has written for this model."""
-    text, lower = without_filler(without_comments(rest))
+    text, lower = without_filler(without_unseen(rest))
     return sections(text), mentions(text, lower, metadata), footprints(text, lower, metadata)
 
 

@@ -15,6 +15,7 @@ IMAGE = re.compile(r"!\[[^\[\]\n]{0,1000}\]\([^()\n]{0,2000}\)")
 NO_WORDS = b"|-*:#>=_~`+."  # a piece of text of nothing else is no word
 LETTERS = bytes(ord(" ") if chr(code) in " \t\n\r\v\f" else ord("x") for code in range(256))
 EVIDENCE = 80
+UNSEEN = (("<!--", "-->"), ("<style", "</style>"), ("<script", "</script>"))
 Cut = tuple[int, str | None, str]
 
 
@@ -37,15 +38,22 @@ def sections(text: str) -> list[Section]:
     return found if not found or found[0].filled or found[0].level else found[1:]
 
 
-def without_comments(text: str) -> str:
-    """Remove HTML comments, which no reader of a card sees; one that is not closed stays."""
+def without_unseen(text: str) -> str:
+    """Remove comments, styles and scripts of HTML, which no reader of a card sees; one that is not closed stays."""
+    for begins, ends in UNSEEN:
+        if begins in text:
+            text = _without(text, begins, ends)
+    return text
+
+
+def _without(text: str, begins: str, ends: str) -> str:
     kept, position = [], 0
-    while (begin := text.find("<!--", position)) >= 0:
-        end = text.find("-->", begin + 4)
+    while (begin := text.find(begins, position)) >= 0:
+        end = text.find(ends, begin + len(begins))
         if end < 0:
             break
         kept += [text[position:begin], "\n" * text.count("\n", begin, end)]
-        position = end + 3
+        position = end + len(ends)
     return "".join([*kept, text[position:]]) if kept else text
 
 
