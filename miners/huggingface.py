@@ -1,24 +1,24 @@
 """The miner of the Hugging Face Hub, and of any hub that speaks its API."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import polars as pl
 
+from miners.asking import asking
 from miners.crawl import Crawl, Progress, Run, silent
 from miners.http import HubClient
 from miners.listing import Listing, pages
 from miners.model_requests import look_for, mine_models
 from miners.order import Order
-from miners.pacing import Enough
 from miners.phases import fetch_phase
 from miners.planning import told
 from miners.records import HUB
 from miners.start import Start, prepared
 from miners.targets import wanted
-from schemas.errors import HubError, UsageError
+from schemas.errors import HubError
 from schemas.lake import Lake
 from schemas.vanished import note_renamed, unseen
 
@@ -105,7 +105,7 @@ def mine(
         max_hours=max_hours,
         polite=polite,
     )
-    with asking(client, endpoint, order) as hub:
+    with asking(client, partial(HubClient, endpoint), order) as hub:
         hub.report(say)
         start = prepared(lake, hub, order, now)
         say(_announcement(start, hub, order))
@@ -140,22 +140,8 @@ def plan(
     estimate), seconds at the hub's quota. Raises what `mine` raises before it begins.
     """
     order = Order(**options)  # type: ignore[arg-type]  # the caller's words; each is checked there
-    with asking(client, endpoint, order) as hub:
+    with asking(client, partial(HubClient, endpoint), order) as hub:
         return prepared(lake, hub, order, lambda: datetime.now(UTC)).plan
-
-
-@contextmanager
-def asking(client: HubClient | None, endpoint: str | None, order: Order) -> Iterator[HubClient]:
-    """Give the client that asks, inside the limits of the order; one of our own is closed at the end."""
-    hub = client or HubClient(endpoint)
-    try:
-        hub.limit(requests=order.max_requests, hours=order.max_hours, share=order.polite)
-        yield hub
-    except Enough as enough:  # a run keeps its own to itself
-        raise UsageError(f"{enough} before the run could begin; allow more") from enough
-    finally:
-        if client is None:
-            hub.close()
 
 
 def _announcement(start: Start, hub: HubClient, order: Order) -> str:

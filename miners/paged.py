@@ -4,12 +4,12 @@ Pages are kept, stored and committed one after the other; a run that was ended g
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from miners.asking import asking
 from miners.crawl import Crawl, Progress, Run, silent
 from miners.folders import readable
 from miners.http import HubClient
@@ -20,6 +20,8 @@ from miners.unfinished import unfinished
 from schemas.errors import UsageError
 from schemas.lake import Lake
 from schemas.mined import mark_deleted
+
+WORDS = ("search", "author", "task", "library", "sort")
 
 
 def paged_miner(paged: PagedHub) -> Callable[..., Crawl]:
@@ -55,46 +57,45 @@ def paged_miner(paged: PagedHub) -> Callable[..., Crawl]:
         Raises HubError if the site does not answer, or something else than a listing, UsageError for options that
         cannot work, DataError if an archive is damaged, and LakeBusy.
         """
-        Order(limit=limit, max_requests=max_requests, max_hours=max_hours, polite=polite)  # refuses what cannot work
-        words = {"search": search, "author": author, "task": task, "library": library, "sort": sort}
-        wishes = _checked(paged, {name: value for name, value in words.items() if value is not None}, limit, source)
-        asker = client or paged.client(endpoint or paged.site)
-        origin = readable(str(Path(source).resolve())) if source is not None else asker.endpoint
-        query: dict[str, object] = {**wishes, **({"limit": limit} if limit else {})}
-        before = None if restart or source else unfinished(lake, paged.hub, origin, query)
-        asker.limit(requests=max_requests, hours=max_hours, share=polite)
-        run = Run(lake, paged.hub, query, origin, now, clock, progress or silent, unfinished=before)
-        with _closing(asker, client is None), run:
-            reader = Reader(paged, run, lake, asker, limit, progress or silent)
-            try:
-                reader.read_source(Path(source)) if source is not None else reader.read_site(wishes)
-            finally:
-                run.crawl.requests = asker.requests
-            if not wishes and limit is None and reader.is_whole:
-                run.add(partial(mark_deleted, hub=paged.hub, source=origin, crawl_id=run.crawl.crawl_id))
+        order = Order(
+            limit=limit,
+            search=search,
+            author=author,
+            task=task,
+            library=library,
+            sort=sort,
+            restart=restart,
+            max_requests=max_requests,
+            max_hours=max_hours,
+            polite=polite,
+        )
+        wishes = _wishes(paged, order, source)
+        with asking(client, lambda: paged.client(endpoint or paged.site), order) as hub:
+            origin = readable(str(Path(source).resolve())) if source is not None else hub.endpoint
+            query: dict[str, object] = {**wishes, **({"limit": limit} if limit else {})}
+            before = None if restart or source else unfinished(lake, paged.hub, origin, query)
+            run = Run(lake, paged.hub, query, origin, now, clock, progress or silent, unfinished=before)
+            with run:
+                reader = Reader(paged, run, lake, hub, limit, progress or silent)
+                try:
+                    reader.read_source(Path(source)) if source is not None else reader.read_site(wishes)
+                finally:
+                    run.crawl.requests = hub.requests
+                if not wishes and limit is None and reader.is_whole:
+                    run.add(partial(mark_deleted, hub=paged.hub, source=origin, crawl_id=run.crawl.crawl_id))
         return run.crawl
 
     return mine
 
 
-def _checked(
-    paged: PagedHub, wishes: dict[str, str], limit: int | None, source: str | Path | None
-) -> Mapping[str, str]:
-    """Raise UsageError for what this hub cannot be asked."""
+def _wishes(paged: PagedHub, order: Order, source: str | Path | None) -> Mapping[str, str]:
+    """Give what the listing is to be narrowed by; UsageError for what this hub cannot be asked."""
+    wishes = {name: value for name in WORDS if (value := getattr(order, name)) is not None}
     for name, value in wishes.items():
         if name not in paged.asked:
             raise UsageError(f"the hub {paged.hub} has no option {name!r}; choose from {', '.join(paged.asked)}")
         if not value.strip():
             raise UsageError(f"{name} is {value!r}, expected a word to choose by")
-    if source is not None and (wishes or limit):
+    if source is not None and (wishes or order.limit):
         raise UsageError(f"source={str(source)!r} is read whole; leave out {', '.join(wishes) or 'limit'}")
     return wishes
-
-
-@contextmanager
-def _closing(client: HubClient, is_ours: bool) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        if is_ours:
-            client.close()

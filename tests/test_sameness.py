@@ -309,3 +309,30 @@ def test_records_of_ptmtorrent_are_filled_from_every_hub(catalogues: Lake) -> No
     assert all(url.startswith("https://") for url in records["ModelURL"])
     dois = catalogues.sql("SELECT DISTINCT unnest(ModelPaperDOIs) AS doi FROM ptmtorrent_v1")["doi"]
     assert all(re.fullmatch(r"10\.\S+/\S+", doi) and "://" not in doi for doi in dois)
+
+
+SAMPLE = """
+WITH sample AS (FROM same_model_group WHERE len(hubs) > 1 ORDER BY md5(group_id) LIMIT 30)
+SELECT group_id, any_value(models) AS models, any_value(disputed) AS disputed,
+    max(parameters) FILTER (hub = 'onnx') AS parameters,
+    list(DISTINCT split_part(name, '.', 1)) FILTER (hub = 'timm') AS architectures
+FROM sample JOIN same_model USING (group_id) JOIN model USING (model_id) GROUP BY group_id ORDER BY group_id
+"""
+
+
+@pytest.mark.data
+def test_the_sample_that_was_checked_by_hand_is_what_is_found(catalogues: Lake, data_folder: Path) -> None:
+    page = (ROOT / "docs" / "same_models.md").read_text(encoding="utf-8")
+    written = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if "| `onnx" in line]
+    found = catalogues.sql(SAMPLE).rows(named=True)
+    assert [(cells[0], cells[1], cells[3], "not" in cells[5]) for cells in written] == [
+        (row["group_id"], str(row["models"]), f"{row['parameters']:,}", row["disputed"]) for row in found
+    ]
+    counted: dict[str, str] = {}
+    for _, text in members(data_folder / "hubs" / "timm" / "timm_results.tar.gz", ".csv"):
+        for line in csv.DictReader(io.StringIO(text)):
+            if "infer_samples_per_sec" in line or "train_samples_per_sec" in line:
+                counted[line["model"]] = line["param_count"]
+    for cells, row in zip(written, found, strict=True):
+        assert float(cells[4]) in {float(counted[name]) for name in row["architectures"] if name in counted}
+        assert (round(row["parameters"] / 1e6, 2) == float(cells[4])) != row["disputed"]
