@@ -14,6 +14,7 @@ from schemas.errors import UsageError
 
 CACHED = "models--"
 CONFIGS = ("config.json", "model_index.json")
+MOST_LOOKED_INTO = 1_000  # folders below one that has no model
 NOT_THEIRS = {".git", ".cache"}  # version control and download notes inside of a repository's folder
 
 
@@ -42,7 +43,7 @@ class Entry(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a folder holds; `unreadable` names folders in it that could not be looked into, and why."""
+    """What a folder holds; `unreadable` names folders in it of which there is no model here, and why."""
 
     repositories: list[Repository]
     unreadable: dict[Path, str]
@@ -65,11 +66,14 @@ def repositories(folder: Path) -> Found:
         raise UsageError(f"{folder} is no file of weights: expected one that ends in {endings}; or name a folder")
     place = folder.resolve()
     search = _Search()
-    found = list(search.cached(place) or search.cached(place / "hub") or search.plain(place))
+    if cached := search.cached(place) or search.cached(place / "hub"):
+        return Found(cached, search.unreadable)
+    found = list(search.plain(place))
     if not found:  # arrays are mostly data: only where there is nothing else they are checkpoints
         found = list(_Search(matters).plain(place))
+    search.note_what_lies_deeper(place, found)
     if not found:
-        hidden = "; ".join(f"{place} cannot be read: {reason}" for place, reason in search.unreadable.items())
+        hidden = "; ".join(f"{place}: {reason}" for place, reason in search.unreadable.items())
         raise UsageError(
             f"{folder} holds no model: expected folders owner/name with config.json, README.md or weights in them, "
             "one such folder, or a Hugging Face cache" + (f" ({hidden})" if hidden else "")
@@ -114,6 +118,25 @@ class _Search:
             yield itself
         yield from loose
         yield from children
+
+    def note_what_lies_deeper(self, folder: Path, found: list[Repository]) -> None:
+        """Remember the folders in which there is no repository, though there are weights somewhere below."""
+        with_one = {parent for one in found for parent in (one.place, *one.place.parents)}
+        if folder in {one.place for one in found}:
+            return
+        for child in self._folders(folder):
+            hidden = [child] if child not in with_one else self._folders(child) if not self._has_model(child) else []
+            for place in hidden:
+                if place not in with_one and (deep := self._first_weights(place)):
+                    self.unreadable[place] = f"{deep} lies deeper than owner/name: mine {deep.parent.parent}"
+
+    def _first_weights(self, folder: Path) -> Path | None:
+        for number, (parent, folders, files) in enumerate(os.walk(folder)):
+            folders[:] = sorted(set(folders) - NOT_THEIRS)
+            weights = [name for name in sorted(files) if _is_stored_as_model(name) and name not in CONFIGS]
+            if weights or number > MOST_LOOKED_INTO:
+                return Path(parent) / weights[0] if weights else None
+        return None
 
     def _snapshot(self, place: Path) -> Repository | None:
         """Give the snapshot of a cached model that `main` points to, or else the newest one."""
@@ -193,7 +216,7 @@ class _Search:
             except (FileNotFoundError, NotADirectoryError):
                 self._seen[folder] = []
             except OSError as error:
-                self.unreadable[folder] = error.strerror or str(error)
+                self.unreadable[folder] = f"the folder cannot be read: {error.strerror or error}"
                 self._seen[folder] = []
         return self._seen[folder]
 

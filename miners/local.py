@@ -85,7 +85,7 @@ def mine(
 def _unreadable_batch(unreadable: Mapping[Path, str]) -> Batch:
     batch = Batch()
     for place, reason in unreadable.items():
-        batch.fail(readable(str(place)), "file", f"the folder cannot be read: {reason}")
+        batch.fail(readable(str(place)), "file", reason)
     return batch
 
 

@@ -92,6 +92,23 @@ def test_a_folder_that_cannot_be_read_is_a_failure_and_its_models_are_not_gone(l
     assert failures(lake) == [(str(kept.parent), "file", reason)]
 
 
+def test_weights_that_lie_too_deep_are_said_and_found_from_there(lake: Lake, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    repository(models / "owner" / "one")
+    for deep in (models / "owner" / "two" / "sub", models / "archive" / "old" / "owner" / "three"):
+        deep.mkdir(parents=True)
+        save_file({"w": np.zeros(2, np.float32)}, deep / "model.safetensors")
+    (models / "notes" / "of" / "mine").mkdir(parents=True)
+    (models / "notes" / "of" / "mine" / "notes.txt").write_text("x")
+    crawl = mine(lake, "local", folder=models)
+    assert (crawl.rows_stored, crawl.unread) == (1, 2)
+    reasons = {Path(subject).name: reason for subject, _, reason in failures(lake)}
+    assert set(reasons) == {"two", "archive"}
+    for name, root in (("two", models / "owner" / "two"), ("archive", models / "archive" / "old" / "owner")):
+        assert reasons[name].endswith(f"lies deeper than owner/name: mine {root}")
+        assert mine(lake, "local", folder=root).rows_stored == 1
+
+
 def test_a_stray_file_of_weights_makes_no_model_of_a_folder_of_models(lake: Lake, tmp_path: Path) -> None:
     for name in ("owner/one", "owner/two"):
         repository(tmp_path / "models" / name)
