@@ -1,5 +1,7 @@
 """The report's phase diagrams: map, borders and heat maps for each population whose cells have been judged."""
 
+import json
+
 from learners.charts import Picture, picture
 from learners.landscape.phases.diagram import diagram
 from learners.landscape.phases.population import judged_population
@@ -7,7 +9,7 @@ from learners.landscape.phases.rule import Rule
 from schemas import Lake, UsageError
 
 JUDGED = """
-SELECT DISTINCT population_id, phase_rule.rule, content FROM cell_phase
+SELECT DISTINCT population_id, phase_rule.rule, content, coalesce(settings, '{}') AS settings FROM cell_phase
 JOIN phase_rule ON phase_rule.sha256 = cell_phase.rule_sha256 ORDER BY ALL
 """
 CELLS = "FROM phases WHERE population_id = '{}' AND rule = '{}'"
@@ -16,9 +18,10 @@ CELLS = "FROM phases WHERE population_id = '{}' AND rule = '{}'"
 def phase_maps(lake: Lake) -> list[Picture]:
     """Phases over load x temperature with a heat map for each metric, for each population and rule."""
     found = []
-    for population, name, content in lake.sql(JUDGED).iter_rows():
+    for population, name, content, settings in lake.sql(JUDGED).iter_rows():
         try:
-            judged, axes = judged_population(lake, population, Rule.model_validate_json(content))
+            rule = Rule.model_validate_json(content)
+            judged, axes = judged_population(lake, population, rule, json.loads(settings))
             chart = diagram(judged, f"{population}: phases", axes)
         except UsageError:  # its members or measurements are gone
             continue

@@ -308,6 +308,16 @@ def test_a_population_gets_phases_a_grid_and_a_diagram(copied: Lake, tmp_path: P
     phases_of_population(copied, "tiny", "model-diagnosis")
     assert copied.sql("SELECT count(*) FROM phases").item() == 8
     assert found.draw(tmp_path / "phases.svg").stat().st_size > 1000
+    query = "SELECT load, temperature, mode_connectivity FROM phases WHERE rule = 'taxonomy' ORDER BY ALL"
+    slow = copied.sql(query)
+    light = phases_of_population(copied, "tiny", settings={"epochs": 1, "runs": 1})
+    assert not light.table["mode_connectivity"].equals(found.table["mode_connectivity"])
+    assert (
+        copied.sql("SELECT DISTINCT settings FROM cell_phase WHERE rule = 'taxonomy'").item()
+        == '{"epochs": 1, "runs": 1}'
+    )
+    phases_of_population(copied, "tiny")
+    assert copied.sql(query).equals(slow)  # what was measured in another way meanwhile does not count
     counts = measure(copied, ALL, list(PHASE_METRICS))
     assert counts["measured"].to_list() == [0] * counts.height
 

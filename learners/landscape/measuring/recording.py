@@ -33,6 +33,12 @@ OURS = "settings->>'$.landscape' = $mark AND metric = $metric"
 AGAIN = "settings->>'$.again' = 'true'"
 
 
+def mark_of(metric: Metric, seed: int, given: str | None = None) -> str:
+    """What a value depends on, as text: the same for the same settings, seed and data."""
+    known = {**metric.settings, "split": metric.split, "seed": seed if metric.random else None}
+    return json.dumps(known | ({"given": given} if given else {}), sort_keys=True)
+
+
 @dataclass(frozen=True)
 class Recorder:
     """Reads and writes the rows of one call of `measure`.
@@ -48,9 +54,8 @@ class Recorder:
     given: str | None
 
     def mark(self, metric: Metric) -> str:
-        """What a value depends on, as text: the same for the same settings, seed and data."""
-        known = {**metric.settings, "split": metric.split, "seed": self.seed if metric.random else None}
-        return json.dumps(known | ({"given": self.given} if self.given else {}), sort_keys=True)
+        """What a value of this call depends on."""
+        return mark_of(metric, self.seed, self.given)
 
     def missing(self, metrics: Iterable[Metric], ids: Sequence[str], pairs: Sequence[Key]) -> dict[str, list[Key]]:
         """By metric the models or pairs without a row, or with one only that says that weights were not to be had."""

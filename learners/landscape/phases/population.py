@@ -10,7 +10,14 @@ from pathlib import Path
 import polars as pl
 
 from learners.landscape.measuring.measuring import measure
-from learners.landscape.measuring.metrics import PHASE_METRICS, Setting
+from learners.landscape.measuring.metrics import (
+    PHASE_METRICS,
+    Setting,
+    checked_settings,
+    metric_named,
+    with_settings,
+)
+from learners.landscape.measuring.recording import mark_of
 from learners.landscape.phases.assigning import Judged, judge_frame
 from learners.landscape.phases.diagram import diagram, write_diagram
 from learners.landscape.phases.rule import METRICS, Rule, load_rule
@@ -22,16 +29,21 @@ LOADS = ("width", "depth", "label_noise", "data_fraction")
 TEMPERATURES = ("batch_size", "learning_rate", "weight_decay", "epochs")
 
 MEMBERS = "FROM member WHERE population_id = $population_id"
-SINGLE = """
-SELECT model_id, metric, max_by(value, measured_at) AS value FROM measurement
+VALUE = """
+coalesce(max_by(value, measured_at) FILTER (settings->>'$.landscape' = asked.mark), max_by(value, measured_at)) AS value
+"""
+ASKED = "(SELECT unnest($names) AS metric, unnest($marks) AS mark) AS asked"
+SINGLE = f"""
+SELECT model_id, metric, {VALUE} FROM measurement JOIN {ASKED} USING (metric)
 WHERE model_id IN (SELECT model_id FROM member WHERE population_id = $population_id)
-AND metric IN ('loss', 'error', 'hessian_trace') AND split = 'train' GROUP BY ALL
-"""
-PAIRS = """
-SELECT first_id AS model_id, second_id, metric, max_by(value, measured_at) AS value FROM pair_measurement
-WHERE first_id IN (SELECT model_id FROM member WHERE population_id = $population_id)
-AND metric IN ('cka', 'mode_connectivity') GROUP BY ALL
-"""
+AND epoch IS NULL AND split = 'train' GROUP BY ALL
+"""  # noqa: S608 - our words
+PAIRS = f"""
+SELECT first_id AS model_id, second_id, metric, {VALUE} FROM pair_measurement JOIN {ASKED} USING (metric)
+WHERE first_id IN (SELECT model_id FROM member WHERE population_id = $population_id) GROUP BY ALL
+"""  # noqa: S608 - our words
+USED = ("loss", "error", "hessian_trace"), ("cka", "mode_connectivity")
+"""Metrics of models and of pairs that become columns."""
 CANONICAL = {"loss": "train_loss", "error": "train_error"}
 
 
@@ -91,16 +103,19 @@ def phases_of_population(
     axes = _axes(members, population_id)
     quoted = population_id.replace("'", "''")
     query = f"SELECT model_id FROM member WHERE population_id = '{quoted}'"  # noqa: S608 - quoted
-    measure(lake, query, PHASE_METRICS, settings=settings, progress=progress)
-    judged = judge_frame(metrics_of_members(lake, population_id, members, axes), checked)
+    given = checked_settings(map(metric_named, PHASE_METRICS), settings or {})
+    measure(lake, query, PHASE_METRICS, settings=given, progress=progress)
+    judged = judge_frame(metrics_of_members(lake, population_id, members, axes, given), checked)
     places = members.group_by(width=pl.col(axes[0]), batch_size=pl.col(axes[1])).agg(members=pl.len().cast(pl.Int64))
     table = judged.table().drop("members").join(places, on=["width", "batch_size"], maintain_order="left")
     found = PopulationPhases(population_id, axes, judged, table)
-    _store(lake, found)
+    _store(lake, found, given)
     return found
 
 
-def judged_population(lake: Lake, population_id: str, rule: Rule) -> tuple[Judged, tuple[str, str]]:
+def judged_population(
+    lake: Lake, population_id: str, rule: Rule, settings: Mapping[str, Setting]
+) -> tuple[Judged, tuple[str, str]]:
     """Judge a population by what is in the lake; nothing is measured or written. Gives its axes, too.
 
     Raises:
@@ -108,7 +123,7 @@ def judged_population(lake: Lake, population_id: str, rule: Rule) -> tuple[Judge
     """
     members = lake.sql(MEMBERS, population_id=population_id)
     axes = _axes(members, population_id)
-    return judge_frame(metrics_of_members(lake, population_id, members, axes), rule), axes
+    return judge_frame(metrics_of_members(lake, population_id, members, axes, settings), rule), axes
 
 
 def _population(lake: Lake, name: str) -> str:
@@ -134,11 +149,23 @@ def _axes(members: pl.DataFrame, population_id: str) -> tuple[str, str]:
     return varied[0][0], varied[1][0]
 
 
-def metrics_of_members(lake: Lake, population_id: str, members: pl.DataFrame, axes: Sequence[str]) -> pl.DataFrame:
-    """The measurements of a population in canonical columns: a row a member, and a row a pair."""
+def metrics_of_members(
+    lake: Lake, population_id: str, members: pl.DataFrame, axes: Sequence[str], settings: Mapping[str, Setting]
+) -> pl.DataFrame:
+    """The measurements of a population in canonical columns: a row a member, and a row a pair.
+
+    Of a metric that was measured in several ways that with these settings counts; else the newest.
+    """
     places = members.select("model_id", width=pl.col(axes[0]), batch_size=pl.col(axes[1]))
-    single = lake.sql(SINGLE, population_id=population_id)
-    pairs = lake.sql(PAIRS, population_id=population_id)
+    single, pairs = (
+        lake.sql(
+            query,
+            population_id=population_id,
+            names=list(names),
+            marks=[mark_of(with_settings(metric_named(name), settings), seed=0) for name in names],
+        )
+        for query, names in zip((SINGLE, PAIRS), USED, strict=True)
+    )
     own = single.pivot(on="metric", index="model_id", values="value") if not single.is_empty() else places[["model_id"]]
     both = pairs.pivot(on="metric", index=["model_id", "second_id"], values="value") if not pairs.is_empty() else None
     frame = places.join(own, on="model_id", how="left")
@@ -154,7 +181,7 @@ def _logarithm(trace: float) -> float | None:
     return log10(trace) if trace > 0 else None
 
 
-def _store(lake: Lake, found: PopulationPhases) -> None:
+def _store(lake: Lake, found: PopulationPhases, settings: Mapping[str, Setting]) -> None:
     rule, now = found.judged.rule, datetime.now(UTC)
     known = lake.sql("FROM phase_rule WHERE sha256 = $sha", sha=rule.sha256)
     content = {"rule": rule.name, "version": rule.version, "sha256": rule.sha256, "content": rule.model_dump_json()}
@@ -166,10 +193,10 @@ def _store(lake: Lake, found: PopulationPhases) -> None:
             population_id=found.population_id,
             rule=rule.name,
         )
-        transaction.append("cell_phase", _rows(found, now))
+        transaction.append("cell_phase", _rows(found, settings, now))
 
 
-def _rows(found: PopulationPhases, now: datetime) -> pl.DataFrame:
+def _rows(found: PopulationPhases, settings: Mapping[str, Setting], now: datetime) -> pl.DataFrame:
     judged, table = found.judged, found.table
     shares = [
         json.dumps({label: float(share[cell]) for label, share in judged.probabilities.items()})
@@ -193,5 +220,6 @@ def _rows(found: PopulationPhases, now: datetime) -> pl.DataFrame:
         "nearest",
         *measured,
         pl.lit(limits).alias("thresholds"),
+        pl.lit(json.dumps(dict(settings))).alias("settings"),
         pl.lit(now).alias("judged_at"),
     )
