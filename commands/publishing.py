@@ -35,7 +35,9 @@ def publish(
         typer.Option(help="In one split: checkpoints of a model, models of one parent too, of one start too."),
     ] = Together.START,
     seed: Annotated[int, typer.Option(help="Number that decides which models are in which split.")] = 0,
-    shard_bytes: Annotated[int, typer.Option(min=1, help="About how large a file of weights may get.")] = 2 * 10**9,
+    shard_bytes: Annotated[
+        int, typer.Option(min=1, help="About how large a file of weights may get; at most 5 GB.")
+    ] = 2 * 10**9,
     private: Annotated[bool, typer.Option("--private", help="Make a repository that only its owner sees.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="URL of another hub.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")] = False,

@@ -128,9 +128,11 @@ class Site:
 
     def _paths(self, request: Request, name: str) -> Reply:
         """The rows of a tree listing for paths that are asked for, folders and files."""
-        asked = set(paths_asked(request))
+        asked, expand = paths_asked(request)
         rows = tree(self.repositories.files(name), "", recursive=True)
-        return as_json([row for row in rows if row["path"] in asked])
+        first = first_commit(self._commit(name))
+        last = {"lastCommit": {key: first[key] for key in ("id", "title", "date")}} if expand else {}
+        return as_json([row | last for row in rows if row["path"] in asked])
 
     def _resolve(self, request: Request, name: str, revision: str, path: Sequence[str]) -> Reply:
         if (moved := self.catalogue.moved(name)) is not None:
@@ -204,11 +206,13 @@ def marker(segments: Sequence[str], *words: str) -> int | None:
     return None
 
 
-def paths_asked(request: Request) -> list[str]:
-    """The paths of a question with a body, which is JSON or a form."""
+def paths_asked(request: Request) -> tuple[set[str], bool]:
+    """The paths of a question with a body, which is JSON or a form, and whether their last commit is wanted."""
     if request.headers.get("content-type", "").startswith("application/json"):
-        return list(json.loads(request.body)["paths"])
-    return parse_qs(request.body.decode()).get("paths", [])
+        asked = json.loads(request.body)
+        return set(asked["paths"]), bool(asked.get("expand"))
+    form = parse_qs(request.body.decode())
+    return set(form.get("paths", [])), form.get("expand", ["false"])[0].lower() == "true"
 
 
 def signature(name: str, path: str) -> str:

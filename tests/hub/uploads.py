@@ -38,8 +38,8 @@ class Uploads:
             return check_card(json.loads(request.body)["content"])
         if request.method == "PUT" and segments[:1] == ("lfs",):
             return self._take(segments[1], request.body)  # whoever has the address may send, as on the real one
-        if request.method != "POST":
-            return None
+        if request.method != "POST" or segments[4:5] == ("paths-info",):
+            return None  # paths are asked for by POST, and nothing is written
         if request.authorization != f"Bearer {self._token}":
             return refusal(401, "Unauthorized", "Invalid username or password.")
         if segments == ("api", "repos", "create"):

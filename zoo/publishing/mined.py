@@ -10,6 +10,7 @@ from schemas import Lake, Reading, UsageError
 from schemas.files import write_whole
 from zoo.mistakes import expected_one_of
 from zoo.publishing.folder import CARD_FILE, remove_others
+from zoo.publishing.limits import check_limits
 from zoo.publishing.mined_card import MinedFacts, mined_card
 from zoo.publishing.privacy import CARDS, hide, scrubbed
 from zoo.publishing.sending import Destination, sizes
@@ -78,6 +79,7 @@ def publish_tables(
         facts = _facts(reading, destination, content, license_id, with_cards)
         written = [*content.write(reading, destination.folder), CARD_FILE]
     write_whole(destination.folder / CARD_FILE, mined_card(facts).encode())
+    check_limits(written, "publish fewer rows")
     remove_others(destination.folder, written)
     files = sizes(destination.folder, written, files)
     destination.send(files, private, endpoint)

@@ -6,6 +6,7 @@ import polars as pl
 
 from schemas import Lake
 from zoo.publishing.dataset import Progress, plan_publication
+from zoo.publishing.limits import check_limits, check_shard_bytes
 from zoo.publishing.sending import Destination, sizes
 from zoo.publishing.shards import LARGEST
 
@@ -36,7 +37,7 @@ def publish_population(
         together: What no split may part: `run` the checkpoints of a model, `parent` models of one ancestor too,
             `start` models of equal initial weights too.
         seed: Which models are for training, validation and test hangs on it.
-        shard_bytes: About how large a file of weights may get.
+        shard_bytes: About how large a file of weights may get, at most 5 GB; a model that is larger has one to itself.
         private: Make a repository that only its owner sees, if it is made.
         endpoint: URL of another hub.
         dry_run: Write nothing, and ask no hub.
@@ -47,11 +48,13 @@ def publish_population(
         and for a hub the number of its `commit`.
 
     Raises:
-        UsageError: There is no such population, a model has no weights in this lake, or the folder holds other things.
+        UsageError: There is no such population, a model has no weights in this lake, the folder holds other things, or
+            there would be more files, or larger ones, than hubs take.
         DataError: Weights of the lake are missing or damaged.
         OutsideError: The disk is full or cannot be written.
         HubError: The hub cannot be reached, or refuses; the same call goes on from there.
     """
+    check_shard_bytes(shard_bytes)
     destination = Destination(lake, to)
     publication = plan_publication(
         lake,
@@ -63,6 +66,7 @@ def publish_population(
         repository=destination.repository,
     )
     files = publication.plan()
+    check_limits(files["file"].to_list(), "let files of weights get larger (shard_bytes), or publish fewer checkpoints")
     if not dry_run:
         files = sizes(destination.folder, publication.write(destination.folder, progress), files)
         destination.send(files, private, endpoint)
