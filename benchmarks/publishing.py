@@ -39,17 +39,16 @@ def make(lake: Lake, members: int) -> None:
         place = {"shard": shard, "shard_sha256": digest, "width": group // 7, "batch_size": group % 7}
         rows += [{"model_id": f"zoo:big/g{group}-s{row}", "row": row, **place} for row in range(GROUP)]
     frame = pl.DataFrame(rows)
-    constants = {
+    constants: dict[str, dict[str, pl.Expr]] = {
         "checkpoint": {"epoch": pl.lit(5), "final": pl.lit(True)},
         "model": {"name": pl.col("model_id"), "hub": pl.lit("zoo"), "architecture": pl.lit("cnn")},
         "member": {"population_id": pl.lit("big"), "state": pl.lit("trained")},
-        "training": {"epoch": 5, "split": pl.lit("test"), "metric": pl.lit("accuracy"), "value": pl.lit(0.5)},
+        "training": {"epoch": pl.lit(5), "split": pl.lit("test"), "metric": pl.lit("accuracy"), "value": pl.lit(0.5)},
     }
     columns = {"checkpoint": ["row", "shard", "shard_sha256"], "member": ["width", "batch_size"]}
     with lake.write() as transaction:
         for table, values in constants.items():
-            known = {name: pl.lit(value) if isinstance(value, int) else value for name, value in values.items()}
-            transaction.append(table, frame.select("model_id", *columns.get(table, []), **known))
+            transaction.append(table, frame.select("model_id", *columns.get(table, []), **values))
         transaction.sql("INSERT INTO population BY NAME SELECT 'big' AS population_id, 'big' AS name, 1 AS members")
 
 
@@ -58,7 +57,7 @@ def publish(root: Path) -> dict[str, float]:
     from zoo import publish_population
 
     files = publish_population(open_lake(root / "lake"), "big", root / "zoo")
-    return {"MB": files["bytes"].sum() / 1e6, "files": files.height}
+    return {"MB": sum(files["bytes"].to_list()) / 1e6, "files": files.height}
 
 
 def list_models(root: Path) -> dict[str, float]:
