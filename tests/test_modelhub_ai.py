@@ -148,5 +148,7 @@ def test_no_address_of_an_author_leaves_the_lake(catalogues: Lake, tmp_path: Pat
     assert len(published) == 6
     for place in published:
         assert not re.search(address, pl.read_parquet(place).write_ndjson()), place
+    records = pl.read_parquet(tmp_path / "data" / "ptmtorrent_v1")
+    assert {hub["MetadataFilePath"] for hub in map(json.loads, records["ModelHub"])} == {""}  # archives of this machine
     values = pl.read_parquet(next((tmp_path / "data" / "statement").glob("*.parquet")))
     assert values.filter(name="publication.email")["value"].unique().to_list() == ["[e-mail removed]"]

@@ -49,14 +49,18 @@ def mined(lake: Lake) -> Lake:
             "state": "finished",
         }
         transaction.append("crawl", pl.DataFrame(crawl | {"rows_seen": [2], "rows_stored": [2], "failures": [0]}))
+        failure = {"crawl_id": "c", "hub": "local", "subject": ["/home/ada/one", "local:ben/two"], "stage": "listing"}
+        transaction.append(
+            "failure", pl.DataFrame(failure | {"reason": ["torn", "is already the model in /home/ada/one; rename it"]})
+        )
     return lake
 
 
 def test_tables_arrive_whole_but_for_what_is_not_to_leave(mined: Lake, tmp_path: Path) -> None:
-    tables = "model, tag, card, card_section, crawl, event"
+    tables = "model, tag, card, card_section, crawl, failure, event"
     files = publish_tables(mined, tables, tmp_path / "out", license_id="cc-by-4.0")
     assert files.filter(pl.col("rows").is_not_null())["file"].to_list() == [
-        f"{table}/train-0.parquet" for table in ("model", "tag", "card", "card_section", "crawl")
+        f"{table}/train-0.parquet" for table in ("model", "tag", "card", "card_section", "crawl", "failure")
     ]
     expected = mined.sql("SELECT * EXCLUDE (location) FROM model ORDER BY ALL")
     assert rows_of(tmp_path / "out", "model").drop("location").sort(pl.all()).equals(expected)
@@ -70,6 +74,8 @@ def test_tables_arrive_whole_but_for_what_is_not_to_leave(mined: Lake, tmp_path:
         for content in everything_in(tmp_path / "out").values()
         if secret.encode() in content
     ]
+    failures = rows_of(tmp_path / "out", "failure")[["subject", "reason"]].sort("reason")
+    assert failures.rows() == [("local:ben/two", None), (None, "torn")]
     assert rows_of(tmp_path / "out", "tag")["tag"].sort().to_list() == ["mail:[e-mail removed]", "x"]
     assert rows_of(tmp_path / "out", "card")["problems"].to_list() == [["no [e-mail removed]"]]
 

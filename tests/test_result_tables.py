@@ -2,6 +2,7 @@
 
 import re
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,25 @@ def test_parameters_have_the_precision_of_their_text(
 def test_tables_in_code_are_none_and_a_block_without_end_goes_on() -> None:
     assert list(rows(f"```\n{table('a | 1')}\n```\n")) == []
     assert [row.cells for row in rows(f"```\nx\n```\n{table('a | 1')}")] == [{"Model": "a", "Top-1 error": "1"}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 300_000,
+        "a-b " * 100_000,
+        "on A" * 100_000,
+        "on Aa " * 100_000,
+        "(A) word (B) " * 30_000,
+        table(*["net | 1"] * 20_000),
+        table(*["Net-X | word" for _ in range(3_000)], heading="a | b") + "\n\n" + "words (ABC) " * 3_000,
+        "ImageNet top-" * 30_000,
+    ],
+)
+def test_pages_that_mean_harm_are_read_in_time(text: str) -> None:
+    begun = time.process_time()
+    page(text, "net", "nets_one", "nets_two")
+    assert time.process_time() - begun < 5
 
 
 def plain_results(text: str) -> dict[str, float]:

@@ -160,6 +160,21 @@ def test_a_rounded_number_contradicts_an_exact_one_only_beyond_what_it_is_rounde
     assert lake.sql("SELECT disputed FROM same_model_group").item() == disputed
 
 
+def test_an_equal_file_on_another_hub_carries_its_parameters_over(lake: Lake) -> None:
+    filled(lake, [("onnx:net/net-7", "onnx", "net-7", None), ("huggingface:zoo/net-7", "huggingface", "net-7", 61_000)])
+    say(
+        lake,
+        "file",
+        file("onnx:net/net-7", "validated/net/model/net-7.onnx", 5, SHA["a"], "onnx"),
+        file("onnx:net/net-7", "validated/net/model/net-7.tar.gz", 9, SHA["b"], None),
+        file("huggingface:zoo/net-7", "net-7.onnx", 5, SHA["a"], "onnx"),
+    )
+    result = {"model_id": "onnx:net/net-7", "dataset": "ILSVRC2012", "metric": "Top-1 accuracy (%)", "value": 54.8}
+    say(lake, "evaluation", result)
+    identify(lake)
+    assert lake.sql("SELECT top1, parameters, counted_elsewhere FROM imagenet_top1").rows() == [(54.8, 61_000, True)]
+
+
 def test_what_is_gone_or_trained_here_is_not_looked_at_and_nothing_is_kept_from_before(lake: Lake) -> None:
     trained = [("zoo:p/a", "zoo", "a", 5), ("made:soup/a", "made", "a", 5)]
     filled(lake, [*MODELS, *trained])

@@ -8,6 +8,7 @@ points have. A row that is nobody's, or could be that of two, is said to be so.
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from miners.evaluations import number
 from miners.markdown import Row, rows
@@ -18,9 +19,10 @@ NO_METRIC = re.compile(r"param|size|flop|speed|latency|resolution", re.IGNORECAS
 PARAMETERS = re.compile(r"param", re.IGNORECASE)
 MILLIONS = re.compile(r"(\d{1,6}(?:\.\d{1,6})?) ?M?", re.IGNORECASE)
 IN_MILLIONS = re.compile(r"\(M\)", re.IGNORECASE)
+MOST_ROWS, MOST_EXPLAINED = 2_000, 100  # of a page; real ones have a few dozen
 REMARK = re.compile(r"\s*\([^()]*\)\s*$")
 WHOLE = re.compile(r"(\d)\.0(?!\d)")
-ABBREVIATION = re.compile(r"(?P<words>(?:[\w\"'-]+ ){1,4})\((?P<letters>[A-Z]{2,8})\)")
+ABBREVIATION = re.compile(r"(?P<words>(?:[\w\"'-]{1,40} ){1,4})\((?P<letters>[A-Z]{2,8})\)")
 DATASET = re.compile(
     r"\bon (?:the )?(?P<name>ImageNet(?:-?1[Kk])?\b|[A-Z][\w.-]*(?: [\w.-]+)??(?=\s+(?:data ?set|validation set)\b))"
 )
@@ -30,10 +32,11 @@ CLASSES = re.compile(r"\bscores over (?P<name>[A-Z]\w{1,40})'s 1000 classes")
 
 def add_results(path: str, text: str, models: Mapping[str, Package]) -> list[Lost]:
     """Add to the entry points of a page, by address, what its tables say of them; give the rows that are nobody's."""
-    tables = list(rows(text))
+    tables = list(islice(rows(text), MOST_ROWS + 1))
+    lost = [Lost(path, f"only the first {MOST_ROWS} rows of its tables are read")] if len(tables) > MOST_ROWS else []
+    tables = tables[:MOST_ROWS]
     names = _Names(text, models, tables)
     classes = named_in(CLASSES, text)
-    lost = []
     for row in tables:
         named = names.of(row)
         if named is not None:
@@ -55,7 +58,10 @@ class _Names:
         self._meanings: dict[str, Named] = {}
         if not any(self._exact(row) for row in tables):
             self._short = _unique(_without_common_ending(list(models)))
-            found = [Named(match["letters"].lower(), match[0]) for match in ABBREVIATION.finditer(text)]
+            found = [
+                Named(match["letters"].lower(), match[0])
+                for match in islice(ABBREVIATION.finditer(text), MOST_EXPLAINED)
+            ]
             self._meanings = {_letters(one.evidence.partition("(")[0]): one for one in found}
 
     def of(self, row: Row) -> tuple[str, str | None] | None:

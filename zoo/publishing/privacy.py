@@ -22,6 +22,10 @@ PLACES = {
         "source": "CASE WHEN source LIKE 'http%' THEN source END",
         "query": "CASE WHEN source LIKE 'http%' THEN query END",
     },
+    "failure": {
+        "subject": "CASE WHEN NOT starts_with(subject, '/') THEN subject END",
+        "reason": "CASE WHEN hub NOT IN ('local', 'snapshot') OR NOT contains(reason, '/') THEN reason END",
+    },
 }
 """Columns that name folders of this machine."""
 
