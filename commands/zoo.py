@@ -1,7 +1,7 @@
 """The zoo's commands: recipes in, populations out."""
 
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
@@ -11,6 +11,9 @@ from commands.importing import import_zoo
 from commands.publishing import export, publish
 from commands.terminal import progress_bar, say, show
 from schemas import open_lake
+
+if TYPE_CHECKING:
+    from zoo.manner import How
 
 zoo_commands = typer.Typer(
     help="Train populations of networks from recipes.", no_args_is_help=True, rich_markup_mode=None
@@ -62,16 +65,22 @@ def build(
     checked = load_recipe(scaled(recipe, scale))  # before a lake is made for what cannot be built
     checked = on_dataset(checked, dataset) if dataset else checked
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        how = {"device": device, "workers": workers, "engine": engine, "backend": backend, "precision": precision}
+        how: How = {
+            "device": device,
+            "workers": workers,
+            "engine": engine,
+            "backend": backend,
+            "precision": precision,
+        }
         if dry_run:
-            show(zoo.plan(opened, checked, **how).table(), as_json)  # type: ignore[arg-type] # each has its own type
+            show(zoo.plan(opened, checked, **how).table(), as_json)
             return
         population_id = zoo.build(
             opened,
             checked,
-            **how,  # type: ignore[arg-type] # each has its own type
             progress=progress,
             planned=None if quiet else lambda plan: say(plan.in_words()),
+            **how,
         )
         show(zoo.populations(opened, population_id), as_json)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from schemas import open_lake
 from schemas.errors import OutsideError, UsageError
 from tests.conftest import ROOT
-from tests.test_train_alone import images
+from tests.test_train_alone import images, texts
 from tests.tiny_population import tiny_recipe
 from zoo.architectures.activations import ACTIVATIONS
 from zoo.backends import AUTO, BACKENDS, Choice, Conditions, choose
@@ -116,10 +116,15 @@ def test_vmap_equals_the_sequential_backend(wanted: Group, splits: Splits) -> No
     [
         (group("mlp", **ADAMW), pictures(1, 8)),
         (group("cnn", augmentation=("crop", "rotation")), pictures(1, 8)),
+        (group("resnet18", width=2), images()),
+        (group("resnet18-groupnorm", width=2), images()),
+        (group("vit", width=6, depth=1), images()),
+        (group("gpt2", width=8, depth=1), texts()),
     ],
     ids=lambda value: getattr(value, "architecture", ""),
 )
 def test_compiled_equals_the_sequential_backend(wanted: Group, splits: Splits) -> None:
+    """Deeper residual networks are made of the same layers; dropout and pinn are not offered."""
     assert_equal(trained("compiled", wanted, splits), trained("sequential", wanted, splits))
 
 
@@ -248,6 +253,8 @@ def test_a_backend_that_is_asked_for_and_not_offered_is_refused_with_the_reason(
         choose(group("resnet18"), conditions((3, 8, 8)), "lanes")
     with pytest.raises(UsageError, match="arithmetic that dropout takes its numbers from"):
         choose(group("cnn", dropout=0.5), conditions(), "compiled")
+    with pytest.raises(UsageError, match="whose heads have one dimension writes beyond its memory"):
+        choose(group("vit", width=3), conditions((3, 8, 8)), "compiled")
     with pytest.raises(UsageError, match="'fast' is unknown; choose one of: auto, "):
         choose(group("cnn"), conditions(), "fast")
     assert choose(group("resnet18"), conditions((3, 8, 8)), "vmap") == Choice("vmap", "asked for")

@@ -12,6 +12,7 @@ from zoo.catalogue import recipes
 from zoo.construction import Construction
 from zoo.cost import cost
 from zoo.load import load_module, load_population, load_weights
+from zoo.manner import Manner
 from zoo.recipe import Recipe, load_recipe, on_dataset, recipe_names
 from zoo.scale import stand_in
 from zoo.task import perform
@@ -24,7 +25,7 @@ def built_in_this_process(lake: Lake, recipe: Recipe) -> str:
     """Do what `build` does, without its worker processes, which take longer to start than this takes in all."""
     if recipe.ancestor:
         built_in_this_process(lake, recipe.ancestor)
-    construction = Construction(lake, recipe, "cpu", lambda: START)
+    construction = Construction(lake, recipe, "cpu", lambda: START, Manner())
     construction.begin()
     for group in construction.missing:
         perform(construction.task(group), lambda epoch: None)

@@ -4,18 +4,19 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 from schemas import Lake, OutsideError, UsageError
-from zoo.backends import AUTO, check_backend
-from zoo.construction import Construction, Manner, Progress
-from zoo.engines import Failed, open_engine
+from zoo.backends import check_backend
+from zoo.construction import Construction, Progress
+from zoo.engines import Engine, Failed, open_engine
 from zoo.lock import sole_builder
+from zoo.manner import How, Manner
 from zoo.planned import Plan
 from zoo.planning import draw_plan, refuse_if_too_large, write_plan
 from zoo.precision import precision_of
 from zoo.recipe import Recipe, load_recipe
 from zoo.results import read_population
-from zoo.task import KEEP_SECONDS
 
 __all__ = ["Plan", "Progress", "build", "plan"]
 
@@ -28,15 +29,10 @@ def build(
     lake: Lake,
     recipe: str | Path | Recipe,
     *,
-    device: str = "auto",
-    workers: int | None = None,
-    engine: str = "local",
-    backend: str = AUTO,
-    precision: str | None = None,
-    keep_seconds: float = KEEP_SECONDS,
     progress: Progress | None = None,
     planned: Callable[[Plan], None] | None = None,
     clock: Callable[[], datetime] = _now,
+    **how: Unpack[How],
 ) -> str:
     """Train the population of a recipe and give its population_id; go on where an earlier build stopped.
 
@@ -49,16 +45,10 @@ def build(
     Args:
         lake: Where the rows and weights go; it is held for moments only.
         recipe: A recipe, its file, or the name of one that comes with the zoo.
-        device: `cpu`, `cuda`, or `auto`: cuda if there is one.
-        workers: Groups that are trained at once; without it one a core, or one a GPU.
-        engine: `local`, processes on this machine, or `ray`, a Ray cluster whose nodes share the
-            lake's folder.
-        backend: How a group's members are trained at once; `auto` is the fastest.
-        precision: `bfloat16` for forward and backward passes in it; without it all is float32.
-        keep_seconds: Seconds between two times that a training on its way is kept.
         progress: Is called after each epoch of each group.
         planned: Is called with the plan before anything is trained.
         clock: Says when the build begins.
+        how: `device`, `workers`, `engine`, `backend`, `precision` and `keep_seconds`, as in `zoo.manner.Manner`.
 
     Raises:
         UsageError: The recipe or another argument cannot be, or the dataset is too small for a batch,
@@ -68,59 +58,55 @@ def build(
             were finished. Or another process is building this very population.
         LakeBusy: All is trained, but another process kept the lake; a later build only registers.
     """
-    checked = _checked(lake, recipe, backend, precision)
+    manner = Manner(**how)
+    checked = _checked(lake, recipe, manner)
     if lake.read_only:
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
     if checked.ancestor is not None:
-        options = {"device": device, "workers": workers, "engine": engine, "backend": backend}
-        more = {"precision": precision, "keep_seconds": keep_seconds, "progress": progress, "planned": planned}
-        built = build(lake, checked.ancestor, **options, **more, clock=clock)  # type: ignore[arg-type] # as above
+        built = build(lake, checked.ancestor, progress=progress, planned=planned, clock=clock, **how)
         _check_name(checked.ancestor, built)
-    with open_engine(engine, device, workers) as place:
-        construction = Construction(lake, checked, place.device, clock, Manner(backend, precision, keep_seconds))
-        if construction.complete():
-            return checked.population_id
-        drawn = draw_plan(construction, place, engine)
-        refuse_if_too_large(drawn, lake.weights.folder)
-        if planned and drawn.groups:
-            planned(drawn)
-        with sole_builder(lake.weights.folder, checked.population_id):
-            construction.begin()
-            if drawn.groups:
-                write_plan(drawn, construction.weights)
-            construction.announce()
-            failed = construction.train(place, progress)
-            with suppress(OutsideError) if failed else nullcontext():  # what failed is said before what follows from it
-                construction.register(None)
+    with open_engine(manner.engine, manner.device, manner.workers) as engine:
+        construction = Construction(lake, checked, engine.device, clock, manner)
+        failed = [] if construction.complete() else _train(construction, engine, progress, planned)
     if failed:
         raise OutsideError(_explained(failed, len(construction.groups)))
     return checked.population_id
 
 
-def plan(
-    lake: Lake,
-    recipe: str | Path | Recipe,
-    *,
-    device: str = "auto",
-    workers: int | None = None,
-    engine: str = "local",
-    backend: str = AUTO,
-    precision: str | None = None,
-) -> Plan:
+def _train(
+    construction: Construction, engine: Engine, progress: Progress | None, planned: Callable[[Plan], None] | None
+) -> list[Failed]:
+    """Train and register what is missing; gives the groups that failed."""
+    drawn = draw_plan(construction, engine)
+    refuse_if_too_large(drawn, construction.weights)
+    if planned and drawn.groups:
+        planned(drawn)
+    with sole_builder(construction.weights, construction.recipe.population_id):
+        construction.begin()
+        if drawn.groups:
+            write_plan(drawn, construction.weights)
+        construction.announce()
+        failed = construction.train(engine, progress)
+        with suppress(OutsideError) if failed else nullcontext():  # what failed is said before what follows from it
+            construction.register(None)
+    return failed
+
+
+def plan(lake: Lake, recipe: str | Path | Recipe, **how: Unpack[How]) -> Plan:
     """Say what building a recipe takes (members, steps, bytes, time) and train nothing.
 
     How long it takes is estimated from a few steps of some groups. What is built already is no part
     of it. Arguments and errors are those of `build`; of a recipe's parent only its own members are told.
     """
-    checked = _checked(lake, recipe, backend, precision)
-    with open_engine(engine, device, workers) as place:
-        construction = Construction(lake, checked, place.device, _now, Manner(backend, precision))
-        return draw_plan(construction, place, engine, always_timed=True)
+    manner = Manner(**how)
+    checked = _checked(lake, recipe, manner)
+    with open_engine(manner.engine, manner.device, manner.workers) as engine:
+        return draw_plan(Construction(lake, checked, engine.device, _now, manner), engine, always_timed=True)
 
 
-def _checked(lake: Lake, recipe: str | Path | Recipe, backend: str, precision: str | None) -> Recipe:
-    check_backend(backend)
-    precision_of(precision)
+def _checked(lake: Lake, recipe: str | Path | Recipe, manner: Manner) -> Recipe:
+    check_backend(manner.backend)
+    precision_of(manner.precision)
     return _as_begun(lake.weights.folder, recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
 
 

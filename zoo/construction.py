@@ -2,19 +2,19 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
 import torch
 
 from schemas import Lake, LakeBusy, OutsideError, UsageError
 from schemas.files import UNFINISHED
-from zoo.backends import AUTO, Conditions, choose
+from zoo.backends import Conditions, choose
 from zoo.datasets import Dataset, load_dataset
 from zoo.engines import Done, Engine, Epoch, Failed
 from zoo.environment import software
 from zoo.group import Group
 from zoo.locate import InShard, locate
+from zoo.manner import Manner
 from zoo.precision import precision_of
 from zoo.recipe import Recipe
 from zoo.register import register_failure, register_group, register_population
@@ -30,7 +30,7 @@ from zoo.results import (
     state_file,
     write_model,
 )
-from zoo.task import KEEP_SECONDS, Task
+from zoo.task import Task
 from zoo.train import used_samples
 
 Progress = Callable[[int, int, str], None]
@@ -44,23 +44,12 @@ PATIENCE_WHILE_TRAINING = 1.0
 """Seconds that registering a group waits for the lake while others are still trained."""
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How groups are trained, which is no part of what the population is."""
-
-    backend: str = AUTO
-    precision: str | None = None
-    keep_seconds: float = KEEP_SECONDS
-
-
 class Construction:
     """The population of a recipe while it is built."""
 
-    def __init__(
-        self, lake: Lake, recipe: Recipe, device: str, clock: Callable[[], datetime], manner: Manner | None = None
-    ) -> None:
+    def __init__(self, lake: Lake, recipe: Recipe, device: str, clock: Callable[[], datetime], manner: Manner) -> None:
         self.lake, self.recipe, self.device = lake, recipe, device
-        self.clock, self.manner = clock, manner or Manner()
+        self.clock, self.manner = clock, manner
         self.weights = lake.weights.folder.resolve()
         self.groups = {group.name: group for group in self.recipe.groups()}
         self.failures: list[Failure] = []

@@ -19,7 +19,7 @@ SHORT = 3e11
 PLAN = "build.plan"
 
 
-def draw_plan(construction: Construction, engine: Engine, name: str, *, always_timed: bool = False) -> Plan:
+def draw_plan(construction: Construction, engine: Engine, *, always_timed: bool = False) -> Plan:
     """Work out what training the groups that are missing takes; a short build is not timed unless always.
 
     Raises:
@@ -33,7 +33,7 @@ def draw_plan(construction: Construction, engine: Engine, name: str, *, always_t
         plans = calibrated(groups, plans, lambda tried: _seconds_a_step(construction, engine, tried))
     return Plan(
         population_id=construction.recipe.population_id,
-        engine=name,
+        engine=construction.manner.engine,
         device=engine.device,
         slots=engine.slots,
         drawn_at=datetime.now(UTC),

@@ -19,15 +19,16 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int, causal: bool) -> None:
         super().__init__()
         self.heads, self.causal = heads, causal
+        self.dimensions = width // heads
         self.queries_keys_values = nn.Linear(width, 3 * width)
         self.projection = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map `[n, places, width]` to the same shape."""
         samples, places, width = x.shape
-        split = self.queries_keys_values(x).view(samples, places, 3, self.heads, width // self.heads)
+        split = self.queries_keys_values(x).view(samples, places, 3, self.heads, self.dimensions)
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        scores = queries @ keys.transpose(-2, -1) / sqrt(width // self.heads)
+        scores = queries @ keys.transpose(-2, -1) / sqrt(self.dimensions)
         if self.causal:
             later = torch.ones(places, places, dtype=torch.bool, device=x.device).triu(1)
             scores = scores.masked_fill(later, -torch.inf)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from schemas.errors import UsageError
+from zoo.architectures.attention import Attention
 from zoo.arithmetic import forward_flop, passes
 from zoo.backends.assignment import Assignment
 from zoo.backends.backend import Backend
@@ -94,6 +95,8 @@ def refusal(name: str, group: Group, conditions: Conditions) -> str | None:
 def _no_compiling(group: Group, conditions: Conditions) -> str | None:
     if group.architecture == "pinn":
         return "torch.compile does not go through the derivatives that a pinn's loss is made of"
+    if any(isinstance(layer, Attention) and layer.dimensions == 1 for layer in _module(group, conditions).modules()):
+        return "what torch.compile makes of attention whose heads have one dimension writes beyond its memory"
     if group.dropout:
         return "torch.compile cannot do the wrapping 64-bit arithmetic that dropout takes its numbers from"
     if conditions.device.type == "cpu":

@@ -1,0 +1,110 @@
+"""What a build says before it begins and on its way, beside what it then did; and mixed precision."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from schemas import Lake, UsageError
+from tests.test_train_alone import MEMBERS, group, images
+from tests.tiny_population import START, tiny_recipe
+from zoo import build, plan, status
+from zoo.lock import sole_builder
+from zoo.planned import HEADER_BYTES
+from zoo.planning import read_plan
+from zoo.recipe import Recipe
+from zoo.results import Progress, progress_file, result_file, write_model
+from zoo.train import train
+
+
+def shards_and_results(lake: Lake, population_id: str) -> int:
+    """Bytes of what a build leaves for good."""
+    folder = lake.weights.folder / population_id
+    kept = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".json")]
+    return sum(path.stat().st_size for path in kept if path.name != "population.json")
+
+
+def test_a_plan_says_what_the_build_then_does(lake: Lake, recipe: Recipe) -> None:
+    said = plan(lake, recipe, device="cpu", workers=1)
+    assert not any(lake.weights.folder.rglob("*"))
+    assert (said.members, len(said.groups), said.slots, said.device) == (8, 4, 1, "cpu")
+    # 42 of 60 samples are trained on: 11 batches of 4 and 6 of 8, for 3 epochs, at two widths.
+    samples = 60 - round(0.15 * 60) - round(0.15 * 60)
+    assert said.steps == sum(2 * 3 * -(-samples // batch) for batch in (4, 8))
+    assert said.seconds is not None
+    assert said.seconds > 0
+    assert said.table().row(0, named=True)["bytes"] == said.needed_bytes
+    assert f"{said.members} members in 4 groups, {said.steps:,} steps" in said.in_words()
+    built = build(lake, recipe, device="cpu", workers=1, clock=lambda: START)
+    # Nothing is left out, and headers, for which 4 kB are set aside in each of three checkpoints, make it a bit more.
+    stored = shards_and_results(lake, built)
+    assert stored <= said.stored_bytes <= stored + 4 * 3 * HEADER_BYTES
+    nothing_left = plan(lake, recipe, device="cpu")
+    assert (nothing_left.members, nothing_left.steps, nothing_left.needed_bytes) == (0, 0, 0)
+
+
+def test_status_is_read_from_what_a_build_leaves(lake: Lake, recipe: Recipe) -> None:
+    assert status(lake).is_empty()
+    with pytest.raises(UsageError, match="was not begun in this lake"):
+        status(lake, recipe.population_id)
+    built = build(lake, recipe, device="cpu", workers=1, clock=lambda: START)
+    whole = status(lake).row(0, named=True)
+    counts = {name: whole[name] for name in ("state", "groups", "done", "running", "failed", "waiting", "share_done")}
+    assert list(counts.values()) == ["complete", 4, 4, 0, 0, 0, 1.0]
+    assert (whole["seconds_left"], whole["bytes_needed"]) == (0.0, 0)
+    assert whole["bytes_free"] > 0
+    weights = lake.weights.folder
+    result_file(weights, built, "w3-b4").unlink()
+    result_file(weights, built, "w3-b8").unlink()
+    progress = Progress(
+        step=20,
+        steps=30,
+        epoch=2,
+        seconds_a_step=0.5,
+        begun_at=START,
+        updated_at=START,
+        host="h",
+        process=1,
+        device="cpu",
+    )
+    write_model(progress_file(weights, built, "w3-b4"), progress)
+    (stopped,) = status(lake).to_dicts()
+    assert (stopped["state"], stopped["done"], stopped["running"], stopped["waiting"]) == ("stopped", 2, 0, 2)
+    assert 0.5 < stopped["share_done"] < 1
+    assert stopped["bytes_needed"] > 0
+    with sole_builder(weights, built):
+        (running,) = status(lake).to_dicts()
+        assert (running["state"], running["running"], running["waiting"]) == ("running", 1, 1)
+        states = {row["group"]: row for row in status(lake, built).to_dicts()}
+    assert [states[name]["state"] for name in ("w3-b4", "w3-b8", "w4-b4")] == ["running", "waiting", "done"]
+    assert (states["w3-b4"]["epoch"], states["w3-b4"]["epochs"], states["w3-b4"]["seconds_left"]) == (2, 3, 5.0)
+    assert {row["group"]: row["state"] for row in status(lake, built).to_dicts()}["w3-b4"] == "interrupted"
+    build(lake, recipe, device="cpu", workers=1)
+    assert status(lake)["state"].to_list() == ["complete"]
+
+
+def test_what_was_planned_is_kept_with_the_population(lake: Lake, recipe: Recipe) -> None:
+    said: list[str] = []
+    built = build(lake, recipe, device="cpu", planned=lambda drawn: said.append(drawn.in_words()))
+    kept = read_plan(lake.weights.folder, built)
+    assert kept is not None
+    assert [kept.in_words()] == said
+
+
+def test_passes_in_bfloat16_learn_about_the_same_and_weights_stay_float32(lake: Lake, tmp_path: Path) -> None:
+    wanted = group("mlp", width=16, epochs=5, members=MEMBERS[:2])  # the third starts from large numbers
+    whole, mixed = (train(wanted, images(), precision=kind, backend="vmap") for kind in (None, torch.bfloat16))
+    for name, tensor in mixed.checkpoints[5].items():
+        assert tensor.dtype == torch.float32
+        assert not torch.equal(tensor, whole.checkpoints[5][name])
+    # bfloat16 has 8 bits, a relative error of 0.4 % in each number of a forward pass.
+    begin, exact = mixed.curves["train", "loss"][:, 0], whole.curves["train", "loss"][:, 0]
+    torch.testing.assert_close(begin, exact, rtol=0.05, atol=0)
+    recipe = tiny_recipe(tmp_path, epochs=1, width="[3]", batch_size="[8]")
+    with pytest.raises(UsageError, match="precision 'float16': expected one of: bfloat16"):
+        build(lake, recipe, precision="float16")
+    build(lake, recipe, device="cpu", workers=1, precision="bfloat16")
+    assert set(lake.sql("SELECT state FROM member")["state"]) == {"trained"}
+    assert (
+        lake.weights.read(lake.sql("SELECT shard FROM checkpoint")["shard"][0])["linear1.weight"].dtype == torch.float32
+    )

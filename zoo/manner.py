@@ -1,0 +1,36 @@
+"""How a population is trained, which is no part of what it is."""
+
+from dataclasses import dataclass
+from typing import TypedDict
+
+from zoo.backends import AUTO
+from zoo.task import KEEP_SECONDS
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How groups are trained, and where."""
+
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`: cuda if there is one."""
+    workers: int | None = None
+    """Groups that are trained at once; without it one a core, or one a GPU."""
+    engine: str = "local"
+    """`local`, processes on this machine, or `ray`, a Ray cluster whose nodes share the lake's folder."""
+    backend: str = AUTO
+    """How a group's members are trained at once; `auto` is the fastest."""
+    precision: str | None = None
+    """`bfloat16` for forward and backward passes in it; without it all is float32."""
+    keep_seconds: float = KEEP_SECONDS
+    """Seconds between two times that a training on its way is kept."""
+
+
+class How(TypedDict, total=False):
+    """A `Manner` as keyword arguments, all of which may be left out."""
+
+    device: str
+    workers: int | None
+    engine: str
+    backend: str
+    precision: str | None
+    keep_seconds: float
