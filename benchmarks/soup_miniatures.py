@@ -10,11 +10,13 @@ tasks, one network fine-tuned on each: average, Fisher, RegMean (Jin et al. 2023
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import torch
+from torch import nn
 
 from learners import compare_soups
 from learners.soups.alignment.repair import repaired
@@ -60,6 +62,7 @@ weight_decay = [0.0, 1e-4, 1e-3]
 """
 WIDTHS = (8, 16, 32, 64, 128)
 TASKS = 5
+CORRUPTIONS = ("blur", "contrast", "noise")
 FEW = 512
 
 
@@ -71,9 +74,10 @@ def soups(data: Path, epochs: int, place: Path | None = None) -> None:
         recipe = parse_recipe(FINETUNES.format(data=data, epochs=epochs, parent=ancestor).encode(), "finetunes.toml")
         with open_lake(place or Path(folder) / "lake") as lake:
             population = build(lake, recipe, device="cpu", workers=1)
-            frame = compare_soups(lake, f"SELECT model_id FROM models WHERE population_id = '{population}'")
+            query = f"SELECT model_id FROM models WHERE population_id = '{population}'"
+            frame = compare_soups(lake, query, corruptions=CORRUPTIONS)
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
-        print(frame.filter(pl.col("condition").is_in(["clean", "corrupted"])))
+        print(frame)
 
 
 def group(name: str, architecture: str, width: int, epochs: int, members: tuple[Member, ...]) -> Group:
@@ -110,7 +114,11 @@ def only(samples: Samples, classes: tuple[int, int]) -> Samples:
 
 
 def merging(data: Path, epochs: int) -> None:
-    """Fine-tunes on five tasks merged by three methods: accuracy on all tasks, each among its own two classes."""
+    """Fine-tunes on five tasks merged by three methods: accuracy on all tasks, with heads of their own and merged.
+
+    As in the papers each task keeps the output layer of its own model and the layers before are merged. Merged output
+    layers are another problem: all ten classes compete, though no model has seen more than two of them.
+    """
     dataset = load_dataset(f"npz:{data}", 0)
     splits = dataset.splits
     few = Samples(splits.train.x[: 8 * FEW], splits.train.y[: 8 * FEW])
@@ -128,18 +136,37 @@ def merging(data: Path, epochs: int) -> None:
         shown = Samples(part.x[:FEW], part.y[:FEW])
         fishers.append(diagonal_fisher(module, weights, shown))
         grams.append(gram_matrices(module, weights, shown))
+    totals = [sum(float(tensor.sum()) for tensor in fisher.values()) for fisher in fishers]
+    alike = [1 / total for total in totals]
     found = {
-        "each on its own task": tunes,
+        "start": [member(start, 0)] * TASKS,
         "average": [merge_weights(prepare("uniform", TASKS), tunes)] * TASKS,
         "fisher": [merge_weights(prepare("fisher", TASKS), tunes, fishers=fishers)] * TASKS,
-        "regmean": [merge_weights(prepare("regmean", TASKS), tunes, grams=grams)] * TASKS,
-    }
-    for name, models in found.items():
-        scores = [
-            float(evaluate(module, stack([weights]), only(splits.test, classes)).accuracy[0])
-            for weights, classes in zip(models, tasks, strict=True)
+        "fisher, each model's total made one": [
+            merge_weights(prepare("fisher", TASKS, weights=alike), tunes, fishers=fishers)
         ]
-        print(f"{name}: {sum(scores) / TASKS:.4f} ({', '.join(f'{score:.3f}' for score in scores)})")
+        * TASKS,
+        "regmean": [merge_weights(prepare("regmean", TASKS), tunes, grams=grams)] * TASKS,
+        "each model on its own task": tunes,
+    }
+    tests = [only(splits.test, classes) for classes in tasks]
+    head = list(module.state_dict())[-1].rpartition(".")[0] + "."
+    print("Fisher information, total of each model:", ", ".join(f"{total:.3g}" for total in totals))
+    for name, models in found.items():
+        kept = [
+            {key: (own if key.startswith(head) else weights)[key] for key in weights}
+            for weights, own in zip(models, tunes, strict=True)
+        ]
+        print(f"{name}: own heads {accuracies(module, kept, tests)}; merged heads {accuracies(module, models, tests)}")
+
+
+def accuracies(module: nn.Module, models: Sequence[Weights], tests: Sequence[Samples]) -> str:
+    """Mean accuracy of a model for each task, and that of each."""
+    scores = [
+        float(evaluate(module, stack([weights]), samples).accuracy[0])
+        for weights, samples in zip(models, tests, strict=True)
+    ]
+    return f"{sum(scores) / len(scores):.4f} ({', '.join(f'{score:.3f}' for score in scores)})"
 
 
 def main() -> None:

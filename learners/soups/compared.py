@@ -20,7 +20,7 @@ from learners.soups.pot import Manner, Pot, pot_for
 from learners.soups.soup import greedy_soup, learned_soup, uniform_soup
 from schemas import Lake
 from zoo.load import load_weights
-from zoo.population import Samples, Weights, evaluate, forward, stack
+from zoo.population import Samples, Weights, evaluate, stack
 
 SAMPLES_AT_ONCE = 512
 SEVERITY = 3
@@ -68,8 +68,7 @@ def compare_soups(
     candidates = {BEST: pot.population.member(best), **{name: load_weights(lake, made[name]) for name in made}}
     candidates |= _aligned(pot, best)
     right = {name: _correct(pot.module, weights, conditions) for name, weights in candidates.items()}
-    population = pot.population.tensors
-    right["ensemble"] = {name: _voted(pot.module, population, samples) for name, samples in conditions.items()}
+    right["ensemble"] = {name: _voted(pot, samples) for name, samples in conditions.items()}
     frame = pl.DataFrame(list(_rows(right, list(corruptions))))
     _store(pot, frame, made | {BEST: pot.names([best])[0]}, {"corruptions": list(corruptions), "severity": severity})
     return frame
@@ -120,10 +119,14 @@ def _right(module: nn.Module, weights: Mapping[str, Tensor], samples: Samples) -
 
 
 @torch.no_grad()
-def _voted(module: nn.Module, population: Weights, samples: Samples) -> Tensor:
-    at_once = max(1, SAMPLES_AT_ONCE // len(next(iter(population.values()))))
-    parts = [forward(module, population, x).mean(dim=0) for x in torch.split(samples.x, at_once)]
-    return torch.cat(parts).argmax(dim=1) == samples.y
+def _voted(pot: Pot, samples: Samples) -> Tensor:
+    """Whether the members' mean logits are right, one member after the other: stacked convolutions are slower."""
+    members = [pot.population.member(index) for index in range(len(pot.population))]
+    parts = [
+        torch.stack([functional_call(pot.module, member, (x,)) for member in members]).mean(dim=0).argmax(dim=1)
+        for x in torch.split(samples.x, SAMPLES_AT_ONCE)
+    ]
+    return torch.cat(parts) == samples.y
 
 
 def _rows(right: Mapping[str, Mapping[str, Tensor]], corruptions: Sequence[str]) -> Iterator[dict[str, object]]:

@@ -1,33 +1,29 @@
 """DELLA: values of task vectors are dropped at random, small ones more often."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from learners.soups.methods.method import Consensus, Normalize, Scale, Setting, Weights, method
-from learners.soups.methods.sparsify import RESCALES, drawn, too_small
-from learners.soups.methods.task_vectors import merged
+from learners.soups.methods.method import Setting
+from learners.soups.methods.sparsify import Rescale, drawn, too_small
+from learners.soups.methods.task_vectors import task_vectors
 from schemas.errors import UsageError
 
 
-@method(
+@task_vectors(
     formula="θ = θ₀ + λ mean of wᵢ mᵢ (θᵢ - θ₀) / pᵢ,  mᵢ ~ Bernoulli(pᵢ),  pᵢ from d-ε to d+ε by rank in its row",
     paper="Deep et al. 2024, DELLA-Merging, https://arxiv.org/abs/2406.11617",
+    consensus=True,
+    normalize=True,
 )
 def della(
-    tensors: Sequence[Tensor],
-    parent: Tensor,
+    delta: Tensor,
     *,
     generator: torch.Generator,
-    weights: Weights = None,
     density: Annotated[float, Setting("mean probability with which a value is kept", 1e-6, 1)] = 0.4,
     spread: Annotated[float, Setting("how far the probability goes below and above", 0, 0.5)] = 0.15,
-    rescale: Annotated[str, Setting("how the kept values make up for the dropped", choices=RESCALES)] = "density",
-    consensus: Consensus = True,
-    normalize: Normalize = True,
-    scale: Scale = 1.0,
+    rescale: Rescale = "density",
 ) -> Tensor:
     """Drop values of each task vector at random, by their rank in their row, and merge the rest as TIES does.
 
@@ -39,13 +35,9 @@ def della(
     """
     if density < 1 and not (density - spread > 0 and density + spread <= 1):
         raise UsageError(f"spread = {spread}: density - spread has to be above 0 and density + spread at most 1")
-
-    def thinned(delta: Tensor) -> Tensor:
-        if too_small(delta, density):
-            return delta
-        return drawn(delta, _probabilities(delta, density, spread), rescale, generator)
-
-    return merged(tensors, parent, weights, thinned, consensus=consensus, normalize=normalize, scale=scale)
+    if too_small(delta, density):
+        return delta
+    return drawn(delta, _probabilities(delta, density, spread), rescale, generator)
 
 
 def _probabilities(delta: Tensor, density: float, spread: float) -> Tensor:

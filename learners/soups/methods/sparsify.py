@@ -1,9 +1,14 @@
 """Ways to leave out values of a task vector; each is safe for tensors of any size, and keeps one value at least."""
 
+from typing import Annotated
+
 import torch
 from torch import Tensor
 
+from learners.soups.methods.method import Setting
+
 RESCALES = ("density", "l1", "none")
+Rescale = Annotated[str, Setting("how the kept values make up for the dropped", choices=RESCALES)]
 
 
 def kept_count(values: int, density: float) -> int:

@@ -1,15 +1,71 @@
 """Adds up the differences between models and their parent, as all merges of task vectors do."""
 
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
+from learners.soups.methods.method import Consensus, Normalize, Scale, Weights, method
+
 NO_WEIGHT = 1e-8
 """Weights that sum to less than this are not divided by."""
 
-Sparsify = Callable[[Tensor], Tensor]
-"""What is done to a task vector before it is added: values are left out, others may grow."""
+Sparsify = Callable[..., Tensor]
+"""What is done to a task vector before it is added: values are left out, others may grow. Its settings are keywords."""
+
+
+def task_vectors(
+    *, formula: str, paper: str, consensus: bool | None, normalize: bool
+) -> Callable[[Sparsify], Callable[..., Tensor]]:
+    """Register a merge of task vectors, given by what it does to each of them.
+
+    The method has the settings of the function, and those that all merges of task vectors share: `weights`,
+    `consensus`, `normalize` and `scale`. Where the function takes a `generator`, so does the method.
+
+    Args:
+        formula: As in `method`.
+        paper: As in `method`.
+        consensus: Default of this setting; None for a method that has consensus always.
+        normalize: Default of this setting.
+    """
+    usual: dict[str, tuple[Any, Any]] = {"weights": (Weights, None)}
+    last: dict[str, tuple[Any, Any]] = {"consensus": (Consensus, consensus)} if consensus is not None else {}
+    last |= {"normalize": (Normalize, normalize), "scale": (Scale, 1.0)}
+
+    def register(sparsify: Sparsify) -> Callable[..., Tensor]:
+        own = inspect.signature(sparsify).parameters
+        settings = [name for name in own if name != "delta"]
+
+        def merge(tensors: Sequence[Tensor], parent: Tensor, **given: Any) -> Tensor:
+            chosen = {name: given.pop(name) for name in settings if name in given}
+            options = {"consensus": True} | {name: default for name, (_, default) in (usual | last).items()} | given
+            return merged(tensors, parent, options.pop("weights"), lambda delta: sparsify(delta, **chosen), **options)
+
+        hints = get_type_hints(sparsify, include_extras=True)
+        parameters = [
+            *inspect.signature(_positional).parameters.values(),
+            *_keywords(usual),
+            *(own[name].replace(annotation=hints[name]) for name in settings),
+            *_keywords(last),
+        ]
+        merge.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what inspect looks at first
+        merge.__annotations__ = {each.name: each.annotation for each in parameters}
+        merge.__name__, merge.__qualname__, merge.__doc__ = sparsify.__name__, sparsify.__name__, sparsify.__doc__
+        merge.__module__ = sparsify.__module__
+        return method(formula=formula, paper=paper)(merge)
+
+    return register
+
+
+def _keywords(settings: Mapping[str, tuple[Any, Any]]) -> list[inspect.Parameter]:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return [inspect.Parameter(name, kind, default=usual, annotation=hint) for name, (hint, usual) in settings.items()]
+
+
+def _positional(tensors: Sequence[Tensor], parent: Tensor) -> None:
+    """What every merge of task vectors is given."""
 
 
 def weights_of(tensors: Sequence[Tensor], weights: Sequence[float] | None) -> list[float]:
