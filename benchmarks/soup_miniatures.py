@@ -66,7 +66,7 @@ CORRUPTIONS = ("blur", "contrast", "noise")
 FEW = 512
 
 
-def soups(data: Path, epochs: int, place: Path | None = None) -> None:
+def soups(data: Path, epochs: int, place: Path | None = None, samples: int | None = None) -> None:
     """Soups of a family of fine-tunes, clean and corrupted."""
     with tempfile.TemporaryDirectory() as folder:
         ancestor = Path(folder) / "fashion-ancestor.toml"
@@ -75,7 +75,7 @@ def soups(data: Path, epochs: int, place: Path | None = None) -> None:
         with open_lake(place or Path(folder) / "lake") as lake:
             population = build(lake, recipe, device="cpu", workers=1)
             query = f"SELECT model_id FROM models WHERE population_id = '{population}'"
-            frame = compare_soups(lake, query, corruptions=CORRUPTIONS)
+            frame = compare_soups(lake, query, corruptions=CORRUPTIONS, samples=samples)
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
         print(frame)
 
@@ -179,6 +179,7 @@ def main() -> None:
     parser.add_argument(
         "--lake", type=Path, help="a lake that stays, for the fine-tunes; one that is thrown away without it"
     )
+    parser.add_argument("--samples", type=int, help="of soups: so many of validation and of test; all without it")
     arguments = parser.parse_args()
     if not arguments.data.is_file():
         print(f"{arguments.data} is absent: give the path of fashion_mnist.npz")
@@ -186,7 +187,7 @@ def main() -> None:
     torch.set_num_threads(1)
     data, epochs = arguments.data.resolve(), arguments.epochs
     if arguments.part in (None, "soups"):
-        soups(data, epochs, arguments.lake)
+        soups(data, epochs, arguments.lake, arguments.samples)
     if arguments.part in (None, "alignment"):
         alignment(data, epochs)
     if arguments.part in (None, "merging"):

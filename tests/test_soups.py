@@ -9,11 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel
 
 from learners import Soup, greedy_soup, uniform_soup
 from learners.soups.average import average, differing_integers
-from learners.soups.comparison import compare, ensemble_accuracy
+from learners.soups.comparison import compare, judge
 from learners.soups.greedy import greedy
 from schemas import Lake, UsageError, open_lake
 from zoo import build, load_weights
@@ -84,7 +85,12 @@ def test_the_comparison_equals_one_model_after_the_other() -> None:
     ]
     population = stack([{name: tensor.detach() for name, tensor in member.named_parameters()} for member in members])
     soup = average(population)
-    figures = {(figure.candidate, figure.split): figure for figure in compare(members[0], population, soup, *samples)}
+    parts = dict(zip(("validation", "test"), samples, strict=True))
+    judged = {
+        split: judge(members[0], [dict(each.named_parameters()) for each in members], parts[split]) for split in parts
+    }
+    found = compare(members[0], soup, judged, parts)
+    figures = {(figure.candidate, figure.split): figure for figure in found}
     with torch.no_grad():
         logits = [torch.stack([member(part.x) for member in members]) for part in samples]
     single = [(each.argmax(2) == part.y).double().mean(1) for each, part in zip(logits, samples, strict=True)]
@@ -94,7 +100,8 @@ def test_the_comparison_equals_one_model_after_the_other() -> None:
     assert figures["mean member", "test"].standard_error == pytest.approx(float(single[1].std()) / 5**0.5)
     together = (logits[1].mean(0).argmax(1) == samples[1].y).double().mean()
     assert figures["logit ensemble", "test"].accuracy == pytest.approx(float(together))
-    assert ensemble_accuracy(members[0], population, samples[1]) == pytest.approx(float(together))
+    slow = torch.stack([cross_entropy(each, samples[0].y, reduction="sum") for each in logits[0]])
+    torch.testing.assert_close(judged["validation"].scores.loss_sum, slow)
     share = figures["best single", "validation"].accuracy
     assert figures["best single", "validation"].standard_error == pytest.approx((share * (1 - share) / 200) ** 0.5)
 

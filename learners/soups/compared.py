@@ -15,12 +15,13 @@ from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
 from learners.soups.average import average
 from learners.soups.bootstrap import accuracy_interval, difference_interval
+from learners.soups.comparison import judge
 from learners.soups.data.corruptions import CORRUPTIONS, corrupted
 from learners.soups.pot import Manner, Pot, pot_for
-from learners.soups.soup import greedy_soup, learned_soup, uniform_soup
-from schemas import Lake
+from learners.soups.soup import greedy_of, learned_of, uniform_of
+from schemas import Lake, UsageError
 from zoo.load import load_weights
-from zoo.population import Samples, Weights, evaluate, stack
+from zoo.population import Samples, Weights, stack
 
 SAMPLES_AT_ONCE = 512
 SEVERITY = 3
@@ -33,6 +34,7 @@ def compare_soups(
     *,
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     severity: int = SEVERITY,
+    samples: int | None = None,
     force: bool = False,
 ) -> pl.DataFrame:
     """Compare best single model, uniform, greedy, learned and aligned soup, and ensemble, clean and corrupted.
@@ -47,6 +49,7 @@ def compare_soups(
         sql: Any query that returns `model_id` (and `epoch`), of classifiers of images.
         corruptions: Names in `learners.soups.data.corruptions.CORRUPTIONS`.
         severity: Of the corruptions, from 1 to 5.
+        samples: How many samples of validation and of test count; all without it.
         force: Compare even what should not be averaged.
 
     Returns:
@@ -56,21 +59,24 @@ def compare_soups(
     Raises:
         UsageError: As `uniform_soup`, or a corruption cannot be.
     """
-    pot = pot_for(lake, sql, Manner(repair=True), force=force)
+    if samples is not None and samples < 2:
+        raise UsageError(f"samples = {samples}: expected at least 2")
+    pot = pot_for(lake, sql, Manner(samples=samples), force=force)
     conditions = {"clean": pot.dataset.test}
     conditions |= {kind: corrupted(pot.dataset.test, kind, severity) for kind in corruptions}
-    scores = evaluate(pot.module, pot.population.tensors, pot.dataset.validation)
-    best = min(range(len(pot.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
+    best = pot.best_first[0]
     made = {
-        name: cook(lake, sql, force=force).model_id
-        for name, cook in (("uniform", uniform_soup), ("greedy", greedy_soup), ("learned", learned_soup))
+        name: cook(pot).model_id
+        for name, cook in (("uniform", uniform_of), ("greedy", greedy_of), ("learned", learned_of))
     }
-    candidates = {BEST: pot.population.member(best), **{name: load_weights(lake, made[name]) for name in made}}
+    candidates = {BEST: pot.members[best], **{name: load_weights(lake, made[name]) for name in made}}
     candidates |= _aligned(pot, best)
     right = {name: _correct(pot.module, weights, conditions) for name, weights in candidates.items()}
-    right["ensemble"] = {name: _voted(pot, samples) for name, samples in conditions.items()}
+    right["ensemble"] = {"clean": pot.judged["test"].together}
+    right["ensemble"] |= {kind: judge(pot.module, pot.members, conditions[kind]).together for kind in corruptions}
     frame = pl.DataFrame(list(_rows(right, list(corruptions))))
-    _store(pot, frame, made | {BEST: pot.names([best])[0]}, {"corruptions": list(corruptions), "severity": severity})
+    settings = {"corruptions": list(corruptions), "severity": severity, "samples": samples}
+    _store(pot, frame, made | {BEST: pot.names([best])[0]}, settings)
     return frame
 
 
@@ -94,13 +100,12 @@ def _store(pot: Pot, frame: pl.DataFrame, made: Mapping[str, str], settings: Map
 def _aligned(pot: Pot, best: int) -> dict[str, Weights]:
     """Means of the models after weight matching with the best one."""
     specification = permutations_of(pot.module, pot.dataset.train.x[:1])
-    reference = pot.population.member(best)
+    reference = pot.members[best]
     moved = []
-    for index in range(len(pot.population)):
-        weights = pot.population.member(index)
+    for weights in pot.members:
         found = weight_matching(specification, reference, weights, seeds=1)
         moved.append(specification.permute(weights, found.permutations))
-    twins = replace(pot, population=replace(pot.population, tensors=stack(moved)))
+    twins = replace(pot, manner=Manner(repair=True), population=replace(pot.population, tensors=stack(moved)))
     everybody = range(len(moved))
     if pot.has_statistics:
         return {"aligned": twins.average_of(everybody)}
@@ -116,17 +121,6 @@ def _right(module: nn.Module, weights: Mapping[str, Tensor], samples: Samples) -
     parts = torch.split(samples.x, SAMPLES_AT_ONCE)
     logits = torch.cat([functional_call(module, dict(weights), (x,)) for x in parts])
     return logits.argmax(dim=1) == samples.y
-
-
-@torch.no_grad()
-def _voted(pot: Pot, samples: Samples) -> Tensor:
-    """Whether the members' mean logits are right, one member after the other: stacked convolutions are slower."""
-    members = [pot.population.member(index) for index in range(len(pot.population))]
-    parts = [
-        torch.stack([functional_call(pot.module, member, (x,)) for member in members]).mean(dim=0).argmax(dim=1)
-        for x in torch.split(samples.x, SAMPLES_AT_ONCE)
-    ]
-    return torch.cat(parts) == samples.y
 
 
 def _rows(right: Mapping[str, Mapping[str, Tensor]], corruptions: Sequence[str]) -> Iterator[dict[str, object]]:

@@ -1,7 +1,7 @@
 """What a soup is cooked in: its models and their data, and what is done to an average before it is judged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from learners.soups.alignment.align import align
 from learners.soups.alignment.repair import Moments, mean_moments, moments, restored
 from learners.soups.average import average
+from learners.soups.comparison import Judged, judge
 from learners.soups.data.batch_norm import has_statistics, reestimate
 from learners.soups.ingredients import Ingredients, gather
 from schemas.lake import Lake
@@ -27,14 +28,17 @@ class Manner:
     Attributes:
         align: Way in which models are aligned with the first one, `weights` or `activations`; None for not at all.
         repair: Whether units of an average get back the means and deviations that averaging has taken.
+        samples: How many samples of validation and of test count; None for all.
     """
 
     align: str | None = None
     repair: bool = False
+    samples: int | None = None
 
     def settings(self) -> dict[str, object]:
         """What differs from the usual."""
-        return ({"align": self.align} if self.align else {}) | ({"repair": True} if self.repair else {})
+        all_of_it = {"align": self.align, "repair": self.repair or None, "samples": self.samples}
+        return {name: value for name, value in all_of_it.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,29 @@ class Pot:
     def judged_on(self) -> str:
         """Everything that scores of averages hang on beside the models."""
         finish = "batch norm" if self.has_statistics else "repair" if self.manner.repair else ""
-        return " ".join(filter(None, [self.dataset.sha256, finish]))
+        count = f"{self.manner.samples} samples" if self.manner.samples else ""
+        return " ".join(filter(None, [self.dataset.sha256, finish, count]))
+
+    @cached_property
+    def members(self) -> list[dict[str, Tensor]]:
+        """The models' weights, one by one."""
+        return [self.population.member(number) for number in range(len(self.population))]
+
+    @cached_property
+    def judged(self) -> dict[str, Judged]:
+        """How the models do on `validation` and `test`."""
+        return {split: judge(self.module, self.members, samples) for split, samples in self.parts.items()}
+
+    @property
+    def parts(self) -> dict[str, Samples]:
+        """What soups are judged on."""
+        return {"validation": self.dataset.validation, "test": self.dataset.test}
+
+    @property
+    def best_first(self) -> list[int]:
+        """The models by their accuracy on validation data, then by their loss."""
+        scores = self.judged["validation"].scores
+        return sorted(range(len(self.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -96,7 +122,7 @@ class Pot:
     @cached_property
     def _moments(self) -> list[dict[str, Moments]]:
         x = self.dataset.train.x[:REPAIR_SAMPLES]
-        return [moments(self.module, self.population.member(i), x) for i in range(len(self.population))]
+        return [moments(self.module, member, x) for member in self.members]
 
 
 def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool = False) -> Pot:
@@ -105,5 +131,12 @@ def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool =
     ingredients = gather(lake, sql, force=force, aligned=chosen.align is not None)
     shared = ingredients.description
     dataset = load_dataset(shared.dataset, shared.split_seed)
+    if chosen.samples is not None:
+        few = [_few(part, chosen.samples) for part in (dataset.validation, dataset.test)]
+        dataset = replace(dataset, validation=few[0], test=few[1])
     chosen_sql = sql if chosen.align is None else align(lake, sql, by=chosen.align).sql
     return Pot(lake, sql, chosen, ingredients, load_population(lake, chosen_sql), shared.skeleton(), dataset)
+
+
+def _few(samples: Samples, count: int) -> Samples:
+    return Samples(samples.x[:count], samples.y[:count])

@@ -18,7 +18,6 @@ from learners.soups.product import Product, store
 from learners.soups.trials import Ledger
 from schemas.errors import UsageError
 from schemas.lake import Lake
-from zoo.population import evaluate
 
 AT_ONCE = 512
 """Samples that a gradient is summed over at once."""
@@ -66,7 +65,11 @@ def uniform_soup(lake: Lake, sql: str, *, force: bool = False, align: str | None
     Source:
         Wortsman et al. 2022, "Model soups", https://arxiv.org/abs/2203.05482.
     """
-    pot = pot_for(lake, sql, Manner(align, repair), force=force)
+    return uniform_of(pot_for(lake, sql, Manner(align, repair), force=force))
+
+
+def uniform_of(pot: Pot) -> Soup:
+    """Make the uniform soup of a pot."""
     return _serve(pot, "uniform_soup", list(range(len(pot.population))))
 
 
@@ -90,22 +93,27 @@ def greedy_soup(
     arguments, errors and source as in `uniform_soup`.
     """
     pot = pot_for(lake, sql, Manner(align, repair), force=force)
+    return greedy_of(pot, accept=accept, passes=passes, removal=removal, restarts=restarts, seed=seed)
+
+
+def greedy_of(
+    pot: Pot, *, accept: str = ">=", passes: int = 1, removal: bool = False, restarts: int = 0, seed: int = 0
+) -> Soup:
+    """Make the greedy soup of a pot."""
     validation = pot.dataset.validation
-    scores = evaluate(pot.module, pot.population.tensors, validation)
-    best_first = sorted(range(len(pot.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
     options = {"accept": accept, "passes": passes, "removal": removal, "restarts": restarts, "seed": seed}
-    ledger = Ledger(lake, pot.population.rows, pot.judged_on, options)
+    ledger = Ledger(pot.lake, pot.population.rows, pot.judged_on, options)
 
     def score(members: tuple[int, ...]) -> float:
         known = ledger.known(members)
         if known is not None:
             return known
-        alone = len(members) == 1
-        weights = pot.population.member(members[0]) if alone else pot.average_of(members)
-        return accuracy(pot.module, weights, validation)
+        if len(members) == 1:
+            return float(pot.judged["validation"].scores.accuracy[members[0]])
+        return accuracy(pot.module, pot.average_of(members), validation)
 
     with ledger:
-        trials = search(best_first, score, note=ledger.note, **options)  # type: ignore[arg-type] # each of its own type
+        trials = search(pot.best_first, score, note=ledger.note, **options)  # type: ignore[arg-type] # each of its own type
     return _serve(pot, "greedy_soup", chosen(trials), trials)
 
 
@@ -128,6 +136,11 @@ def learned_soup(
     if repair and by != "model":
         raise UsageError(f"by = {by!r}: repair takes one share a model; leave one of the two out")
     pot = pot_for(lake, sql, Manner(align, repair), force=force)
+    return learned_of(pot, by=by, steps=steps, learning_rate=learning_rate)
+
+
+def learned_of(pot: Pot, *, by: str = "model", steps: int = 50, learning_rate: float = 0.1) -> Soup:
+    """Make the learned soup of a pot."""
     module, samples = pot.module, pot.dataset.validation
     equal = dict.fromkeys(range(len(pot.population)), 1 / len(pot.population))
     parameters = {name for name, _ in module.named_parameters()}
@@ -144,13 +157,12 @@ def learned_soup(
                 slopes[name] += slope
         return loss, slopes
 
-    members = [pot.population.member(number) for number in range(len(pot.population))]
-    learned = learn(members, gradient, by=by, steps=steps, learning_rate=learning_rate)
+    learned = learn(pot.members, gradient, by=by, steps=steps, learning_rate=learning_rate)
     shares = dict(enumerate(learned.shares.mean(dim=0).tolist()))
     weights = pot.finished({name: tensor.detach() for name, tensor in learned.weights.items()}, shares)
     settings: dict[str, object] = {"by": by, "steps": steps, "learning_rate": learning_rate}
     settings["shares"] = learned.shares.tolist()
-    return _serve(pot, "learned_soup", list(range(len(members))), weights=weights, settings=settings)
+    return _serve(pot, "learned_soup", list(range(len(pot.members))), weights=weights, settings=settings)
 
 
 def _serve(
@@ -165,7 +177,7 @@ def _serve(
     tensors = pot.population.tensors
     if weights is None:
         weights = pot.population.member(members[0]) if len(members) == 1 else pot.average_of(members)
-    figures = compare(pot.module, tensors, weights, pot.dataset.validation, pot.dataset.test)
+    figures = compare(pot.module, weights, pot.judged, pot.parts)
     left_out = [member for member in range(len(pot.population)) if member not in set(members)]
     warnings = [*pot.ingredients.unwise, *_disagreements(tensors)]
     rows = pot.population.rows
