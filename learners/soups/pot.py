@@ -6,7 +6,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from learners.soups.alignment.align import align
+from learners.soups.alignment.align import align_rows
 from learners.soups.alignment.repair import Moments, mean_moments, moments, restored
 from learners.soups.average import average
 from learners.soups.comparison import Judged, judge
@@ -26,7 +26,7 @@ class Manner:
     """How models are prepared and averages are finished.
 
     Attributes:
-        align: Way in which models are aligned with the first one, `weights` or `activations`; None for not at all.
+        align: How models are aligned with the first one by name, `weights` or `activations`; None for not at all.
         repair: Whether units of an average get back the means and deviations that averaging has taken.
         samples: How many samples of validation and of test count; None for all.
     """
@@ -134,7 +134,11 @@ def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool =
     if chosen.samples is not None:
         few = [_few(part, chosen.samples) for part in (dataset.validation, dataset.test)]
         dataset = replace(dataset, validation=few[0], test=few[1])
-    chosen_sql = sql if chosen.align is None else align(lake, sql, by=chosen.align).sql
+    chosen_sql = sql
+    if chosen.align is not None:
+        rows = ingredients.rows
+        by_name = rows.sort("model_id", *({"epoch"} & set(rows.columns)))  # the same models give the same reference
+        chosen_sql = align_rows(lake, by_name, by=chosen.align).sql
     return Pot(lake, sql, chosen, ingredients, load_population(lake, chosen_sql), shared.skeleton(), dataset)
 
 

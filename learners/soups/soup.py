@@ -56,7 +56,7 @@ def uniform_soup(lake: Lake, sql: str, *, force: bool = False, align: str | None
         lake: Where the models are and the soup goes.
         sql: Any query that returns `model_id` (and `epoch`).
         force: Average even where that is unwise (no common start, diverged members).
-        align: Align the models with the first one before, by `weights` or `activations`; see `learners.align`.
+        align: Align the models with the first one by name before, by `weights` or `activations`; see `learners.align`.
         repair: Give units of averages the ingredients' moments (REPAIR); batch norm anew does the same.
 
     Raises:
