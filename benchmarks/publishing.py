@@ -71,7 +71,7 @@ def load_width(root: Path) -> dict[str, float]:
     """Load the models of one width from the published folder."""
     from zoo import load_population
 
-    loaded = load_population(root / "zoo", "width = 3")
+    loaded = load_population(root / "zoo", "width = 0")
     return {"models": len(loaded), "MB": sum(tensor.nbytes for tensor in loaded.tensors.values()) / 1e6}
 
 

@@ -152,6 +152,20 @@ def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
     assert (tmp_path / "out").is_dir()
 
 
+def test_zoos_of_others_go_out_and_come_in(run: Run, undisturbed: Lake, lake: Lake, tmp_path: Path) -> None:
+    source = ("--lake", undisturbed.path, "--json")
+    exported = run("zoo", "export", "tiny", "--to", "trials", "--format", "ray-tune", *source)
+    assert json.loads(exported.out) == [{"format": "ray-tune", "folder": "trials", "members": 8, "checkpoints": 24}]
+    refused = run("zoo", "import", "trials", "--name", "back", "--lake", lake.path)
+    assert (refused.code, "--i-trust-these-files" in one_line(refused.err)) == (2, True)
+    (tmp_path / "trials" / "w3-b4-s0" / "result.json").write_text('{"training_iteration": 1}\n{"train')
+    command = ("zoo", "import", "trials", "--name", "back", "--lake", lake.path, "--i-trust-these-files", "--json")
+    imported = run(*command)
+    assert [json.loads(imported.out)[0][key] for key in ("name", "state", "trained")] == ["back", "complete", 8]
+    assert "1 things could not be read" in one_line(imported.err)
+    assert json.loads(run("zoo", "list", "--lake", lake.path, "--json").out)[0]["architecture"] == "mlp"
+
+
 def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
     members = "SELECT model_id FROM member"
     measured = run("measure", members, "--metrics", "loss, hessian_trace", "--set", "samples=30", "--lake", copied.path)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from learners import report, uniform_soup
+from learners import phases_of_population, report, uniform_soup
 from schemas import Lake, UsageError, open_lake
 from schemas.doctor import examine
 from schemas.weights import write_safetensors
@@ -143,6 +143,16 @@ def test_an_imported_population_is_one_like_any_other(undisturbed: Lake, lake: L
     published = load_population(tmp_path / "published", "width = 3")
     assert published.tensors["linear1.weight"].shape == (4, 3, 64)
     assert report(lake, tmp_path / "report.html").exists()
+
+
+def test_an_imported_population_has_the_phases_of_the_one_it_was(
+    undisturbed: Lake, copied: Lake, lake: Lake, tmp_path: Path
+) -> None:
+    export_population(undisturbed, "tiny", tmp_path / "zoo", format="state-dicts")
+    found = import_population(lake, tmp_path / "zoo", "again")
+    here, there = phases_of_population(copied, "tiny"), phases_of_population(lake, found)
+    assert here.table.height == 4
+    assert there.table.equals(here.table)
 
 
 def uniform_soup_of(undisturbed: Lake, tmp_path: Path) -> dict[str, bytes]:

@@ -90,7 +90,8 @@ def test_everything_that_a_trial_says_is_in_the_lake(lake: Lake, tmp_path: Path)
     said = dict(lake.sql("SELECT name, value FROM statement").iter_rows())
     assert said["dataset::dump"] == "/zoos/MNIST/dataset.pt"
     assert said["model::use_bias"] == "false"
-    assert json.loads(said["date"]) == ["2021-09-01", "2021-09-02", "2021-09-03", "2021-09-04"]
+    assert json.loads(said["date of each epoch"]) == {str(n): f"2021-09-0{n + 1}" for n in range(4)}
+    assert said["trial_id"] == "5_1"
     assert lake.sql("SELECT parent_id FROM lineage")["parent_id"].str.starts_with("init:").all()
 
 

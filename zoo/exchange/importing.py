@@ -1,7 +1,7 @@
 """The front door for other people's zoos: a folder in one of the known formats becomes a population of the lake."""
 
-import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,7 +87,7 @@ def _taken(
     names = member_names(zoo.members)
     if companion is not None:
         _take_columns(zoo, names, companion)
-    beside = lake.weights.folder / f".importing-{os.getpid()}"
+    beside = _place_beside(lake)
     stacks = Stacks(beside)
     try:
         failures = list(_stack(zoo, about, stacks, names, progress))
@@ -103,6 +103,15 @@ def _taken(
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return population_id
+
+
+def _place_beside(lake: Lake) -> Path:
+    """A new folder of the weight store for shards whose name is not known yet."""
+    try:
+        lake.weights.folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".importing-", dir=lake.weights.folder))
+    except OSError as error:
+        raise OutsideError(f"cannot write {lake.weights.folder}: {error.strerror or error}") from error
 
 
 def _take_columns(zoo: ForeignZoo, names: list[str], companion: Companion) -> None:
@@ -146,6 +155,7 @@ def _move(beside: Path, place: Path) -> None:
             for path in sorted(beside.iterdir()):
                 path.replace(place / path.name)
         else:
+            beside.chmod(0o755)
             beside.replace(place)
     except OSError as error:
         raise OutsideError(f"cannot write {place}: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ A folder a trial: `params.json` says how it was trained, `result.json` has a lin
 import json
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ LINE = {
     for ours, theirs in (("loss", "loss"), ("accuracy", "acc"))
 }
 """What a line of result.json calls a curve, by weightlake's word."""
+OF_EPOCHS = " of each epoch"
 UNTRAINED = -999
 """What stands for training metrics in the line of epoch 0, before there was any training."""
 OF_RAY = {
@@ -94,7 +95,10 @@ def read_trial(root: Path, folder: Path) -> ForeignMember:
     for epoch, line in sorted(lines.items()):
         _take_line(member, epoch, line)
     others = {key for line in lines.values() for key in line if not _is_finding(key, line[key])} - {EPOCH}
-    said = {key: _over_epochs([line.get(key) for _, line in sorted(lines.items())]) for key in sorted(others)}
+    said = dict(
+        _over_epochs(key, {epoch: line[key] for epoch, line in lines.items() if key in line}, len(lines))
+        for key in sorted(others)
+    )
     said = {key: value for key, value in said.items() if key != "config" or value != settings}
     if said:
         member.statements[RESULTS] = said
@@ -123,9 +127,12 @@ def _is_finding(key: str, value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and key not in {*OF_RAY, EPOCH}
 
 
-def _over_epochs(values: Sequence[Any]) -> Any:
-    """One value where all epochs say the same, otherwise those of all epochs."""
-    return values[0] if all(value == values[0] for value in values) else list(values)
+def _over_epochs(key: str, values: Mapping[int, Any], lines: int) -> tuple[str, Any]:
+    """One value where all lines say the same; otherwise those of the epochs, under a name that says so."""
+    first = next(iter(values.values()))
+    if len(values) == lines and all(value == first for value in values.values()):
+        return key, first
+    return f"{key}{OF_EPOCHS}", {str(epoch): value for epoch, value in sorted(values.items())}
 
 
 def _settings(root: Path, folder: Path, member: ForeignMember) -> dict[str, Any]:
@@ -248,17 +255,19 @@ def _lines_of(member: OutgoingMember, settings: dict[str, Any]) -> Iterator[dict
     """A line an epoch without gaps, since readers count lines: from 0 where that has a checkpoint, otherwise from 1."""
     epochs = [*member.epochs, *member.curve, *member.measured]
     said = member.statements.get(RESULTS, {})
-    first = 0 if 0 in epochs else 1
-    for line, epoch in enumerate(range(first, max(epochs) + 1)):
+    same = {key: value for key, value in said.items() if not key.endswith(OF_EPOCHS)}
+    varied = {key.removesuffix(OF_EPOCHS): value for key, value in said.items() if key.endswith(OF_EPOCHS)}
+    for epoch in range(0 if 0 in epochs else 1, max(epochs) + 1):
         known = {long: member.curve.get(epoch, {}).get(short) for short, long in LINE.items()}
         if epoch == 0:
             known |= {name: UNTRAINED for name in ("train_loss", "train_acc") if known[name] is None}
-        rest = {
-            key: value[line] if _is_series(value, max(epochs) + 1 - first) else value for key, value in said.items()
-        }
         kept = {name: value for name, value in known.items() if value is not None or not name.startswith("val_")}
-        yield {**rest, **kept, **member.measured.get(epoch, {}), EPOCH: epoch, "config": rest.get("config", settings)}
-
-
-def _is_series(value: Any, length: int) -> bool:
-    return isinstance(value, list) and len(value) == length
+        own = {key: values[str(epoch)] for key, values in varied.items() if str(epoch) in values}
+        yield {
+            **same,
+            **own,
+            **kept,
+            **member.measured.get(epoch, {}),
+            EPOCH: epoch,
+            "config": own.get("config", same.get("config", settings)),
+        }
