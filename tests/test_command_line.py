@@ -192,6 +192,8 @@ def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
     assert ": phases</h2>" in text
     assert "By the rule taxonomy" in text
     assert "mode connectivity (percentage points)" in text
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "typo.json").write_text('{"architecture": "mlp", "depht": 3}')
     (tmp_path / "model.json").write_text('{"architecture": "mlp", "width": 3}')
     for arguments, says in (
         (["measure", members, "--metrics", "los"], "did you mean 'loss'"),
@@ -200,6 +202,8 @@ def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
         (["measure", members, "--set", "epochs=few"], "expected a number"),
         (["measure", members, "--description", "absent.json"], "cannot be read"),
         (["measure", members, "--description", "model.json"], "classes"),
+        (["measure", members, "--description", "typo.json"], "did you mean 'depth'"),
+        (["measure", members, "--description", "list.json"], "expected an object"),
         (["measure", "SELECT model_id FROM member WHERE false"], "selects no model"),
         (["phases", "tinny"], "tinny"),
         (["phases", "tiny", "--rule", "taxonmy"], "taxonmy"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from learners import report
+from learners import phases_of_population, report
 from schemas import Lake, OutsideError
 
 HOSTILE = "</script><script>document.title='owned'</script>"
@@ -84,6 +84,17 @@ def test_a_browser_draws_every_picture_without_errors(filled: Lake, tmp_path: Pa
     assert f'data-drawn="{pictures}"' in dom
     assert dom.count("<svg") >= pictures
     assert "<title>weightlake report: lake</title>" in dom
+    assert console == []
+
+
+@pytest.mark.browser
+def test_a_browser_draws_phase_diagrams_with_their_heat_maps(copied: Lake, tmp_path: Path) -> None:
+    phases_of_population(copied, "tiny", settings={"epochs": 1, "runs": 1})
+    path = report(copied, tmp_path / "report.html")
+    dom, console = opened_in_chromium(path)
+    pictures = path.read_text(encoding="utf-8").count('class="chart"')
+    assert f'data-drawn="{pictures}"' in dom
+    assert "mode connectivity (percentage points)" in dom
     assert console == []
 
 

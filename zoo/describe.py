@@ -11,7 +11,7 @@ from torch import nn
 
 from schemas import DataError, Lake, UsageError
 from zoo.architectures import ARCHITECTURES, skeleton
-from zoo.mistakes import check_model_ids, explained
+from zoo.mistakes import check_model_ids, expected_one_of, explained
 
 DEEPEST = 32  # generations of products that are followed
 
@@ -77,7 +77,12 @@ def read_description(path: str | Path) -> Description:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path} is no JSON: {error}") from error
-    fields = content.get("weightlake", content) if isinstance(content, dict) else content
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected an object with {', '.join(Description.model_fields)}")
+    fields = content.get("weightlake", content)
+    for name in fields if isinstance(fields, dict) else ():
+        if name not in Description.model_fields:
+            raise UsageError(f"{path}: {name} is no key: {expected_one_of(name, Description.model_fields)}")
     try:
         return Description.model_validate(fields)
     except ValidationError as error:

@@ -124,11 +124,12 @@ def _heat_maps(judged: Judged, grid: Grid, rows: pl.DataFrame, axes: tuple[str, 
 def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: tuple[str, str]) -> altair.Chart:
     diverging = judged.rule.metrics[name].tolerance is not None
     positive = (rows[name].drop_nulls() > 0).all()
+    widest = float(np.nanmax(np.abs(rows[name].to_numpy()))) if diverging else 0.0
     logarithmic = judged.rule.metrics[name].scale == "log" and positive
     scale = altair.Scale(
         scheme="blueorange" if diverging else "viridis",
         type="log" if logarithmic else "linear",
-        **({"domainMid": 0} if diverging else {}),  # type: ignore[arg-type] # absent where it is not meant
+        **({"domain": [-widest, widest]} if diverging and widest else {}),  # type: ignore[arg-type] # absent where it is not meant
     )
     chart: altair.Chart = (
         altair.Chart(rows)
