@@ -74,6 +74,10 @@ def merge(
             **given,
             **_settings(settings or []),
         )
+    _show_made(made, as_json)
+
+
+def _show_made(made: Any, as_json: bool) -> None:
     for warning in made.warnings:
         say(f"unwise, but forced: {warning}")
     for note in made.notes:

@@ -67,10 +67,10 @@ def stitch(
     if to is not None:
         learners.check_chart_file(to)
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
-        if train is not None:
-            shown = _train(opened, select, train, export, to, device, progress)
-        else:
+        if train is None:
             shown = _penalty(opened, select, settings, to, device, progress)
+        else:
+            shown = _train(opened, select, train, export, to, device, progress)
     show(shown, as_json)
 
 
