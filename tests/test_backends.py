@@ -116,10 +116,10 @@ def test_vmap_equals_the_sequential_backend(wanted: Group, splits: Splits) -> No
     [
         (group("mlp", **ADAMW), pictures(1, 8)),
         (group("cnn", augmentation=("crop", "rotation")), pictures(1, 8)),
-        (group("resnet18", width=2), images()),
-        (group("resnet18-groupnorm", width=2), images()),
-        (group("vit", width=6, depth=1), images()),
-        (group("gpt2", width=8, depth=1), texts()),
+        (group("resnet18", width=2, epochs=13), images()),
+        (group("resnet18-groupnorm", width=2, epochs=13), images()),
+        (group("vit", width=6, depth=1, epochs=13), images()),
+        (group("gpt2", width=8, depth=1, epochs=13), texts()),
     ],
     ids=lambda value: getattr(value, "architecture", ""),
 )

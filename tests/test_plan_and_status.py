@@ -45,7 +45,7 @@ def test_a_plan_says_what_the_build_then_does(lake: Lake, recipe: Recipe) -> Non
 
 def test_status_is_read_from_what_a_build_leaves(lake: Lake, recipe: Recipe) -> None:
     assert status(lake).is_empty()
-    with pytest.raises(UsageError, match="was not begun in this lake"):
+    with pytest.raises(UsageError, match="was not begun in this lake: none was"):
         status(lake, recipe.population_id)
     built = build(lake, recipe, device="cpu", workers=1, clock=lambda: START)
     whole = status(lake).row(0, named=True)

@@ -95,9 +95,8 @@ def status(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
         return pl.DataFrame([_summary(weights, known) for known in found if known], schema=POPULATIONS)
     known = read_population(weights, population_id)
     if known is None:
-        raise UsageError(
-            f"population {population_id!r} was not begun in this lake: {expected_one_of(population_id, begun)}"
-        )
+        choices = expected_one_of(population_id, begun) if begun else "none was"
+        raise UsageError(f"population {population_id!r} was not begun in this lake: {choices}")
     standings = _standings(weights, known)
     return pl.DataFrame([_row(each, _pace(standings)) for each in standings], schema=GROUPS)
 

@@ -1,5 +1,8 @@
 """Datasets of the Hugging Face Hub, fetched through `datasets` and kept as tensors."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -78,13 +81,26 @@ def _download(name: str) -> list[Pair]:
     except ImportError as error:
         raise UsageError(_absent(name, "needs: pip install 'weightlake[datasets]'")) from error
     try:
-        if HUB[name].test is None:
-            return [_text(datasets.load_dataset(name, HUB[name].configuration, split="train", streaming=True))]
-        parts = datasets.load_dataset(name, HUB[name].configuration)
+        with _retrying_silently():
+            if HUB[name].test is None:
+                return [_text(datasets.load_dataset(name, HUB[name].configuration, split="train", streaming=True))]
+            parts = datasets.load_dataset(name, HUB[name].configuration)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UsageError(_absent(name, "cannot be fetched from here")) from error
     splits = [split for split in ("train", HUB[name].test) if split]
     return [read_table(name, parts[split].data.table) for split in splits]
+
+
+@contextmanager
+def _retrying_silently() -> Iterator[None]:
+    """Keep huggingface_hub from telling of each try: what comes of them is said once, at the end."""
+    told = logging.getLogger("huggingface_hub")
+    before = told.level
+    told.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.setLevel(before)
 
 
 def _text(rows: Any) -> Pair:
