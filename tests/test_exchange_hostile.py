@@ -187,6 +187,19 @@ def test_lines_that_were_cut_off_and_settings_that_are_none_are_noted(lake: Lake
     assert lake.sql("SELECT DISTINCT state FROM member").item() == "trained"
 
 
+def test_halves_of_surrogate_pairs_are_written_out(lake: Lake, trials: Path) -> None:
+    """JSON can say them, and no table can hold them."""
+    half = {"seed": 1, "odd \ud800": "\ud800", "model::nlin": "\udfff", "model::type": "net \ud800"}
+    for name in ("seed_1", "seed_2"):
+        (trials / name / "params.json").write_text(json.dumps(half))
+        (trials / name / "result.json").write_text(json.dumps({"training_iteration": 1, "trace \ud800": 2.0}))
+    import_population(lake, trials, "zoo", trust_torch_files=True)
+    said = dict(lake.sql("SELECT name, value FROM statement").iter_rows())
+    assert said["odd \\ud800"] == '"\\ud800"'
+    assert lake.sql("SELECT architecture FROM population").item() == "ray-tune:net \\ud800"
+    assert lake.sql("SELECT metric FROM measurement").row(0) == ("trace \\ud800",)
+
+
 def test_weights_of_another_network_than_said_are_no_members_weights(lake: Lake, trials: Path) -> None:
     state = torch.load(trials / "seed_1" / "checkpoint_000003" / "checkpoints", weights_only=True)
     state["module_list.0.weight"] = torch.zeros(8, 1, 4, 4)

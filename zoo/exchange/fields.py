@@ -68,14 +68,14 @@ def fitting(column: str, value: Any) -> Any:
         return whole if whole is not None and -(2 ** WHOLE[column]) <= whole < 2 ** WHOLE[column] else None
     if column in REAL:
         return real_number(value)
-    return value if isinstance(value, str) and value else None
+    return value if isinstance(value, str) and value and value == encodable(value) else None
 
 
 def whole_number(value: Any) -> int | None:
     """A whole number, also one that is written as 3.0; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return int(value) if int(value) == value else None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return int(value) if isinstance(value, float) and value.is_integer() else None
 
 
 def real_number(value: Any) -> float | None:
@@ -97,13 +97,19 @@ def as_statement(value: Any) -> tuple[str, float | None]:
     (('adam', None), ('3', 3.0), ('[1, 2]', None), ('"[x"', None))
     """
     if isinstance(value, str):
-        return (json.dumps(value) if value[:1] in ("[", "{", '"') or value == "null" else value), None
+        odd = value[:1] in ("[", "{", '"') or value == "null" or value != encodable(value)
+        return (json.dumps(value) if odd else value), None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return json.dumps(value), float(value) if isinstance(value, bool) else None
     try:
         return json.dumps(value), float(value)
     except OverflowError:
         return json.dumps(value), math.inf
+
+
+def encodable(text: str) -> str:
+    """The same text, halves of surrogate pairs written out, which JSON and file names can have and a table cannot."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def from_statement(value: str, number: float | None) -> Any:

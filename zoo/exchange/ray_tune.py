@@ -27,6 +27,7 @@ WEIGHTS = "checkpoints"
 SETTINGS = ("params.json", "config.json")
 RESULTS = "result.json"
 EPOCH = "training_iteration"
+LONGEST_REASON = 200
 LONGEST_SETTINGS = 2**20
 LONGEST_RESULTS = 2**28
 LINE = {
@@ -115,7 +116,7 @@ def _take_line(member: ForeignMember, epoch: int, line: Mapping[str, Any]) -> No
             continue
         number = real_number(value)
         if number is None:
-            member.diverged = member.diverged or (epoch, f"{key} is {value}")
+            member.diverged = member.diverged or (epoch, f"{key} is {value}"[:LONGEST_REASON])
         elif split is None:
             member.measured.append((epoch, metric, number))
         else:

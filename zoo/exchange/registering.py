@@ -14,7 +14,7 @@ from schemas import Transaction
 from zoo.architectures import ARCHITECTURES
 from zoo.environment import software
 from zoo.exchange.companion import KEYS, MEMBER, Companion
-from zoo.exchange.fields import IMPORTED, OWN, TEXT, WHOLE, as_statement
+from zoo.exchange.fields import IMPORTED, OWN, TEXT, WHOLE, as_statement, encodable
 from zoo.exchange.foreign import About, ForeignMember, ForeignZoo, Unreadable
 from zoo.exchange.stacking import Stacks
 from zoo.register import IMAGES, LIBRARY, TASKS, model_id
@@ -42,9 +42,9 @@ class Import:
     def recipe(self) -> dict[str, Any]:
         """What stands in place of a recipe: where the population is from, and what is said of the whole."""
         original = self.companion.population.recipe if self.companion is not None else None
-        said = {"format": self.zoo.format, "folder": self.folder, **self.zoo.notes}
+        said = {"format": self.zoo.format, "folder": encodable(self.folder), **self.zoo.notes}
         if self.about.architecture not in ARCHITECTURES and self.about.unlike:
-            said["unlike"] = self.about.unlike
+            said["unlike"] = encodable(self.about.unlike)
         return {"imported": said} | ({"original": original} if original else {})
 
     @cached_property
@@ -170,13 +170,13 @@ def _members(imported: Import) -> pl.DataFrame:
 def _fate(imported: Import, number: int, member: ForeignMember, reason: str | None) -> dict[str, Any]:
     """What became of a member; one without weights has failed, whatever the reason."""
     if number not in imported.stacks.group_of:
-        return {"state": "failed", "diverged_epoch": None, "reason": reason or "it has no checkpoint"}
+        return {"state": "failed", "diverged_epoch": None, "reason": encodable(reason or "it has no checkpoint")}
     found = [member.diverged] if member.diverged else []
     if number in imported.stacks.not_finite:
         found.append((imported.stacks.not_finite[number], "its weights are not finite"))
     if found:
         epoch, what = min(found)
-        return {"state": "diverged", "diverged_epoch": epoch, "reason": what}
+        return {"state": "diverged", "diverged_epoch": epoch, "reason": encodable(what)}
     return {"state": "trained", "diverged_epoch": None, "reason": None}
 
 
@@ -189,7 +189,7 @@ def _training(imported: Import) -> pl.DataFrame:
 
 def _statements(imported: Import) -> pl.DataFrame:
     rows = [
-        (name, key, *as_statement(value), source)
+        (name, encodable(key), *as_statement(value), source)
         for name, member in _each(imported)
         for source, said in member.statements.items()
         for key, value in said.items()
@@ -201,7 +201,7 @@ def _statements(imported: Import) -> pl.DataFrame:
 def _measurements(imported: Import) -> pl.DataFrame:
     """Numbers that the zoo publishes; their settings say that nothing here has measured them."""
     rows = [
-        (name, epoch, metric, value, IMPORTED, imported.now)
+        (name, epoch, encodable(metric), value, IMPORTED, imported.now)
         for name, member in _each(imported)
         for epoch, metric, value in member.measured
     ]
@@ -235,6 +235,7 @@ def _write_failures(transaction: Transaction, imported: Import, ids: Sequence[st
     transaction.sql(
         "DELETE FROM failure WHERE stage = $stage AND subject IN (SELECT unnest($ids))", stage=STAGE, ids=list(ids)
     )
+    rows = [(subject, encodable(reason)) for subject, reason in rows]
     found = pl.DataFrame(rows, schema={"subject": pl.String, "reason": pl.String}, orient="row")
     known = {"hub": pl.lit("zoo"), "stage": pl.lit(STAGE), "happened_at": pl.lit(imported.now)}
     transaction.append("failure", found.with_columns(**known))

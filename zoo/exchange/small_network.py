@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from schemas import DataError
+from zoo.exchange.fields import encodable
 from zoo.exchange.foreign import About
 from zoo.population import Weights
 
@@ -26,7 +27,7 @@ def about_network(form: str, settings: Sequence[Mapping[str, Any]]) -> About:
     kind = kinds.pop() if len(kinds) == 1 else None
     if kind is None:
         return About(unlike="its trials do not all say one model::type")
-    foreign = f"{form}:{kind}"
+    foreign = encodable(f"{form}:{kind}")
     if kind != "CNN":
         return About(foreign, unlike=f"weightlake has no {kind} of this zoo")
     odd = [said.get("model::nlin") for said in settings if said.get("model::nlin") not in MONOTONE]
