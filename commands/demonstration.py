@@ -17,7 +17,8 @@ from schemas import HubError, Lake, UsageError, open_lake
 
 HUB_MODELS = 200
 HUB_SECONDS = 5.0
-QUICK_CURVES = {"epochs": 5, "runs": 1}
+QUICK = {"epochs": 12, "learning_rate": 0.02, "runs": 1, "points": 11, "samples": 400}
+"""Settings of metrics with which the demo stays short."""
 DEMO_LICENSE = "cc0-1.0"  # of what the demo trains on scikit-learn's digits
 GRID_RECIPE = "digits-demo"
 SHARED_RECIPE = "digits-shared"
@@ -185,7 +186,7 @@ def _phases(demo: Demo, lake: Lake, grid: str, picture: Path, progress: Progress
     """Measure the grid's members and pairs of them, and judge its cells."""
     with demo.step("phases") as result:
         say("Measuring loss, curvature, similarity and connectivity of the grid, for the phases of its cells ...")
-        found = learners.phases_of_population(lake, grid, progress=progress, settings=QUICK_CURVES)
+        found = learners.phases_of_population(lake, grid, progress=progress, settings=QUICK)
         counted = found.table.group_by("phase").len().sort("phase")
         cells = ", ".join(f"{phase}: {count}" for phase, count in counted.iter_rows())
         result.append(
