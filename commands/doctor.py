@@ -25,7 +25,7 @@ def doctor(
 
     The exit code is 1 where something is left that somebody has to decide about.
     """
-    with open_lake(lake, read_only=not mend) as opened:
+    with open_lake(lake, read_only=not mend, create=False) as opened:
         repaired = repair(opened) if mend else pl.DataFrame()
         facts = pl.concat([environment(), lake_facts(opened)])
         damage = examine(opened, weights)

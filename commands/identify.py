@@ -9,6 +9,5 @@ def identify(lake: LakeFolder = DEFAULT_LAKE, as_json: AsJson = False) -> None:
     """Find out which mined models are the same, across hubs and names, and what says so."""
     import learners
 
-    open_lake(lake, read_only=True)  # refuses what is no lake, for which none is made
-    with open_lake(lake) as opened:
+    with open_lake(lake, create=False) as opened:
         show(learners.identify(opened), as_json)

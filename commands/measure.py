@@ -35,7 +35,7 @@ def measure(
 
     names = [name.strip() for name in metrics.split(",")] if metrics is not None else None
     given = read_description(description) if description else None
-    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+    with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
         done = learners.measure(
             opened,
             selection,

@@ -57,12 +57,12 @@ def merge(
     if selection is None:
         raise UsageError('what is to be merged? expected a query, e.g. "SELECT model_id FROM models WHERE ..."')
     if check:
-        with open_lake(lake) as opened:
+        with open_lake(lake, create=False) as opened:
             _show_check(learners.mergeability(opened, selection, parent=parent, keep=keep or ()), as_json)
         return
     given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
     given |= {"align": align and align.value, "repair": repair}
-    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+    with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
         made = learners.merge(
             opened,
             selection,

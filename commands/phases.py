@@ -31,7 +31,7 @@ def phases(
 
     for path in to or []:
         learners.check_chart_file(path)
-    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+    with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
         found = learners.phases_of_population(opened, population, rule, progress, settings_of(setting))
         drawn = [found.draw(path) for path in to or []]
     if sensitivity:

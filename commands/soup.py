@@ -59,7 +59,7 @@ def soup(
     query = selection or select
     if query is None or (selection and select):
         raise UsageError('expected one query, e.g. --select "SELECT model_id FROM models WHERE ..."')
-    with open_lake(lake) as opened:
+    with open_lake(lake, create=False) as opened:
         if compare:
             if align or repair:
                 raise UsageError("--compare has aligned and repaired soups among its rows; leave --align, --repair out")

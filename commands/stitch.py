@@ -66,7 +66,7 @@ def stitch(
         raise UsageError("--train takes its settings from its recipe; only --export, --to and --device go with it")
     if to is not None:
         learners.check_chart_file(to)
-    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+    with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
         if train is None:
             shown = _penalty(opened, select, settings, to, device, progress)
         else:

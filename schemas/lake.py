@@ -24,39 +24,41 @@ WAIT_SECONDS = 30.0
 OWN_NAMES = {DATABASE, f"{DATABASE}.wal", "lake.turn", "weights", "raw"}  # what a lake that is being made may hold
 
 
-def open_lake(path: str | Path, read_only: bool = False, wait: float = WAIT_SECONDS) -> "Lake":
+def open_lake(path: str | Path, read_only: bool = False, wait: float = WAIT_SECONDS, *, create: bool = True) -> "Lake":
     """Open the lake in folder `path`; create it if the folder is new or empty, upgrade it if it is older.
+
+    With `read_only`, or without `create`, none is created.
 
     Nothing stays open between calls, so several processes can use one lake; each waits up to `wait` seconds for the
     others. The lake is a context manager for the sake of its readers' eyes: leaving the block closes nothing.
 
     Raises:
-        UsageError: `path` is a file, a folder with other things in it, absent although `read_only`, or a lake
+        UsageError: `path` is a file, a folder with other things in it, absent and not to be created, or a lake
             of a newer version.
         DataError: its lake.duckdb is no database, or another program's.
         LakeBusy: another process held it for longer than `wait` seconds.
         OutsideError: the folder cannot be written.
     """
     folder = Path(path)
-    _check_place(folder, read_only)
+    _check_place(folder, create and not read_only)
     lake = Lake(folder, read_only, wait)
     lake.upgrade()
     return lake
 
 
-def _check_place(folder: Path, read_only: bool) -> None:
+def _check_place(folder: Path, create: bool) -> None:
     try:
         if folder.is_file():
             raise UsageError(f"{folder} is a file; a lake is a folder")
         if (folder / DATABASE).exists():
             return
         foreign = folder.is_dir() and any(path.name not in OWN_NAMES for path in folder.iterdir())
-        if read_only or foreign:
+        if foreign or not create:
             other = f"has other things in it and no {DATABASE}"
             state = other if foreign else "does not exist" if not folder.exists() else "is empty"
             way = (
                 "name the folder of a lake; mining or building makes one"
-                if read_only
+                if not create
                 else "name a lake or a new folder"
             )
             raise UsageError(f"{folder} is no lake: it {state}; {way}")

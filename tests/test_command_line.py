@@ -247,6 +247,11 @@ def test_what_could_not_be_stored_is_said(run: Run, tmp_path: Path) -> None:
     ("arguments", "code", "says"),
     [
         (["sql", "SELECT 1", "--lake", "absent"], 2, "absent is no lake"),
+        (["soup", "SELECT 1", "--lake", "absent"], 2, "absent is no lake"),
+        (["measure", "SELECT 1", "--lake", "absent"], 2, "absent is no lake"),
+        (["phases", "p", "--lake", "absent"], 2, "absent is no lake"),
+        (["identify", "--lake", "absent"], 2, "absent is no lake"),
+        (["doctor", "--repair", "--lake", "absent"], 2, "absent is no lake"),
         (["sql", "SELECT likess FROM model", "--lake", "LAKE"], 2, '"likess" not found'),
         (["sql", "DROP TABLE model", "--lake", "LAKE"], 2, "only reads"),
         (["sql", "SELECT 1", "--lake", "FILE"], 2, "is a file"),
@@ -298,6 +303,7 @@ def test_a_mistake_ends_in_one_line_and_the_right_code(
     assert answer.code == code, answer
     assert says in one_line(answer.err)
     assert answer.out == ""
+    assert not (tmp_path / "absent").exists()
 
 
 def test_a_reader_that_stops_reading_is_no_error(filled: Lake) -> None:
