@@ -88,7 +88,8 @@ def describe(record: Mapping[str, Any]) -> list[Package] | Lost:
     if isinstance(description, str) and description.strip():
         model.card = (source, description.encode("utf-8", "replace"))
     versions = record.get("modelVersions")
-    found = [_version(model, version, source) for version in versions or () if isinstance(version, dict)]
+    listed = versions if isinstance(versions, list) else []
+    found = [_version(model, version) for version in listed if isinstance(version, dict)]
     if not isinstance(versions, list) or len(found) < len(versions):
         model.problems.append(f"modelVersions is {repr(versions)[:80]}, expected a list of objects")
     return [model, *[version for version in found if version]]
@@ -103,7 +104,7 @@ def _count(package: Package, stats: object, source: str) -> None:
             package.say(f"stats.{name}", value, source)
 
 
-def _version(model: Package, record: Mapping[str, Any], source: str) -> Package | None:
+def _version(model: Package, record: Mapping[str, Any]) -> Package | None:
     if type(record.get("id")) is not int:
         model.problems.append(f"a version's id is {repr(record.get('id'))[:80]}, expected a whole number")
         return None

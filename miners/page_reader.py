@@ -161,11 +161,7 @@ class Reader:
         """Give the packages of records, of new ones only as many as may still come; lost ones go to the batch."""
         room = math.inf if self._limit is None else self._limit - self._run.crawl.rows_seen
         for record in records:
-            found = (
-                self._paged.describe(record)
-                if isinstance(record, dict)
-                else Lost(repr(record)[:80], "the record is no object")
-            )
+            found = self._describe(record)
             if isinstance(found, Lost):
                 if room > 0 and self._is_new(f"{found.subject}\n{record!r}"):
                     room -= 1
@@ -176,6 +172,16 @@ class Reader:
                 room -= package.name not in self._known
                 if room >= 0:
                     yield package
+
+    def _describe(self, record: Any) -> list[Package] | Lost:
+        """Give the packages of a record; one that the hub's module fails at is lost, and the crawl goes on."""
+        if not isinstance(record, dict):
+            return Lost(repr(record)[:80], "the record is no object")
+        try:
+            return self._paged.describe(record)
+        except Exception as error:  # noqa: BLE001 - the next run would meet the record again, and get no further
+            subject = record.get("ref") or record.get("id") or record
+            return Lost(str(subject)[:80], f"it could not be described: {type(error).__name__}: {str(error)[:80]}")
 
     def _is_new(self, lost: str) -> bool:
         """Say whether a record that is lost was not lost before, where the listing named it first."""
