@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from miners.bounded import Bounded, Overgrown
 from miners.folders import readable
@@ -24,7 +24,8 @@ from schemas.errors import DataError, UsageError
 
 LARGEST_FILE = 64 * 2**20  # bytes
 MOST_HELD = 512 * 2**20  # bytes of all files that matter
-MOST_FILES = 100_000
+MOST_FILES = 100_000  # that matter
+MOST_SEEN = 1_000_000  # of any kind
 POINTER_LIMIT = 1024  # bytes of a file that stands for weights elsewhere; weights themselves are larger
 MOST_REFUSED = 1_000
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -50,58 +51,86 @@ class Contents:
 def contents(place: Path, wanted: Wanted) -> Contents:
     """Read the files for which `wanted(path, size)` holds from a folder or a tar archive (plain, gzip, bzip2 or xz).
 
-    Paths are relative to the folder or archive; where that has no file that matters but in one folder that all is in,
-    as archives of GitHub's are, to that folder.
+    Paths are relative to the folder or archive; or to the one folder in it that the hub's files lie in, as in archives
+    of GitHub's. That is so if a file matters only by its path in that folder, and none only by its whole path.
 
     Raises:
-        UsageError: `place` does not exist, or has no file that matters.
-        DataError: the archive is damaged, cut off, or unpacks to more than is sensible.
+        UsageError: `place` does not exist, or has no file that matters, or has them in several such folders.
+        DataError: the archive is damaged, cut off, or unpacks to more than is sensible; or the files are too many.
     """
+    found = _Collector(wanted)
     if place.is_dir():
-        found = _Collector(wanted)
-        _walk(place, found)
-        commit = _checked_out(place)
+        try:
+            _walk(place, found)
+        except DataError as error:
+            raise DataError(f"{place} is refused: {error}") from error
+        commit = None
     elif place.is_file():
-        found = _Collector(wanted)
         commit = _unpack(place, found)
     else:
         raise UsageError(f"{place} does not exist; name a folder or a tar archive")
-    files = found.outer or found.inner
+    top = _top(place, found)
+    files = found.files(top)
     if not files and not found.refused:
         raise UsageError(f"{place} holds none of the hub's files; name a checkout of its repository, or a tar archive")
-    return Contents(files, found.refused, commit, folder=_base(place, bool(found.outer)))
+    folder = place / (top or "") if place.is_dir() else None
+    return Contents(files, found.refused, _checked_out(folder) if folder else commit, folder=folder)
 
 
-def _base(place: Path, is_outer: bool) -> Path | None:
-    """Give the folder that the paths of its files are relative to."""
-    if is_outer or not place.is_dir():
-        return place if place.is_dir() else None
-    inner = [entry for entry in place.iterdir() if entry.is_dir() and not entry.is_symlink()]
-    return inner[0] if len(inner) == 1 else None
+def _top(place: Path, found: "_Collector") -> str | None:
+    """Give the folder in the source that the hub's files lie in; None if that is the source itself."""
+    if found.is_outer or not found.inner:
+        return None
+    if len(found.tops) > 1:
+        one, two = (repr(name[:80]) for name in sorted(found.tops)[:2])
+        raise UsageError(
+            f"{place} holds the hub's files in several folders, as {one} and {two}; name a single checkout"
+        )
+    return min(found.inner)
+
+
+class _File(NamedTuple):
+    path: str
+    body: bytes
+    is_outer: bool
+    is_inner: bool
 
 
 class _Collector:
-    """Takes the files that matter, under their whole paths and under those without the outermost folder."""
+    """Takes the files that matter, by their whole paths or by those without the outermost folder.
+
+    `is_outer` says whether a file matters by its whole path only, `inner` names the outermost folders of those that
+    matter only without them, and `tops` those of all files that matter.
+    """
 
     def __init__(self, wanted: Wanted) -> None:
-        self.outer: dict[str, bytes] = {}
-        self.inner: dict[str, bytes] = {}
         self.refused: dict[str, str] = {}
+        self.is_outer = False
+        self.inner: set[str] = set()
+        self.tops: set[str] = set()
         self._wanted = wanted
-        self._held = self._seen = 0
+        self._files: list[_File] = []
+        self._held = self._seen = self._mattering = 0
+
+    def files(self, top: str | None) -> dict[str, bytes]:
+        """Give the files that matter by their whole paths or, with `top`, by those inside of it."""
+        if top is None:
+            return {file.path: file.body for file in self._files if file.is_outer}
+        return {file.path.partition("/")[2]: file.body for file in self._files if file.is_inner}
 
     def offer(self, path: str, size: int, is_plain: bool, read: Callable[[], bytes]) -> None:
         """Take a file if it matters."""
         self._seen += 1
-        if self._seen > MOST_FILES:
-            raise DataError(f"more than {MOST_FILES} files")
+        if self._seen > MOST_SEEN:
+            raise DataError(f"it has more than {MOST_SEEN} files; name one with the hub's repository only")
         parts = [part for part in path.split("/") if part not in ("", ".")]
         if path.startswith("/") or ".." in parts or "\\" in path:
             return self._refuse(path, "its path leads out of the source")
         whole, inside = "/".join(parts), "/".join(parts[1:])
-        as_outer, as_inner = self._wanted(whole, size), len(parts) > 1 and self._wanted(inside, size)
-        if not as_outer and not as_inner:
+        is_outer, is_inner = self._wanted(whole, size), len(parts) > 1 and self._wanted(inside, size)
+        if not is_outer and not is_inner:
             return None
+        self._note(parts, is_outer, is_inner)
         if not is_plain:
             return self._refuse(path, "a link, a device or another thing that is no plain file")
         if size > LARGEST_FILE:
@@ -110,9 +139,19 @@ class _Collector:
         self._held += len(body)
         if self._held > MOST_HELD:
             raise DataError(f"its files have more than {MOST_HELD} bytes together")
-        self.outer.update({whole: body} if as_outer else {})
-        self.inner.update({inside: body} if as_inner else {})
+        self._files.append(_File(whole, body, is_outer, is_inner))
         return None
+
+    def _note(self, parts: list[str], is_outer: bool, is_inner: bool) -> None:
+        self._mattering += 1
+        if self._mattering > MOST_FILES:
+            raise DataError(
+                f"it has more than {MOST_FILES} files that look like the hub's; name one with the hub's repository only"
+            )
+        self.is_outer = self.is_outer or not is_inner
+        self.tops.add(parts[0])
+        if not is_outer:
+            self.inner.add(parts[0])
 
     def _refuse(self, path: str, reason: str) -> None:
         if len(self.refused) == MOST_REFUSED:

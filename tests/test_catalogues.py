@@ -86,6 +86,26 @@ def test_the_live_site_a_folder_and_an_archive_give_the_same_rows(tmp_path: Path
     assert kept.read_bytes() == served
 
 
+def test_statistics_which_may_lie_anywhere_do_not_hide_the_manifest(lake: Lake, tmp_path: Path) -> None:
+    statistics = {"Vision/x_Opset16_timm/turnkey_stats.yaml": b"author: timm\nmodel_name: x\nparameters: 5\n"}
+    files = checkout(entry("one"), entry("two")) | statistics
+    served = archive({f"models-main/{path}": body for path, body in files.items()}, commit=SHA)
+    (tmp_path / "it.tar.gz").write_bytes(served)
+    checked_out = written(tmp_path / "parent" / "models-main", files)
+    lakes = [lake, *(open_lake(tmp_path / name) for name in ("archived", "parent's", "site's"))]
+    mine(lakes[0], "onnx", source=checked_out)
+    mine(lakes[1], "onnx", source=tmp_path / "it.tar.gz")
+    mine(lakes[2], "onnx", source=checked_out.parent)
+    with GitHub({"onnx/models": served}) as site:
+        mine(lakes[3], "onnx", endpoint=site.url)
+    assert len(rows(lake, "model")) == 3
+    for one in lakes[1:]:
+        assert one.sql("SELECT count(*) FROM failure").item() == 0
+        for table in TABLES:
+            if table != "revision":
+                assert rows(one, table) == rows(lake, table), table
+
+
 def test_the_token_goes_to_github_and_not_to_where_it_redirects(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", "github-secret")
     monkeypatch.setenv("HF_TOKEN", "hub-secret")

@@ -11,8 +11,10 @@ from miners.crawl import Crawl
 from miners.mining import mine
 from miners.onnx.zoo import describe, wanted
 from miners.package import Package
+from miners.source import contents
 from schemas import Lake, open_lake
 from schemas.doctor import examine
+from tests.sites import GitHub
 
 README = """<!--- SPDX-License-Identifier: BSD-3-Clause -->
 # Net
@@ -173,6 +175,31 @@ def test_the_whole_zoo_is_stored(mined: Mined) -> None:
     assert lake.sql("SELECT count(*) FROM statement WHERE name = 'origin_library'").item() == 2190
     assert lake.sql("SELECT DISTINCT stage FROM failure")["stage"].to_list() == ["result"]
     assert examine(lake).is_empty()
+
+
+@pytest.mark.data
+def test_the_whole_zoo_comes_from_the_site_and_from_a_folder_around_it(mined: Mined, tmp_path: Path) -> None:
+    lake, _, checkout = mined
+    packed = tmp_path / "packed.tar.gz"
+    with tarfile.open(packed, "w:gz", compresslevel=1) as made:
+        made.add(checkout, "models-main")
+    site_lake = open_lake(tmp_path / "lake")
+    with GitHub({"onnx/models": packed.read_bytes()}) as site:
+        crawl = mine(site_lake, "onnx", endpoint=site.url)
+    assert (crawl.rows_seen, crawl.rows_stored, crawl.failures) == (184 + 2190, 184 + 2190, 0)
+    for query in (
+        "SELECT model_id, task, parameters FROM model ORDER BY ALL",
+        "SELECT * FROM link ORDER BY ALL",
+        "SELECT * FROM evaluation ORDER BY ALL",
+    ):
+        assert site_lake.sql(query).rows() == lake.sql(query).rows()
+    (tmp_path / "parent").mkdir()
+    checkout.rename(tmp_path / "parent" / "models-main")
+    try:
+        around = contents(tmp_path / "parent", wanted)
+    finally:
+        (tmp_path / "parent" / "models-main").rename(checkout)
+    assert around.files == contents(checkout, wanted).files
 
 
 @pytest.mark.data

@@ -4,6 +4,7 @@ import subprocess
 import tarfile
 import tracemalloc
 import zlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,8 +142,57 @@ def test_files_that_are_too_many_or_too_large_together_are_refused(
     with pytest.raises(DataError, match="49 bytes together"):
         contents(place, wanted)
     monkeypatch.setattr(source, "MOST_FILES", 9)
-    with pytest.raises(DataError, match="more than 9 files"):
+    with pytest.raises(DataError, match="more than 9 files that look like the hub's; name one"):
         contents(place, wanted)
+
+
+def test_files_that_do_not_matter_do_not_count_as_those_that_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number}.txt").touch()
+    (folder / "one.md").write_text("1")
+    monkeypatch.setattr(source, "MOST_FILES", 9)
+    assert contents(folder, wanted).files == {"one.md": b"1"}
+    monkeypatch.setattr(source, "MOST_SEEN", 20)
+    with pytest.raises(DataError, match="folder is refused: it has more than 20 files; name one with the hub's"):
+        contents(folder, wanted)
+
+
+MATTERING = ("MANIFEST", "validated/README.md")
+
+
+def anywhere(path: str, size: int) -> bool:
+    return path in MATTERING or path.endswith("statistics")
+
+
+def placed(folder: Path, paths: Iterable[str]) -> Path:
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(path)
+    return folder
+
+
+def test_the_folder_that_all_is_in_is_found_though_some_files_matter_anywhere(tmp_path: Path) -> None:
+    whole = {"MANIFEST", "validated/README.md", "Vision/net/statistics"}
+    inner = placed(tmp_path / "parent" / "models-main", whole)
+    placed(tmp_path / "parent", ["notes.txt"])
+    found = contents(tmp_path / "parent", anywhere)
+    assert (set(found.files), found.folder) == (whole, inner)
+    assert found.files == contents(inner, anywhere).files
+    only = placed(tmp_path / "only", ["Vision/net/statistics"])
+    assert set(contents(only, anywhere).files) == {"Vision/net/statistics"}
+
+
+@pytest.mark.parametrize("others", [["v2/MANIFEST"], ["v2/net/statistics"], ["v2/validated/README.md", "notes.txt"]])
+def test_several_checkouts_in_one_source_are_refused_and_named(tmp_path: Path, others: list[str]) -> None:
+    folder = placed(tmp_path / "folder", ["v1/MANIFEST", "v1/net/statistics", *others])
+    packed = written(tmp_path, archive(dict.fromkeys(("v1/MANIFEST", *others), b"x")))
+    for place in (folder, packed):
+        with pytest.raises(UsageError, match="in several folders, as 'v1' and 'v2'; name a single"):
+            contents(place, anywhere)
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
