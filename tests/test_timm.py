@@ -97,6 +97,55 @@ def test_a_table_of_anything_is_read_without_an_exception(body: bytes) -> None:
         assert describe({f"results/{name}": body}).packages == []
 
 
+HEADINGS = RESULTS.partition("\n")[0]
+DAMAGED = ["", "\0\0", HEADINGS[:20], HEADINGS[:-4], HEADINGS + "\n", RESULTS[len(HEADINGS) + 1 :]]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+@pytest.mark.parametrize("name", ["results-sketch.csv", "model_metadata-in1k.csv", NAMED.rpartition("/")[2]])
+def test_a_damaged_table_is_said(name: str, text: str) -> None:
+    found = describe({"results/results-imagenet.csv": RESULTS.encode(), f"results/{name}": text.encode()})
+    assert [one.subject for one in found.unread] == [f"results/{name}"]
+    assert (len(found.packages), found.lost, found.unmeasured) == (1, [], [])
+
+
+def test_a_damaged_table_marks_no_model_as_gone(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "results-imagenet.csv").write_text(RESULTS)
+    (tmp_path / "results" / "results-sketch.csv").write_text(RESULTS.replace("net.a", "net.b"))
+    mine(lake, "timm", source=tmp_path)
+    gone = "SELECT name FROM model WHERE deleted_at IS NOT NULL"
+    for text in DAMAGED:
+        (tmp_path / "results" / "results-sketch.csv").write_text(text)
+        assert mine(lake, "timm", source=tmp_path).unread == 1
+        assert lake.sql(gone).is_empty()
+    failed = lake.sql("SELECT DISTINCT subject, stage FROM failure").rows()
+    assert failed == [("results/results-sketch.csv", "file")]
+    (tmp_path / "results" / "results-sketch.csv").write_text(RESULTS)
+    mine(lake, "timm", source=tmp_path)
+    assert lake.sql(gone)["name"].to_list() == ["net.b_in1k"]
+
+
+def test_accuracies_that_are_no_percentages_are_failures_and_no_results(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    rows = [("a", 190, 99), ("b", 90, -5), ("c", 0, 100), ("d", 100.001, 101)]
+    text = "".join(f"{name}.x,224,{top1},1,{top5},1,2.5,1,bicubic\n" for name, top1, top5 in rows)
+    (tmp_path / "results" / "results-imagenet.csv").write_text(f"{HEADINGS}\n{text}")
+    crawl = mine(lake, "timm", source=tmp_path)
+    assert (crawl.rows_seen, crawl.rows_stored) == (4, 4)
+    stored = lake.sql("SELECT model_id, metric, value FROM evaluation ORDER BY ALL").rows()
+    assert stored == [
+        ("timm:a.x", "top5", 99.0),
+        ("timm:b.x", "top1", 90.0),
+        ("timm:c.x", "top1", 0.0),
+        ("timm:c.x", "top5", 100.0),
+    ]
+    failed = lake.sql("SELECT subject, stage FROM failure ORDER BY ALL").rows()
+    assert sorted({subject for subject, _ in failed}) == ["timm:a.x", "timm:b.x", "timm:d.x"]
+    assert {stage for _, stage in failed} == {"field"}
+    assert examine(lake).is_empty()
+
+
 def test_a_benchmark_whose_name_says_nothing_is_not_read_and_said() -> None:
     found = describe({"results/benchmark-of-mine.csv": BENCHMARK.encode()})
     assert [one.subject for one in found.unread] == ["results/benchmark-of-mine.csv"]

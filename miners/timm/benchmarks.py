@@ -36,7 +36,11 @@ def add_benchmarks(files: Files, found: Described) -> None:
         if named is None:
             found.unread.append(Lost(path, "its name does not say phase, precision, layout, versions and device"))
             continue
-        for line in lines(path, body, ["model", f"{named['phase']}_samples_per_sec"]):
+        read = lines(path, body, ["model", f"{named['phase']}_samples_per_sec"])
+        if isinstance(read, Lost):
+            found.unread.append(read)
+            continue
+        for line in read:
             row = line if isinstance(line, Lost) else _row(line, named, path)
             if isinstance(row, Lost):
                 found.unmeasured.append(row)

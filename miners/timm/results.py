@@ -9,6 +9,7 @@ DECIMALS = 2  # that timm rounds millions of parameters to
 LIBRARY, TASK = "timm", "image-classification"
 METADATA = "model_metadata-"
 RESULTS = "results-"
+PERCENT = 100
 METRICS = ("top1", "top5")
 DATASETS = {  # by results/README.md: dataset, split or part
     "imagenet": ("ImageNet-1k", "validation"),
@@ -27,8 +28,13 @@ def add_results(files: Files, found: Described) -> None:
     packages: dict[str, Package] = {}
     for path, body in sorted(files.items()):
         table = path.rpartition("/")[2]
-        needed = ["model", *METRICS] if table.startswith(RESULTS) else ["model", "pretrain"]
-        for line in lines(path, body, needed) if table.startswith((RESULTS, METADATA)) else ():
+        if not table.startswith((RESULTS, METADATA)):
+            continue
+        read = lines(path, body, ["model", *METRICS] if table.startswith(RESULTS) else ["model", "pretrain"])
+        if isinstance(read, Lost):
+            found.unread.append(read)
+            continue
+        for line in read:
             if isinstance(line, Lost):
                 found.lost.append(line)
             elif table.startswith(RESULTS):
@@ -66,6 +72,9 @@ def _add_scores(packages: dict[str, Package], line: Line, found: Described, path
     dataset, split = DATASETS.get(name, (name, None))
     config = _config(line)
     for metric, value in numbers.items():
+        if value is not None and not 0 <= value <= PERCENT:
+            package.problems.append(f"{metric} is {value:g} in {line.place}, expected 0 to {PERCENT}")
+            continue
         package.scores.append(Score(TASK, dataset, config, split, metric, line.values[metric], value, path))
     _count_parameters(package, line, path)
 

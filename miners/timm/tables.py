@@ -4,6 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from miners.evaluations import number
@@ -21,13 +22,30 @@ class Line(NamedTuple):
     values: Mapping[str, str]
 
 
-def lines(path: str, body: bytes, needed: Sequence[str]) -> Iterator[Line | Lost]:
-    """Give the rows of a table, or why one cannot be read: too many or too few values, or nothing in `needed`."""
+def lines(path: str, body: bytes, needed: Sequence[str]) -> Iterator[Line | Lost] | Lost:
+    """Give the rows of a table, each or why it cannot be read: too many or too few values, or nothing in `needed`.
+
+    A table whose headings lack one of `needed`, or that has no row, is lost as a whole: it is damaged.
+    """
     reader = csv.reader(io.StringIO(body.decode("utf-8-sig", "replace"), newline=""), strict=True)
-    table, headings, place = path.rpartition("/")[2], [""], 0
     try:
         headings = next(reader, [])
-        for place, values in enumerate(reader, start=1):
+        missing = [name for name in needed if name not in headings]
+        if missing:
+            return Lost(path, f"its first line has no column {', '.join(missing)}: the table is damaged, or another")
+        if not (values := next(filter(None, reader), [])):
+            return Lost(path, "it has no row below its first line: the table is damaged, or empty")
+    except csv.Error as error:
+        return Lost(path, f"the table cannot be read: {error}")
+    return _lines(path.rpartition("/")[2], reader, headings, values, needed)
+
+
+def _lines(
+    table: str, reader: Iterator[list[str]], headings: list[str], first: list[str], needed: Sequence[str]
+) -> Iterator[Line | Lost]:
+    place = 0
+    try:
+        for place, values in enumerate(chain([first], reader), start=1):
             if values:
                 yield _line(table, f"{table}#{place}", headings, values, needed)
     except csv.Error as error:
