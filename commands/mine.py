@@ -9,7 +9,7 @@ import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
-from schemas import UsageError, open_lake
+from schemas import Lake, UsageError, open_lake
 
 if TYPE_CHECKING:
     from miners.crawl import Crawl
@@ -129,17 +129,50 @@ def mine(
         if hub == "huggingface" and not quiet:
             given["say"] = say
         crawl = miners.mine(opened, hub, progress=progress, **given)
+        complaint = _complaint(crawl, opened)
     show(pl.DataFrame([crawl.as_row()]), as_json)
-    if complaint := _complaint(crawl):
+    if complaint:
         say(f"{complaint}; {_why(hub, crawl.crawl_id)} says why")
 
 
-def _complaint(crawl: "Crawl") -> str:
-    """Say in one line what could not be stored or read; nothing if all could."""
-    lost = f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored" if crawl.failures else ""
-    files = "1 file" if crawl.unread == 1 else f"{crawl.unread:,} files"
-    unread = f"{files} could not be read" if crawl.unread else ""
-    return ", and ".join(filter(None, [lost, unread]))
+LACKING = {  # what models lack, by the stage of the failure
+    "field": "a value was refused",
+    "tensors": "weights could not be read",
+    "card": "the card could not be read",
+    "config": "the configuration could not be read",
+    "commits": "the history could not be read",
+    "discussions": "the discussions could not be read",
+}
+BY_STAGE = "SELECT stage, count(*), count(DISTINCT subject) FROM failure WHERE crawl_id = $crawl_id GROUP BY stage"
+
+
+def _complaint(crawl: "Crawl", lake: Lake) -> str:
+    """Say in one line what could not be stored or read, or is missing; nothing if all is there."""
+    rows = lake.sql(BY_STAGE, crawl_id=crawl.crawl_id).rows()
+    failed = {stage: failures for stage, failures, _ in rows}
+    results = failed.get("result", 0)
+    said = [
+        f"{crawl.failures:,} of {crawl.rows_seen:,} could not be stored" if crawl.failures else "",
+        f"{_counted(crawl.unread, 'file')} could not be read" if crawl.unread else "",
+        _missing(crawl, "missing" in failed),
+        f"{_counted(results, 'result')} {'names' if results == 1 else 'name'} no model of the page" if results else "",
+        *(
+            f"of {_counted(subjects, 'model')} {LACKING[stage]}"
+            for stage, _, subjects in sorted(rows)
+            if stage in LACKING
+        ),
+    ]
+    return ", and ".join(filter(None, said))
+
+
+def _missing(crawl: "Crawl", is_unknown: bool) -> str:
+    if crawl.missing:
+        return f"{_counted(crawl.missing, 'model')} {'is' if crawl.missing == 1 else 'are'} not listed"
+    return "it is unknown how many models are not listed" if is_unknown else ""
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _spelled(hub: str, name: str) -> str:

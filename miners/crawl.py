@@ -38,8 +38,8 @@ class Crawl:
 
     They count what all processes of the crawl have found; the others count what this process has: `cards`, `configs`,
     `tensors`, `commits`, `discussions` and `files` the rows of that kind that were stored, and `requests` what was
-    asked of the hub. `unread` counts files of a source that could not be read or were refused. `state` is finished, or
-    stopped where a limit of requests or hours ended the run.
+    asked of the hub. `unread` counts files of a source that could not be read or were refused, `missing` models that a
+    hub says it has and does not list. `state` is finished, or stopped where a limit of requests or hours ended the run.
     """
 
     crawl_id: str
@@ -55,6 +55,7 @@ class Crawl:
     files: int = 0
     requests: int = 0
     unread: int = 0
+    missing: int = 0
     seconds: float = 0.0
     state: str = "finished"
 

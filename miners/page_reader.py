@@ -93,6 +93,11 @@ class Reader:
                 except (DataError, HubError) as error:
                     self._fail(self._client.endpoint, "missing", f"what is left out could not be found out: {error}")
 
+    def check_site(self) -> None:
+        """Raise DataError if the site gave no model, unless it says itself that it has none."""
+        if self._complaints or self._total:
+            check_stored(self._run.crawl, self._client.endpoint, self._complaints)
+
     def _ask(self, address: str) -> bytes:
         return self._fetched(address, "claims").body
 
@@ -204,6 +209,7 @@ class Reader:
         if self._total is not None and listed < self._total:
             options = ", ".join(name for name in self._paged.asked if name != "sort")
             reason = f"the hub has {self._total} models for this and lists {listed}; ask for parts of it by {options}"
+            self._run.crawl.missing += self._total - listed
             self._fail(self._client.endpoint, "missing", reason)
 
     def _compare_claims(self, claims: list[Claim]) -> None:
@@ -217,6 +223,7 @@ class Reader:
         for claim in claims:
             if (listed_now := known.get(claim.owner.casefold(), 0)) < claim.models:
                 reason = f"the hub says that {claim.owner} has {claim.models} models, and lists {listed_now}"
+                self._run.crawl.missing += claim.models - listed_now
                 self._fail(claim.owner, "missing", reason)
 
     def _count(self) -> dict[str, int]:

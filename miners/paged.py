@@ -55,7 +55,7 @@ def paged_miner(paged: PagedHub) -> Callable[..., Crawl]:
         the hub says it has and does not list are failures of the stage `missing`.
 
         Raises HubError if the site does not answer, or something else than a listing, UsageError for options that
-        cannot work, DataError if an archive is damaged, and LakeBusy.
+        cannot work, DataError if an archive is damaged or nothing could be stored of what there is, and LakeBusy.
         """
         order = Order(
             limit=limit,
@@ -83,6 +83,8 @@ def paged_miner(paged: PagedHub) -> Callable[..., Crawl]:
                     run.crawl.requests = hub.requests
                 if not wishes and limit is None and reader.is_whole:
                     run.add(partial(mark_deleted, hub=paged.hub, source=origin, crawl_id=run.crawl.crawl_id))
+            if run.crawl.state == "finished":  # of a run that has failed here the next one would not list again
+                reader.check_site()
         return run.crawl
 
     return mine
