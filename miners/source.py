@@ -8,7 +8,6 @@ import bz2
 import gzip
 import lzma
 import os
-import re
 import stat
 import tarfile
 import zlib
@@ -20,6 +19,7 @@ from typing import IO, NamedTuple, cast
 
 from miners.bounded import Bounded, Overgrown
 from miners.folders import readable
+from miners.git_commit import COMMIT, checked_out
 from schemas.errors import DataError, UsageError
 
 LARGEST_FILE = 64 * 2**20  # bytes
@@ -28,7 +28,6 @@ MOST_FILES = 100_000  # that matter
 MOST_SEEN = 1_000_000  # of any kind
 POINTER_LIMIT = 1024  # bytes of a file that stands for weights elsewhere; weights themselves are larger
 MOST_REFUSED = 1_000
-COMMIT = re.compile(r"[0-9a-f]{40}")
 BROKEN = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, ValueError, OverflowError, RecursionError)
 
 Wanted = Callable[[str, int], bool]
@@ -74,7 +73,7 @@ def contents(place: Path, wanted: Wanted) -> Contents:
     if not files and not found.refused:
         raise UsageError(f"{place} holds none of the hub's files; name a checkout of its repository, or a tar archive")
     folder = place / (top or "") if place.is_dir() else None
-    return Contents(files, found.refused, _checked_out(folder) if folder else commit, folder=folder)
+    return Contents(files, found.refused, checked_out(folder) if folder else commit, folder=folder)
 
 
 def _top(place: Path, found: "_Collector") -> str | None:
@@ -214,14 +213,3 @@ def _body(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if len(body) != member.size:
         raise DataError(f"it ends inside of {readable(member.name)}")
     return body
-
-
-def _checked_out(folder: Path) -> str | None:
-    """Give the commit that a git checkout is at."""
-    try:
-        head = (folder / ".git" / "HEAD").read_text(encoding="ascii").strip()
-        if head.startswith("ref: refs/") and ".." not in head:
-            head = (folder / ".git" / head.removeprefix("ref: ")).read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return head if COMMIT.fullmatch(head) else None

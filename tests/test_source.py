@@ -66,6 +66,8 @@ def test_a_checkout_tells_its_commit(tmp_path: Path) -> None:
     subprocess.run([*git, "commit", "-qm", "one"], check=True)
     head = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
     assert contents(tmp_path, wanted).commit == head
+    subprocess.run([*git, "pack-refs", "--all"], check=True)
+    assert contents(tmp_path, wanted).commit == head
     packed = tmp_path.with_suffix(".tar.gz")
     subprocess.run([*git, "archive", "--prefix=it-main/", "-o", packed, "HEAD"], check=True)
     assert contents(packed, wanted).commit == head
