@@ -1,5 +1,6 @@
-"""Hub's licence identifiers -> SPDX (https://spdx.org/licenses)."""
+"""Hubs' licence identifiers and names -> SPDX (https://spdx.org/licenses)."""
 
+import re
 from collections.abc import Sequence
 
 # The Hub's list: https://huggingface.co/docs/hub/repositories-licenses. Where it names a family without a version
@@ -29,6 +30,50 @@ SPDX = {
     "pddl": "PDDL-1.0",
 }
 
+# Names in full, as Kaggle, ModelScope and SPDX's own list have them. Kaggle's "GPL 2" says no more than gpl-2.0.
+NAMES = {
+    "apache 2.0": "Apache-2.0",
+    "apache license 2.0": "Apache-2.0",
+    "apache license version 2.0": "Apache-2.0",
+    "mit license": "MIT",
+    "bsd 2-clause": "BSD-2-Clause",
+    "bsd 2-clause license": "BSD-2-Clause",
+    "bsd 2-clause simplified license": "BSD-2-Clause",
+    "bsd 3-clause": "BSD-3-Clause",
+    "bsd 3-clause license": "BSD-3-Clause",
+    "bsd 3-clause new or revised license": "BSD-3-Clause",
+    "cc0: public domain": "CC0-1.0",
+    "cc0 1.0": "CC0-1.0",
+    "cc0 1.0 universal": "CC0-1.0",
+    "creative commons zero v1.0 universal": "CC0-1.0",
+    "gpl 2": "GPL-2.0-only",
+    "gpl 3": "GPL-3.0-only",
+    "gnu general public license v2.0": "GPL-2.0-only",
+    "gnu general public license v3.0": "GPL-3.0-only",
+    "gnu lesser general public license 3.0": "LGPL-3.0-only",
+    "gnu lesser general public license v2.1": "LGPL-2.1-only",
+    "gnu lesser general public license v3.0": "LGPL-3.0-only",
+    "gnu affero general public license 3.0": "AGPL-3.0-only",
+    "gnu affero general public license v3.0": "AGPL-3.0-only",
+    "mozilla public license 2.0": "MPL-2.0",
+    "odc attribution license (odc-by)": "ODC-By-1.0",
+    "odc public domain dedication and licence (pddl)": "PDDL-1.0",
+    "open data commons attribution license v1.0": "ODC-By-1.0",
+    "open data commons open database license v1.0": "ODbL-1.0",
+    "community data license agreement - permissive - version 1.0": "CDLA-Permissive-1.0",
+    "community data license agreement - sharing - version 1.0": "CDLA-Sharing-1.0",
+    "the unlicense": "Unlicense",
+}
+SHORT = r"cc[ -]by(?P<short_nc>-nc)?(?:-(?P<short_other>sa|nd))?[ -](?P<short_version>[1234]\.[05])"
+LONG = (
+    r"(?:creative commons )?attribution(?P<nc>[ -]non[ -]?commercial)?"
+    r"(?:[ -](?P<other>share[ -]?alike|no[ -]?deriv(?:ative)?s))?"
+    r" (?P<version>[1234]\.[05])(?: international| unported| generic)?(?: public)?(?: licen[sc]e)?"
+)
+CREATIVE_COMMONS = re.compile(rf"(?:{LONG}(?: \({SHORT}\))?|{SHORT.replace('short_', 'only_')})")
+OTHERS = {"sa": "SA", "sh": "SA", "nd": "ND", "no": "ND"}
+VERSIONS = ("1.0", "2.0", "2.5", "3.0", "4.0")
+
 
 def spdx(licenses: Sequence[str]) -> str | None:
     """Give the SPDX expression of the licences that a model states, or None if one of them has no identifier.
@@ -39,9 +84,32 @@ def spdx(licenses: Sequence[str]) -> str | None:
     'MIT'
     >>> spdx(["apache-2.0", "cc-by-4.0"])
     'Apache-2.0 AND CC-BY-4.0'
+    >>> spdx(["Attribution-NonCommercial 4.0 International (CC BY-NC 4.0)"])
+    'CC-BY-NC-4.0'
     >>> spdx(["openrail"])
     """
-    found = [SPDX.get(license.strip().lower()) for license in licenses]
+    found = [_identifier(license.strip().lower()) for license in licenses]
     if not found or None in found:
         return None
     return " AND ".join(dict.fromkeys(identifier for identifier in found if identifier))
+
+
+def _identifier(license_: str) -> str | None:
+    name = " ".join(license_.replace(",", "").replace('"', "").split())
+    return SPDX.get(license_) or NAMES.get(name) or _creative_commons(name)
+
+
+def _creative_commons(name: str) -> str | None:
+    """Give the identifier of a Creative Commons licence by its name; none where the name contradicts itself."""
+    if not (match := CREATIVE_COMMONS.fullmatch(name)):
+        return None
+    readings = {
+        (bool(match[f"{kind}nc"]), OTHERS.get((match[f"{kind}other"] or "")[:2]), version)
+        for kind in ("", "short_", "only_")
+        if (version := match[f"{kind}version"])
+    }
+    if len(readings) > 1:
+        return None
+    non_commercial, other, version = readings.pop()
+    parts = ["CC-BY", "NC" if non_commercial else None, other, version]
+    return "-".join(filter(None, parts)) if version in VERSIONS else None

@@ -64,7 +64,7 @@ def test_a_model_and_each_of_its_variations_have_what_the_api_says(lake: Lake) -
             "text generation",
             "pyTorch",
             "Apache 2.0",
-            None,
+            "Apache-2.0",
             5000,
             None,
         ),
