@@ -176,7 +176,7 @@ def _unpack(place: Path, found: _Collector) -> str | None:
         with place.open("rb") as opened:
             start = opened.read(6)
             opened.seek(0)
-            bounded = Bounded(_unpacked(opened, start), LARGEST_FILE)
+            bounded = Bounded(_unpacked(opened, start), LARGEST_FILE, place.stat().st_size)
             with tarfile.open(fileobj=cast("IO[bytes]", bounded), mode="r:") as archive:
                 for member in _members(archive):
                     is_plain = member.isreg() and not member.issparse()

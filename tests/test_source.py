@@ -119,6 +119,16 @@ def test_a_bomb_is_refused_before_it_fills_anything(tmp_path: Path, monkeypatch:
     assert peak < 2**23
 
 
+@pytest.mark.parametrize("name", ["zeros.bin", "zeros.md"])
+def test_what_unpacks_to_a_thousand_times_its_size_is_refused_early(tmp_path: Path, name: str) -> None:
+    packed = archive({"one.md": b"1", name: bytes(2**20 * 80)}, "w:xz")
+    most = bounded.ALWAYS + bounded.RATIO * len(packed)
+    assert most < 2**20 * 80
+    with pytest.raises(DataError, match=f"unpacks to more than {most} bytes"):
+        contents(written(tmp_path, packed), wanted)
+    assert contents(written(tmp_path, archive({"one.md": b"1", name: bytes(2**20 * 40)}, "w:gz")), wanted).files
+
+
 def test_a_header_that_claims_gigabytes_is_refused(tmp_path: Path) -> None:
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, 2**33
