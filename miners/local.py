@@ -3,7 +3,8 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from miners.addresses import printable
 from miners.batch import MOST_COMPLAINTS, Batch, Failure
 from miners.cards import SIZE_LIMIT, Card, read_card
 from miners.cards.rows import ReadCard, add_cards
@@ -23,9 +25,11 @@ from miners.headers.header import Header
 from miners.headers.numpy import is_data
 from miners.headers.reading import format_of, read_header
 from miners.headers.source import on_disk
+from miners.listed_files import FormatByPath
 from miners.nothing import check_stored
 from miners.package import Lost
 from miners.pages import storable
+from miners.places import Places
 from miners.records import HUB as NAMED_BY_CARDS
 from miners.records import add_models, moments, revisions
 from miners.targets import CARD
@@ -40,6 +44,7 @@ HUB = "local"
 CONFIG = "config.json"
 CONFIG_LIMIT = 2**24  # bytes
 TOGETHER = 200  # repositories
+LONGEST_SHOWN = 80
 BLOB = re.compile(r"[0-9a-f]{64}")  # the cache names the blob of a large file by its SHA-256
 
 
@@ -65,7 +70,7 @@ def mine(
     found, unreadable = repositories(Path(folder))
     source = readable(str(Path(folder).resolve()))
     with Run(lake, HUB, {"folder": str(folder)}, source, now, clock, progress or silent) as run:
-        places, broken = Places(lake), list[Failure]()
+        places, broken = Places(lake, HUB), list[Failure]()
         for begin in range(0, len(found), TOGETHER):
             portion = found[begin : begin + TOGETHER]
             broken += _mine_portion(run, portion, places)
@@ -89,32 +94,6 @@ def _unreadable_batch(unreadable: Mapping[Path, str]) -> Batch:
     return batch
 
 
-class Places:
-    """Where the models of this hub lie, so that two repositories do not pass for one model."""
-
-    def __init__(self, lake: Lake) -> None:
-        known = "SELECT model_id, location FROM model WHERE hub = $hub AND location IS NOT NULL AND deleted_at IS NULL"
-        self._known = dict(lake.sql(known, hub=HUB).iter_rows())
-        self._claimed: dict[str, Path] = {}
-
-    def other(self, model_id: str, repository: Repository) -> str | None:
-        """Give the place of another repository with this model_id, or None after keeping the id for this one."""
-        if model_id in self._claimed:
-            return readable(str(self._claimed[model_id]))
-        known = Path(self._known.get(model_id, repository.place))
-        if not known.is_relative_to(repository.root) and _may_exist(known):
-            return str(known)
-        self._claimed[model_id] = repository.place
-        return None
-
-
-def _may_exist(place: Path) -> bool:
-    try:
-        return place.exists()
-    except OSError:  # it lies in a folder that is closed
-        return True
-
-
 def _mine_portion(run: Run, portion: list[Repository], places: Places) -> list[Failure]:
     """Store repositories; gives those of which nothing could be read."""
     batch, at, crawl = Batch(), run.now(), run.crawl
@@ -122,6 +101,10 @@ def _mine_portion(run: Run, portion: list[Repository], places: Places) -> list[F
     broken: list[Failure] = []
     for repository in portion:
         name = readable(repository.name)
+        if _breaks_lines(name):
+            reason = f"a model cannot be called {name[:LONGEST_SHOWN]!r}: rename it without line breaks and the like"
+            broken.append(Failure(printable(readable(str(repository.place))), "listing", reason))
+            continue
         if other := places.other(f"{HUB}:{name}", repository):
             reason = f"{HUB}:{name} is already the model in {other}; rename one of the two folders"
             batch.fail(readable(str(repository.place)), "listing", reason)
@@ -164,18 +147,20 @@ def _height(tables: dict[str, pl.DataFrame], table: str) -> int:
 def _record(batch: Batch, repository: Repository, at: datetime) -> Json | Lost:
     """Describe a repository as the Hub would in its listing; card and tensors go to the batch at once.
 
-    One that nothing describes, and of whose weights none can be read, is lost: it may be no model at all.
+    One that nothing describes, and of whose weights none can be read or holds anything, is lost: it may be no model.
     """
     model_id = f"{HUB}:{readable(repository.name)}"
-    files: dict[str, Entry] = {}
-    for entry in entries(repository):
-        if entry.problem:
-            batch.fail(f"{model_id}/{entry.path}", "file", entry.problem)
-        else:
-            files[entry.path] = entry
+    found = list(entries(repository))
+    files = {entry.path: entry for entry in found if not entry.problem}
+    refused = [entry for entry in found if entry.problem]
     headers, problems = _weights(files)
-    if problems and not headers.files and not is_described(files):
-        return Lost(readable(str(repository.place)), "; ".join(problems[:MOST_COMPLAINTS]))
+    if not is_described(files) and not any(map(_tells, headers.files.values())) and not _are_elsewhere(files):
+        empty = [f"{path}: it holds no tensors" for path in headers.files]
+        reasons = [*problems, *empty, *(f"{entry.path}: {entry.problem}" for entry in refused)]
+        if reasons:
+            return Lost(readable(str(repository.place)), "; ".join(reasons[:MOST_COMPLAINTS]))
+    for entry in refused:
+        batch.fail(f"{model_id}/{entry.path}", "file", str(entry.problem))
     for problem in problems:
         batch.fail(model_id, "tensors", problem)
     add_headers(batch, model_id, headers)
@@ -197,6 +182,21 @@ def _record(batch: Batch, repository: Repository, at: datetime) -> Json | Lost:
         "usedStorage": sum(entry.size for entry in files.values()),
         "spaces": [],
     }
+
+
+def _breaks_lines(name: str) -> bool:
+    return any(unicodedata.category(letter) in ("Cc", "Zl", "Zp") for letter in name)
+
+
+def _tells(header: Header) -> bool:
+    """Say whether there is anything in a file of weights."""
+    return bool(header.tensors or header.facts or header.problems)
+
+
+def _are_elsewhere(files: Iterable[str]) -> bool:
+    """Say whether there are weights in a format that is not read here."""
+    formats = FormatByPath()
+    return any(formats[path] is not None and format_of(path) is None for path in files)
 
 
 def _time(seconds: float | None) -> str | None:

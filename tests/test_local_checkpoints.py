@@ -221,7 +221,7 @@ def test_a_link_out_of_a_folder_of_checkpoints_is_not_followed(lake: Lake, tmp_p
     mine(lake, "local", folder=folder)
     assert "local:ckpt/link.pt" not in tensors(lake)
     reasons = lake.sql("SELECT reason FROM failure")["reason"].to_list()
-    assert reasons == ["a link that leads out of the repository is not followed"]
+    assert reasons == ["link.pt: a link that leads out of the repository is not followed"]
 
 
 @pytest.mark.data

@@ -9,12 +9,22 @@ from typing import NamedTuple
 from zipfile import ZipFile, ZipInfo
 
 from miners.headers import archive
-from miners.headers.header import LONGEST_NAME, Header, Tensor, check_count, check_tensors, checked_shape, storable_text
+from miners.headers.header import (
+    LONGEST_NAME,
+    Header,
+    Tensor,
+    check_count,
+    check_tensors,
+    checked_shape,
+    storable_text,
+    text_fact,
+)
 from miners.headers.pickles import Call, Global, Items, Persistent, follow
 from miners.headers.source import Source
 from schemas.errors import DataError
 
 PICKLE = "data.pkl"
+CONSTANTS = "constants.pkl"  # of the code; torch.jit.save writes it, torch.save does not
 LONGEST_PICKLE = 2**25  # bytes
 DEEPEST = 200
 DTYPES = {
@@ -55,6 +65,8 @@ def read_pytorch(source: Source) -> Header:
     Nested dictionaries, lists and modules give names joined by dots: state_dict.layer.0.weight. Where the bytes of a
     tensor lie is not said in the pickle. What would be built by functions that are not known is named in `problems`.
 
+    What torch.jit.save wrote, with the model's code beside its tensors, has the fact `container`: TorchScript.
+
     Raises DataError for other formats of PyTorch, and for archives and pickles that are malformed or too long.
     """
     first = source.read(0, 64)
@@ -62,6 +74,7 @@ def read_pytorch(source: Source) -> Header:
         reason = next((why for magic, why in OTHERS.items() if first.startswith(magic)), "it is no zip archive")
         raise DataError(f"the file is no checkpoint that can be read: {reason}")
     with archive.archive(source) as opened:
+        is_script = any(member.filename.rpartition("/")[2] == CONSTANTS for member in opened.infolist())
         root = follow(archive.content(source, opened, _pickle(opened), LONGEST_PICKLE))
     walk = _Walk()
     tensors, tied, seen = list[Tensor](), set[str](), set[tuple[object, ...]]()
@@ -74,7 +87,8 @@ def read_pytorch(source: Source) -> Header:
             seen.add(found.place)
     check_tensors(tensors)
     problems = [f"{count} tensors made by {name}, which is not read" for name, count in sorted(walk.unread.items())]
-    return Header(tensors, tied=frozenset(tied), problems=problems)
+    facts = [text_fact("metadata", "container", "TorchScript")] if is_script else []
+    return Header(tensors, facts, tied=frozenset(tied), problems=problems)
 
 
 def _pickle(opened: ZipFile) -> ZipInfo:
