@@ -60,7 +60,7 @@ def describe(record: Mapping[str, Any]) -> list[Package] | Lost:
         model.say(field, record.get(field), source)
     tasks = record.get("tasks")
     named = [task for task in tasks if isinstance(task, str) and task.strip()] if isinstance(tasks, list) else []
-    model.task = named[0].strip() if named else None
+    model.task = named[0].strip() if len(named) == 1 else None  # several are tags
     model.tag(named, "task")
     license_ = record.get("license")
     if isinstance(license_, str) and license_.strip():
@@ -90,7 +90,7 @@ def _add_tags(model: Package, tags: object) -> None:
             relation, _, parent = value.rpartition(":")
             if is_repository(parent):
                 model.parents.append((f"{HUB}:{parent}", relation if relation in RELATIONS else "base"))
-    model.library = ", ".join(libraries) or None
+    model.library = libraries[0] if len(libraries) == 1 else None  # several are tags
 
 
 def client(endpoint: str) -> HubClient:

@@ -114,3 +114,16 @@ def test_odd_values_are_stored_as_far_as_they_go(lake: Lake) -> None:
         "stored_bytes",
     ]
     assert lake.sql("SELECT count(*) FROM lineage").item() == 0
+
+
+def test_of_several_tasks_or_libraries_none_is_chosen_and_all_are_tags(lake: Lake) -> None:
+    several = {"id": "a/b", "tasks": ["vision", "audio"], "tags": ["library:gguf", "library:peft"]}
+    with ModelScope([several]) as site:
+        mine(lake, "modelscope", endpoint=site.url)
+    assert lake.sql("SELECT task, library FROM model").row(0) == (None, None)
+    assert lake.sql("SELECT kind, tag FROM tag ORDER BY ALL").rows() == [
+        ("library", "gguf"),
+        ("library", "peft"),
+        ("task", "audio"),
+        ("task", "vision"),
+    ]
