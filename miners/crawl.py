@@ -37,9 +37,10 @@ class Crawl:
     """What a run found. rows_seen = rows_stored + failures; these three count the records of the listing.
 
     They count what all processes of the crawl have found; the others count what this process has: `cards`, `configs`,
-    `tensors`, `commits`, `discussions` and `files` the rows of that kind that were stored, and `requests` what was
-    asked of the hub. `unread` counts files of a source that could not be read or were refused, `missing` models that a
-    hub says it has and does not list. `state` is finished, or stopped where a limit of requests or hours ended the run.
+    `tensors`, `commits` and `discussions` the rows of that kind that were stored, `files` those that the option `files`
+    brought (files that a listing names are not counted), and `requests` what was asked of the hub. `unread` counts
+    files of a source that could not be read or were refused, `missing` models that a hub says it has and does not list.
+    `state` is finished, or stopped where a limit of requests or hours ended the run.
     """
 
     crawl_id: str
