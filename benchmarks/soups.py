@@ -2,8 +2,9 @@
 
 python benchmarks/soups.py [--models 50] [--megabytes 100] [--folder DIR]
 
-Each way runs in a process of its own with one thread, so that its peak memory is its own. Needs about 11 GB of disk,
-which are given back.
+The checkpoints have the tensors of a Llama, which mergekit knows by their names. Each way runs in a process of its own
+with one thread, so that its peak memory is its own, and what it writes is compared with the mean of the tensors. Needs
+about 11 GB of disk, which are given back.
 """
 
 import argparse
@@ -14,8 +15,13 @@ import tempfile
 import time
 from pathlib import Path
 
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
 ROOT = Path(__file__).parents[1]
-ROWS, COLUMNS = 1250, 1000
+WIDTH, WORDS = 1024, 1000
+LAYER_MB = 7 * WIDTH * WIDTH * 4 / 1e6
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 NOTE = "seconds {wall:.2f} ({processor:.2f} of processor time), peak {peak:.0f} MB"
 
@@ -24,14 +30,25 @@ import json, sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
-folder, models, tensors = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+folder, models, layers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 for number in range(models):
     source = torch.Generator().manual_seed(number)
-    weights = {f"model.layers.{n}.weight": torch.randn(ROWS, COLUMNS, generator=source) for n in range(tensors)}
+    shapes = {"model.embed_tokens": (WORDS, WIDTH), "lm_head": (WORDS, WIDTH), "model.norm": (WIDTH,)}
+    for layer in range(layers):
+        inner = [f"self_attn.{part}_proj" for part in "qkvo"]
+        inner += [f"mlp.{part}_proj" for part in ("gate", "up", "down")]
+        shapes |= {f"model.layers.{layer}.{part}": (WIDTH, WIDTH) for part in inner}
+        norms = ("input_layernorm", "post_attention_layernorm")
+        shapes |= {f"model.layers.{layer}.{part}": (WIDTH,) for part in norms}
+    weights = {f"{part}.weight": torch.randn(shape, generator=source) for part, shape in shapes.items()}
     (folder / f"m{number}").mkdir(parents=True)
     save_file(weights, folder / f"m{number}" / "model.safetensors", metadata={"format": "pt"})
+    (folder / f"m{number}" / "config.json").write_text(json.dumps({
+        "model_type": "llama", "architectures": ["LlamaForCausalLM"], "num_hidden_layers": layers, "vocab_size": WORDS,
+        "hidden_size": WIDTH, "intermediate_size": WIDTH, "num_attention_heads": 8, "tie_word_embeddings": False,
+    }))
     torch.save(weights, folder / f"m{number}.pt")
-""".replace("ROWS, COLUMNS", f"{ROWS}, {COLUMNS}")
+""".replace("WORDS", str(WORDS)).replace("WIDTH", str(WIDTH))
 
 READ = """
 import mmap, sys
@@ -70,15 +87,13 @@ torch.save({name: tensor / len(paths) for name, tensor in total.items()}, Path(s
 """
 
 MERGEKIT = """
-import json, sys
+import sys
 from pathlib import Path
 from mergekit.config import MergeConfiguration
 from mergekit.merge import MergeOptions, run_merge
 # timed
 folder = Path(sys.argv[1])
 models = sorted(folder.glob("m*/"))
-for model in models:
-    (model / "config.json").write_text(json.dumps({"model_type": "bloom", "architectures": ["BloomForCausalLM"]}))
 entries = [{"model": str(model), "parameters": {"weight": 1.0}} for model in models]
 configuration = {"merge_method": "linear", "models": entries, "dtype": "float32"}
 options = MergeOptions(quiet=True, copy_tokenizer=False, write_model_card=False)
@@ -110,6 +125,24 @@ def timed(program: str, folder: Path) -> dict[str, float]:
     return {"wall": wall, "processor": processor, "peak": peak}
 
 
+def check(folder: Path) -> None:
+    """Hold what each way has written against the mean of one tensor after the other."""
+    paths = sorted(folder.glob("m*/model.safetensors"))
+    outputs = {way: load_file(next((folder / way).glob("*.safetensors"))) for way in ("ours", "mergekit")}
+    outputs["torch"] = torch.load(folder / "torch.pt", weights_only=True)
+    names = list(load_file(paths[0]))
+    for name in names:
+        mean = torch.stack([_tensor(path, name) for path in paths]).mean(dim=0)
+        for way, output in outputs.items():
+            torch.testing.assert_close(output[name].double(), mean, rtol=1e-5, atol=1e-6, msg=f"{way}: {name}")
+
+
+def _tensor(path: Path, name: str) -> torch.Tensor:
+    with safe_open(path, "pt") as file:
+        tensor: torch.Tensor = file.get_tensor(name)
+    return tensor.double()
+
+
 def main() -> None:
     """Write the files, time each way, print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -117,17 +150,19 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--folder", type=Path, help="where the files go for the time of the benchmark")
     arguments = parser.parse_args()
-    tensors = max(1, round(arguments.megabytes * 1e6 / (ROWS * COLUMNS * 4)))
+    layers = max(1, round((arguments.megabytes - 8 * WIDTH * WORDS / 1e6) / LAYER_MB))
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
         begin = time.perf_counter()
-        command = [sys.executable, "-c", WRITE, name, str(arguments.models), str(tensors)]
+        command = [sys.executable, "-c", WRITE, name, str(arguments.models), str(layers)]
         subprocess.run(command, check=True, env={**os.environ, **ONE_THREAD})
-        print(f"{arguments.models} models of {tensors * 5} MB written in {time.perf_counter() - begin:.0f} s")
+        size = (folder / "m0" / "model.safetensors").stat().st_size / 1e6
+        print(f"{arguments.models} models of {size:.0f} MB written in {time.perf_counter() - begin:.0f} s")
         timed(READ, folder)  # so that all begin with what is in memory
         reading = timed(READ, folder)
         ways = {"learners.soups": timed(OURS, folder), "torch.load and add": timed(TORCH, folder)}
         ways["mergekit linear"] = timed(MERGEKIT, folder)
+        check(folder)
         print("reading through maps: " + NOTE.format(**reading))
         for way, figures in ways.items():
             ratio = figures["wall"] / reading["wall"]

@@ -1,6 +1,7 @@
 """Examines a lake: rows that should be unique, rows without their model, shards that are missing or damaged."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import polars as pl
 
@@ -42,6 +43,7 @@ OF_A_MODEL = (
     *("weights", "weights_dtype", "weights_metadata"),
     *("statement", "identity", "same_model"),
 )
+WITH_FILES = "SELECT location FROM model WHERE location IS NOT NULL AND hub = 'made'"
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
 
 
@@ -98,7 +100,9 @@ def _shards(lake: Lake, whole: bool) -> Iterator[tuple[str, str, str]]:
     lying = {path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")}
     for left in sorted(path for folder in (folder, lake.raw) for path in folder.rglob(f".*{UNFINISHED}")):
         yield "files", "left by a writer that was killed or is still at it; if nothing runs, delete it", str(left)
-    for shard in sorted(lying - {shard for shard, _ in known}):
+    homes = {Path(home).resolve() for home in lake.sql(WITH_FILES)["location"]}  # of merges: repositories of their own
+    unnamed = lying - {shard for shard, _ in known}
+    for shard in sorted(shard for shard in unnamed if not homes & set((folder / shard).resolve().parents)):
         yield "weights", "a shard that no checkpoint names; the build that wrote it may not have been finished", shard
 
 

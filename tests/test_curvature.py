@@ -166,6 +166,21 @@ def test_lanczos_survives_spaces_that_are_exhausted(values: list[float]) -> None
     torch.testing.assert_close(run.ritz()[0][0], torch.tensor(sorted(values), dtype=torch.float64))
 
 
+def test_a_diverged_network_takes_no_other_ones_figures(small: tuple[HessianProducts, Tensor]) -> None:
+    """What is not finite for one of a stack is NaN for that one, and the others have what they have alone."""
+    found, exact = small
+    broken = torch.zeros(found.size, 1, dtype=found.like.dtype)
+    broken[-1] = torch.nan
+    extremes, trace = eigenvalues_and_trace(lambda vectors: found(vectors) + broken, like(found), probes=20)
+    torch.testing.assert_close(extremes.top[:-1, 0], exact[:-1, -1], rtol=1e-2, atol=1e-12)
+    assert trace.value[:-1].isfinite().all()
+    assert not extremes.top[-1].isfinite().any()
+    assert not trace.value[-1].isfinite().any()
+    density = spectral_density(lambda vectors: found(vectors) + broken, like(found), probes=2, steps=6)
+    assert density.nodes[:-1].isfinite().all()
+    assert density.nodes[-1].isnan().all()
+
+
 @pytest.fixture(scope="module")
 def tabulated(small: tuple[HessianProducts, Tensor]) -> tuple[Callable[[Tensor], Tensor], Tensor, Tensor]:
     """The exact Hessians as matrices, so that hundreds of repetitions are quick; and their traces."""

@@ -65,3 +65,12 @@ def test_one_bad_row_does_not_hide_the_others(lake: Lake) -> None:
         transaction.sql("UPDATE checkpoint SET shard = '../outside.safetensors'")
     (lake.weights.folder / "p" / ".a.safetensors.1-1.unfinished").touch()
     assert examine(lake)["check"].to_list() == ["weights", "files", "weights"]
+
+
+def test_the_files_of_a_merge_are_no_stray_shards(lake: Lake) -> None:
+    lake.weights.write("made/merge/m/model.safetensors", {"w": torch.ones(2)})
+    assert examine(lake)["check"].to_list() == ["weights"]
+    home = str(lake.weights.folder / "made" / "merge" / "m")
+    with lake.write() as transaction:
+        transaction.append("model", pl.DataFrame({"model_id": ["made:merge/m"], "hub": ["made"], "location": [home]}))
+    assert examine(lake).is_empty()

@@ -166,6 +166,20 @@ def test_corruptions_grow_with_severity_and_stay_images(kind: str) -> None:
             corrupted(samples, *wrong)
 
 
+def test_corruptions_of_one_image_are_no_samples_of_their_own() -> None:
+    """Three kinds that are right together say no more than one; the plain bootstrap over images is the peer."""
+    source = torch.Generator().manual_seed(0)
+    right = torch.rand(400, generator=source) < 0.7
+    one, alike = accuracy_interval(right), accuracy_interval(right.expand(3, -1))
+    assert alike == one
+    kinds = torch.stack([right, right & (torch.rand(400, generator=source) < 0.8), right.roll(1)])
+    found = accuracy_interval(kinds)
+    drawn = torch.randint(400, (4000, 400), generator=source)
+    plain = torch.quantile(kinds.double().mean(0)[drawn].mean(1), torch.tensor([0.025, 0.975], dtype=torch.float64))
+    assert found.value == pytest.approx(float(kinds.double().mean()))
+    assert (found.low, found.high) == pytest.approx(tuple(plain.tolist()), abs=0.006)
+
+
 def test_all_soups_are_compared_clean_and_corrupted(trained: Lake, tmp_path: Path) -> None:
     frame = compare_soups(trained, TOGETHER, corruptions=["noise", "contrast"])
     kinds = {"best single", "uniform", "greedy", "learned", "aligned", "aligned and repaired", "ensemble"}

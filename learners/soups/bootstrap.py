@@ -20,11 +20,11 @@ class Interval(NamedTuple):
 
 
 def accuracy_interval(correct: Tensor, draws: int = DRAWS, seed: int = 0) -> Interval:
-    """Accuracy of predictions `[n]` (true where right) with its 95 % interval.
+    """Accuracy of predictions `[n]` or `[kinds, n]` (true where right) with its 95 % interval.
 
     Args:
         correct: Which predictions are right.
-        draws: Samples of n predictions that are drawn with replacement.
+        draws: Times that n samples are drawn with replacement, each with its predictions of every kind.
         seed: What is drawn hangs on it.
     """
     return difference_interval(correct, torch.zeros_like(correct), draws, seed)
@@ -33,13 +33,14 @@ def accuracy_interval(correct: Tensor, draws: int = DRAWS, seed: int = 0) -> Int
 def difference_interval(first: Tensor, second: Tensor, draws: int = DRAWS, seed: int = 0) -> Interval:
     """By how much one candidate is right more often than another on the same samples, with its 95 % interval.
 
-    Samples are drawn, not predictions, so that what both get right or wrong cancels out. Each draw gives a multinomial
-    count of the samples that only the first, only the second, or both or neither got right.
+    Samples are drawn, not predictions: what both get right or wrong cancels out, and corruptions of one image, which
+    are right or wrong together, count as one. Each draw gives a multinomial count of the samples with each difference.
     """
-    samples = len(first)
-    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    rest = samples - only_first - only_second
+    ahead = (first.int() - second.int()).reshape(-1, first.shape[-1])
+    kinds, samples = ahead.shape
+    differences, found = np.unique(ahead.sum(dim=0).numpy(), return_counts=True)
     source = np.random.default_rng(key("bootstrap", seed, samples))
-    counts = source.multinomial(samples, [only_first / samples, only_second / samples, rest / samples], size=draws)
-    low, high = np.quantile((counts[:, 0] - counts[:, 1]) / samples, [0.025, 0.975]).tolist()
-    return Interval((only_first - only_second) / samples, low, high)
+    counts = source.multinomial(samples, found / samples, size=draws)
+    value = float(differences @ found) / (kinds * samples)
+    low, high = np.quantile(counts @ differences / (kinds * samples), [0.025, 0.975]).tolist()
+    return Interval(value, low, high)

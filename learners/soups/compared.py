@@ -137,11 +137,11 @@ def _rows(right: Mapping[str, Mapping[str, Tensor]], corruptions: Sequence[str])
                 "gain": gain.value,
                 "gain_low": gain.low,
                 "gain_high": gain.high,
-                "samples": len(correct),
+                "samples": correct.shape[-1],
             }
 
 
 def _with_all(conditions: Mapping[str, Tensor], corruptions: Sequence[str]) -> dict[str, Tensor]:
     if not corruptions:
         return dict(conditions)
-    return {**conditions, "corrupted": torch.cat([conditions[kind] for kind in corruptions])}
+    return {**conditions, "corrupted": torch.stack([conditions[kind] for kind in corruptions])}

@@ -19,5 +19,5 @@ COMMENT ON COLUMN soup_comparison.high IS 'Upper end.';
 COMMENT ON COLUMN soup_comparison.gain IS 'Accuracy minus that of the best single model on the same samples.';
 COMMENT ON COLUMN soup_comparison.gain_low IS 'Lower end of its 95 % interval, by the bootstrap over samples.';
 COMMENT ON COLUMN soup_comparison.gain_high IS 'Upper end.';
-COMMENT ON COLUMN soup_comparison.samples IS 'Predictions that were judged.';
+COMMENT ON COLUMN soup_comparison.samples IS 'Samples that were judged; corruptions of one are one.';
 COMMENT ON COLUMN soup_comparison.compared_at IS 'When it was written down (UTC).';

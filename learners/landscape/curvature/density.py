@@ -6,7 +6,7 @@ from math import pi, sqrt
 import torch
 from torch import Tensor
 
-from learners.landscape.curvature.lanczos import Operator, lanczos
+from learners.landscape.curvature.lanczos import Operator, eigen, lanczos
 from learners.landscape.curvature.probes import gaussian
 
 PROBES = 5
@@ -63,7 +63,7 @@ def spectral_density(
     """
     nodes, weights = [], []
     for start in gaussian(like, probes, seed).unbind(dim=1):
-        values, vectors = torch.linalg.eigh(lanczos(operator, start, steps).tridiagonal)
+        values, vectors = eigen(lanczos(operator, start, steps).tridiagonal)
         nodes.append(values)
         weights.append(vectors[:, 0] ** 2)
     return Density(torch.stack(nodes, dim=1), torch.stack(weights, dim=1))

@@ -35,12 +35,12 @@ class Krylov:
 
     def ritz(self) -> tuple[Tensor, Tensor]:
         """Ritz values, ascending, `[N, m]`, and the last entry of each one's vector in T's basis, `[N, m]`, float64."""
-        values, vectors = torch.linalg.eigh(self.tridiagonal)
+        values, vectors = eigen(self.tridiagonal)
         return values, vectors[:, -1]
 
     def vectors(self) -> Tensor:
         """The Ritz vectors, ascending like the values, `[N, m, P]`."""
-        _, vectors = torch.linalg.eigh(self.tridiagonal)
+        _, vectors = eigen(self.tridiagonal)
         found: Tensor = vectors.mT.to(self.basis.dtype) @ self.basis
         return found
 
@@ -48,6 +48,16 @@ class Krylov:
         """Distance of each Ritz value to an eigenvalue at most, `[N, m]`: the norm of its vector's residual."""
         _, last = self.ritz()
         return self.residual.double().unsqueeze(1) * last.abs()
+
+
+def eigen(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """As torch.linalg.eigh, `[N, m, m]` to `[N, m]` and `[N, m, m]`, and NaN for a matrix that is not finite.
+
+    A diverged network among others has such a one, for which LAPACK would refuse them all.
+    """
+    finite = torch.isfinite(matrices).flatten(1).all(dim=1)
+    values, vectors = torch.linalg.eigh(torch.where(finite[:, None, None], matrices, 0.0))
+    return values.where(finite[:, None], torch.nan), vectors.where(finite[:, None, None], torch.nan)
 
 
 def lanczos(operator: Operator, start: Tensor, steps: int, done: Callable[[Krylov], bool] | None = None) -> Krylov:
