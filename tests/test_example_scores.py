@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from learners.landscape.example_scores import el2n, grand
 from learners.landscape.learning_curve import features
 from learners.landscape.similarity.features import layer_outputs, penultimate
+from tests.drawn_networks import drawn_networks
 from zoo.architectures import skeleton
 from zoo.population import Samples, Weights, member, stack
 
@@ -19,13 +20,7 @@ NAMES = [name for name, _ in MODULE.named_parameters()]
 
 @pytest.fixture(scope="module")
 def networks() -> Weights:
-    source = torch.Generator().manual_seed(4)
-    shapes = {name: tensor.shape for name, tensor in MODULE.named_parameters()}
-    draw = [
-        {name: torch.randn(shape, generator=source, dtype=torch.float64) / 3 for name, shape in shapes.items()}
-        for _ in range(3)
-    ]
-    return stack(draw)
+    return drawn_networks(MODULE, 3)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from learners.landscape.measuring.metrics import NORMALISATIONS
 from learners.landscape.surfaces.directions import adam_directions, hessian_directions, random_directions
 from learners.landscape.surfaces.normalised import normalised
 from learners.landscape.surfaces.surface import loss_on_grid
-from zoo.population import Samples, Weights, flatten, member, stack
+from tests.drawn_networks import drawn_networks
+from zoo.population import Samples, Weights, flatten, member
 from zoo.randomness import generator
 
 MODULE = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3)).double().eval()
@@ -21,13 +22,7 @@ NAMES = [name for name, _ in MODULE.named_parameters()]
 
 @pytest.fixture(scope="module")
 def networks() -> Weights:
-    source = torch.Generator().manual_seed(4)
-    shapes = {name: tensor.shape for name, tensor in MODULE.named_parameters()}
-    draw = [
-        {name: torch.randn(shape, generator=source, dtype=torch.float64) / 2 for name, shape in shapes.items()}
-        for _ in range(3)
-    ]
-    return stack(draw)
+    return drawn_networks(MODULE, 2)
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TextIO
 
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+
+from zoo.answering import answer, take_standard_output
 
 NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights", "params")
 """Where files that hold more than a state dict keep it."""
@@ -27,13 +28,13 @@ PAGES = Path("/proc/self/statm")
 
 def main() -> None:
     """Convert files until standard input ends."""
-    answers = _take_standard_output()
+    answers = take_standard_output()
     _limit(int(sys.argv[1]))
     torch.set_num_threads(1)
-    _answer(answers, ready=True)
+    answer(answers, ready=True)
     for line in sys.stdin:
         job = json.loads(line)
-        _answer(answers, **_converted(Path(job["path"]), Path(job["to"])))
+        answer(answers, **_converted(Path(job["path"]), Path(job["to"])))
 
 
 def _limit(size: int) -> None:
@@ -90,18 +91,6 @@ def _is_state_dict(content: object) -> bool:
         and len(content) > 0
         and all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in content.items())
     )
-
-
-def _take_standard_output() -> TextIO:
-    """Keep standard output for answers alone."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return answers
-
-
-def _answer(answers: TextIO, **fields: object) -> None:
-    answers.write(json.dumps(fields) + "\n")
-    answers.flush()
 
 
 if __name__ == "__main__":
