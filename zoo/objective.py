@@ -11,7 +11,8 @@ from torch.func import functional_call, vjp, vmap
 from torch.nn.functional import cross_entropy
 
 from zoo.group import Member
-from zoo.population import Samples, evaluate
+from zoo.memory import Portion, modest_portion, while_short
+from zoo.population import Samples, evaluate, parts, size
 
 PERIOD = 2 * pi
 
@@ -82,13 +83,34 @@ class Convection:
         loss, error = self._terms(module, weights, coefficient, x)
         return loss.mean(), error.detach().double().sum()
 
-    @torch.no_grad()
     def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
         """As `Objective.measure`."""
-        coefficients = torch.tensor(self.coefficients, dtype=samples.x.dtype, device=samples.x.device)
-        terms = partial(self._terms, module)
-        loss, error = vmap(terms, in_dims=(0, 0, None))(dict(population), coefficients, samples.x)
-        return loss.double().mean(dim=1), error.double().mean(dim=1)
+        first = {name: tensor[:1] for name, tensor in population.items()}
+        portion = modest_portion(lambda few: self._each(module, first, few), len(self.coefficients), samples.x)
+        loss, error = while_short(portion, lambda part: self._in_parts(module, population, samples.x, part), "pinn")
+        return loss.mean(dim=1), error.mean(dim=1)
+
+    def _in_parts(
+        self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, portion: Portion
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and squared error of all members' samples, `[N, n]` each, float64."""
+        starts = range(0, len(self.coefficients), portion.members)
+        found = [
+            torch.cat(
+                [torch.stack(self._each(module, part, piece, start)) for piece in torch.split(x, portion.samples)], 2
+            )
+            for start, part in zip(starts, parts(population, portion.members), strict=True)
+        ]
+        loss, error = torch.cat(found, dim=1).unbind()
+        return loss, error
+
+    @torch.no_grad()
+    def _each(self, module: nn.Module, part: Mapping[str, Tensor], x: Tensor, start: int = 0) -> tuple[Tensor, Tensor]:
+        """Loss and squared error of each sample of some members, the first of which is number `start`, float64."""
+        own = self.coefficients[start : start + size(part)]
+        coefficients = torch.tensor(own, dtype=x.dtype, device=x.device)
+        loss, error = vmap(partial(self._terms, module), in_dims=(0, 0, None))(dict(part), coefficients, x)
+        return loss.double(), error.double()
 
     def _terms(
         self, module: nn.Module, weights: Mapping[str, Tensor], coefficient: Tensor, samples: Tensor

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.functional import cross_entropy
 
-Weights = dict[str, Tensor]
+from zoo.memory import Portion, modest_portion, while_short
 
-SAMPLES_AT_ONCE = 65_536
+Weights = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -107,24 +107,58 @@ def losses(logits: Tensor, y: Tensor) -> Tensor:
     return cross_entropy(logits.flatten(0, -2), y.flatten(), reduction="none").view(y.shape)
 
 
-@torch.no_grad()
 def evaluate(module: nn.Module, population: Mapping[str, Tensor], samples: Samples, chunk: int | None = None) -> Scores:
     """Score every member on the same samples.
+
+    How many go through at once changes the order in which float64 sums are taken, and nothing else.
 
     Args:
         module: How to compute, as in `forward`.
         population: Weights, on the device of the samples.
         samples: What to score on.
-        chunk: Samples that go through at once; without it so many that memory stays modest.
+        chunk: Samples that go through at once; without it so many that memory stays modest, as
+            `zoo.memory.modest_portion`. Where there is no memory for them, half as many do.
+
+    Raises:
+        OutsideError: One sample of one member does not fit in memory.
     """
-    chunk = chunk or max(1, SAMPLES_AT_ONCE // size(population))
-    loss_sum = torch.zeros(size(population), dtype=torch.float64, device=samples.x.device)
-    correct = torch.zeros(size(population), dtype=torch.int64, device=samples.x.device)
+    portion = Portion(size(population), chunk) if chunk else portion_of(module, population, samples.x)
+    return while_short(portion, lambda part: _scored(module, population, samples, part), type(module).__name__)
+
+
+def portion_of(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> Portion:
+    """Choose how many members and samples `x` `[n, ...]` go through at once, as `zoo.memory.modest_portion`."""
+    first = {name: tensor[:1] for name, tensor in population.items()}
+    return modest_portion(lambda few: forward(module, first, few), size(population), x)
+
+
+def samples_at_once(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> int:
+    """How many samples `[n, ...]` all members may be given at once, as `zoo.memory.modest_portion`."""
+    return portion_of(module, population, x).samples
+
+
+def parts(population: Mapping[str, Tensor], members: int) -> list[Weights]:
+    """Cut a population into parts of so many members (views)."""
+    pieces = zip(*(torch.split(tensor, members) for tensor in population.values()), strict=True)
+    return [dict(zip(population, piece, strict=True)) for piece in pieces]
+
+
+@torch.no_grad()
+def _scored(module: nn.Module, population: Mapping[str, Tensor], samples: Samples, portion: Portion) -> Scores:
+    found = [_scored_together(module, part, samples, portion.samples) for part in parts(population, portion.members)]
+    losses, correct = (torch.cat(each) for each in zip(*found, strict=True))
+    return Scores(losses, correct, samples.y.numel())
+
+
+def _scored_together(module: nn.Module, part: Weights, samples: Samples, chunk: int) -> tuple[Tensor, Tensor]:
+    """Summed losses and correct predictions of some members, `[m]` each."""
+    loss_sum = torch.zeros(size(part), dtype=torch.float64, device=samples.x.device)
+    correct = torch.zeros(size(part), dtype=torch.int64, device=samples.x.device)
     for x, y in zip(torch.split(samples.x, chunk), torch.split(samples.y, chunk), strict=True):
-        logits = forward(module, population, x)
+        logits = forward(module, part, x)
         loss_sum += losses(logits, y).flatten(1).sum(dim=1, dtype=torch.float64)
         correct += (logits.argmax(dim=-1) == y).flatten(1).sum(dim=1)
-    return Scores(loss_sum, correct, samples.y.numel())
+    return loss_sum, correct
 
 
 def _vectorised(module: nn.Module, population: Mapping[str, Tensor], x: Tensor, axis_of_x: int | None) -> Tensor:

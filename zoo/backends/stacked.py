@@ -11,6 +11,7 @@ from schemas.errors import OutsideError
 from zoo.augmentation import augment
 from zoo.backends.assignment import AUGMENTATION, Assignment
 from zoo.backends.backend import BUFFER, MEMORY, State
+from zoo.memory import is_short
 from zoo.objective import objective
 from zoo.optimise import columns, fresh, optimiser
 from zoo.population import Samples, Weights, flatten, unflatten
@@ -91,7 +92,9 @@ class Stacked(ABC):
                 parts = zip(*(torch.split(tensor, self.at_once) for tensor in given.values()), strict=True)
                 taken = [self.advance(dict(zip(given, part, strict=True)), corrections) for part in parts]
                 return {name: torch.cat([part[name] for part in taken]) for name in taken[0]}
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_short(error):
+                    raise
                 if self.at_once == 1:
                     raise OutsideError(f"one {self.assignment.group.architecture} does not fit in memory") from error
                 self.at_once = (self.at_once + 1) // 2

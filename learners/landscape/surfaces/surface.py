@@ -6,7 +6,7 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from zoo.population import SAMPLES_AT_ONCE, Samples, forward, losses, size
+from zoo.population import Samples, forward, losses, samples_at_once, size
 
 
 @torch.no_grad()
@@ -51,7 +51,8 @@ def _moved(
 
 def _loss(module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
     count = size(population)
-    pieces = [torch.split(part, max(1, SAMPLES_AT_ONCE // count)) for part in (samples.x, samples.y)]
+    chunk = samples_at_once(module, population, samples.x)
+    pieces = [torch.split(part, chunk) for part in (samples.x, samples.y)]
     each = [
         losses(forward(module, population, x), y).double().reshape(count, len(y), -1).mean(dim=2)
         for x, y in zip(*pieces, strict=True)

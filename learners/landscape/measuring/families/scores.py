@@ -7,7 +7,7 @@ from torch import Tensor
 
 from learners.landscape.measuring.group import Columns, Group, found
 from learners.landscape.measuring.metrics import Settings
-from zoo.population import SAMPLES_AT_ONCE, forward, losses
+from zoo.population import forward, losses, samples_at_once
 
 PER_CENT = 100.0
 
@@ -26,8 +26,8 @@ class _Score:
 @torch.no_grad()
 def _score(group: Group, part: str) -> _Score:
     samples, count = group.dataset.part(part), len(group.names)
-    each = []
-    for x, y in zip(*(torch.split(t, max(1, SAMPLES_AT_ONCE // count)) for t in (samples.x, samples.y)), strict=True):
+    each, chunk = [], samples_at_once(group.module, group.weights, samples.x)
+    for x, y in zip(*(torch.split(t, chunk) for t in (samples.x, samples.y)), strict=True):
         logits = forward(group.module, group.weights, x)
         wrong = (logits.argmax(dim=-1) != y).double()
         each.append(
