@@ -19,7 +19,7 @@ import torch
 from learners import draw_stitches, stitch
 from schemas import Lake, open_lake
 from zoo import build
-from zoo.recipe import load_recipe, on_dataset
+from zoo.recipe import load_recipe, with_fields
 
 HERE = Path(__file__).parent
 STAGES = ["random", "least squares", "trained"]
@@ -27,7 +27,9 @@ STAGES = ["random", "least squares", "trained"]
 
 def anchors(lake: Lake, data: Path) -> str:
     """Train the anchors; gives the query that selects them."""
-    population = build(lake, on_dataset(load_recipe("fashion-mlp-anchors"), f"npz:{data}"), device="cpu", workers=1)
+    population = build(
+        lake, with_fields(load_recipe("fashion-mlp-anchors"), dataset=f"npz:{data}"), device="cpu", workers=1
+    )
     return f"SELECT model_id FROM models WHERE population_id = '{population}'"
 
 

@@ -51,7 +51,7 @@ def build(
     workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; one a core or GPU without it.")] = None,
     engine: Annotated[Engine, typer.Option(help="Processes on this machine, or a Ray cluster.")] = Engine.LOCAL,
     backend: Annotated[Backend, typer.Option(help="How to train; auto: the fastest for each group.")] = Backend.AUTO,
-    precision: Annotated[str | None, typer.Option(help="bfloat16: the passes in it; float32 without.")] = None,
+    precision: Annotated[str | None, typer.Option(help="bfloat16: another population, whose passes are in it.")] = None,
     scale: Annotated[Scale | None, typer.Option(help="tiny: the recipe's shape on made data, in seconds.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Another dataset than the recipe's, e.g. npz:PATH.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it takes, and stop.")] = False,
@@ -60,17 +60,16 @@ def build(
 ) -> None:
     """Train a recipe's population; what is already trained is not trained again, and a killed build goes on."""
     import zoo
-    from zoo.recipe import load_recipe, on_dataset, scaled
+    from zoo.recipe import load_recipe, scaled, with_fields
 
     checked = load_recipe(scaled(recipe, scale))  # before a lake is made for what cannot be built
-    checked = on_dataset(checked, dataset) if dataset else checked
+    checked = with_fields(checked, dataset=dataset, precision=precision)
     with open_lake(lake) as opened, progress_bar(quiet) as progress:
         how: How = {
             "device": device,
             "workers": workers,
             "engine": engine,
             "backend": backend,
-            "precision": precision,
         }
         if dry_run:
             show(zoo.plan(opened, checked, **how).table(), as_json)

@@ -7,7 +7,7 @@ import torch
 
 from schemas import Lake, UsageError
 from tests.test_train_alone import MEMBERS, group, images
-from tests.tiny_population import START, tiny_recipe
+from tests.tiny_population import START, tiny_recipe, write_images
 from zoo import build, plan, status
 from zoo.lock import sole_builder
 from zoo.planned import HEADER_BYTES
@@ -15,6 +15,14 @@ from zoo.planning import read_plan
 from zoo.recipe import Recipe
 from zoo.results import Progress, progress_file, result_file, write_model
 from zoo.train import train
+
+PARENT = """
+name = "parent"
+architecture = "mlp"
+dataset = "npz:{dataset}"
+epochs = 1
+grid = {{width = 3, batch_size = 8, learning_rate = 0.05, seeds = 1}}
+"""
 
 
 def shards_and_results(lake: Lake, population_id: str) -> int:
@@ -103,8 +111,32 @@ def test_passes_in_bfloat16_learn_about_the_same_and_weights_stay_float32(lake: 
     recipe = tiny_recipe(tmp_path, epochs=1, width="[3]", batch_size="[8]")
     with pytest.raises(UsageError, match="precision 'float16': expected one of: bfloat16"):
         build(lake, recipe, precision="float16")
-    build(lake, recipe, device="cpu", workers=1, precision="bfloat16")
-    assert set(lake.sql("SELECT state FROM member")["state"]) == {"trained"}
-    assert (
-        lake.weights.read(lake.sql("SELECT shard FROM checkpoint")["shard"][0])["linear1.weight"].dtype == torch.float32
+
+
+def test_a_population_is_of_one_precision(lake: Lake, tmp_path: Path) -> None:
+    """What is trained in another precision is another population, so that none is half of each."""
+    recipe = tiny_recipe(tmp_path, epochs=1, width="[3]", batch_size="[8]")
+    whole = build(lake, recipe, device="cpu", workers=1)
+    mixed = build(lake, recipe, device="cpu", workers=1, precision="bfloat16")
+    written = tiny_recipe(tmp_path, epochs=1, width="[3]", batch_size="[8]", settings='precision = "bfloat16"')
+    assert build(lake, written, device="cpu", workers=1) == mixed != whole
+    found = lake.sql(
+        "SELECT population_id, recipe ->> '$.precision' AS precision, flags ->> '$.precision' AS flag, members "
+        "FROM population JOIN sitting USING (population_id) ORDER BY created_at"
     )
+    assert found.rows() == [(whole, None, "float32", 2), (mixed, "bfloat16", "bfloat16", 2)]
+    weights = [
+        lake.weights.read(shard) for shard in lake.sql("SELECT DISTINCT shard FROM checkpoint WHERE final")["shard"]
+    ]
+    first, second = (each["linear1.weight"] for each in weights)
+    assert first.dtype == second.dtype == torch.float32
+    assert not torch.equal(first, second)
+
+
+def test_a_parent_is_built_as_its_own_recipe_says(lake: Lake, tmp_path: Path) -> None:
+    parent = tmp_path / "parent.toml"
+    parent.write_text(PARENT.format(dataset=write_images(tmp_path / "images.npz")))
+    child = tiny_recipe(tmp_path, epochs=1, width="[3]", batch_size="[8]", settings=f'parent = "{parent}"')
+    build(lake, child, device="cpu", workers=1, precision="bfloat16")
+    found = lake.sql("SELECT recipe ->> '$.precision' AS precision FROM population ORDER BY created_at")
+    assert found["precision"].to_list() == [None, "bfloat16"]

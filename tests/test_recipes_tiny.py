@@ -13,7 +13,7 @@ from zoo.construction import Construction
 from zoo.cost import cost
 from zoo.load import load_module, load_population, load_weights
 from zoo.manner import Manner
-from zoo.recipe import Recipe, load_recipe, on_dataset, recipe_names
+from zoo.recipe import Recipe, load_recipe, recipe_names, with_fields
 from zoo.scale import stand_in
 from zoo.task import perform
 
@@ -124,10 +124,10 @@ def test_the_twin_of_a_dataset_is_of_its_kind() -> None:
 
 def test_another_dataset_makes_another_population() -> None:
     recipe = load_recipe("mnist-cnn-seeds")
-    other = on_dataset(recipe, "npz:mnist.npz")
+    other = with_fields(recipe, dataset="npz:mnist.npz")
     assert (other.dataset, other.sha256 == recipe.sha256) == ("npz:mnist.npz", False)
     with pytest.raises(UsageError, match="a cnn needs images, these are tokens"):
-        on_dataset(recipe, "text:mnist.txt")
+        with_fields(recipe, dataset="text:mnist.txt")
 
 
 def test_a_tree_of_fine_tunes_grows_from_its_parents(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from zoo.manner import How, Manner
 from zoo.planned import Plan
 from zoo.planning import draw_plan, refuse_if_too_large, write_plan
 from zoo.precision import precision_of
-from zoo.recipe import Recipe, load_recipe
+from zoo.recipe import Recipe, load_recipe, with_fields
 from zoo.results import read_population
 
 __all__ = ["Plan", "Progress", "build", "plan"]
@@ -63,7 +63,8 @@ def build(
     if lake.read_only:
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
     if checked.ancestor is not None:
-        built = build(lake, checked.ancestor, progress=progress, planned=planned, clock=clock, **how)
+        manner_of_it = how | {"precision": None}  # what the parent is, its own recipe says
+        built = build(lake, checked.ancestor, progress=progress, planned=planned, clock=clock, **manner_of_it)
         _check_name(checked.ancestor, built)
     with open_engine(manner.engine, manner.device, manner.workers) as engine:
         construction = Construction(lake, checked, engine.device, clock, manner)
@@ -107,7 +108,8 @@ def plan(lake: Lake, recipe: str | Path | Recipe, **how: Unpack[How]) -> Plan:
 def _checked(lake: Lake, recipe: str | Path | Recipe, manner: Manner) -> Recipe:
     check_backend(manner.backend)
     precision_of(manner.precision)
-    return _as_begun(lake.weights.folder, recipe if isinstance(recipe, Recipe) else load_recipe(recipe))
+    loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    return _as_begun(lake.weights.folder, with_fields(loaded, precision=manner.precision))
 
 
 def _check_name(ancestor: Recipe, built: str) -> None:

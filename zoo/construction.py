@@ -94,7 +94,7 @@ class Construction:
                 another one than when the population was begun.
         """
         dataset = load_dataset(self.recipe.dataset, self.recipe.split_seed)
-        precision = precision_of(self.manner.precision)
+        precision = precision_of(self.recipe.precision)
         conditions = Conditions(dataset.input_shape, dataset.classes, torch.device(self.device), precision)
         for group in self.groups.values():
             group.skeleton(dataset.input_shape, dataset.classes)
@@ -110,7 +110,7 @@ class Construction:
         if known and known.dataset_sha256 != dataset.sha256:
             raise UsageError(
                 f"dataset {self.recipe.dataset} has changed since {self.recipe.population_id} was begun; "
-                "bring the old data back or give the recipe another name"
+                "bring the old data back, or build it in another lake"
             )
         return dataset
 
@@ -147,7 +147,7 @@ class Construction:
             device=self.device,
             starts=self._starts(group),
             backend=self.manner.backend,
-            precision=self.manner.precision,
+            precision=self.recipe.precision,
             keep_seconds=self.manner.keep_seconds,
         )
 

@@ -42,9 +42,10 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def flags(device: torch.device) -> dict[str, Flag]:
-    """Settings of this process that decide about bits."""
+def flags(device: torch.device, precision: torch.dtype | None = None) -> dict[str, Flag]:
+    """Settings of this process that decide about bits; `precision` is that of its passes, float32 if None."""
     found: dict[str, Flag] = {
+        "precision": str(precision or torch.float32).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),

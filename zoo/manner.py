@@ -20,7 +20,7 @@ class Manner:
     backend: str = AUTO
     """How a group's members are trained at once; `auto` is the fastest."""
     precision: str | None = None
-    """`bfloat16` for forward and backward passes in it; without it all is float32."""
+    """`bfloat16` for forward and backward passes in it, in place of what the recipe says; part of what is built."""
     keep_seconds: float = KEEP_SECONDS
     """Seconds between two times that a training on its way is kept."""
 

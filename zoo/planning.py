@@ -48,7 +48,7 @@ def _seconds_a_step(construction: Construction, engine: Engine, groups: list[Gro
         split_seed=construction.recipe.split_seed,
         device=engine.device,
         backend=construction.manner.backend,
-        precision=construction.manner.precision,
+        precision=construction.recipe.precision,
     )
     with engine.events([trial]) as events:
         for event in events:

@@ -20,8 +20,11 @@ from zoo.grid import GROUPED, OPTIONS, VARIED, Grid, Seed, Varied, axis_of, each
 from zoo.group import Group, Member
 from zoo.mistakes import expected_one_of, explained
 from zoo.optimise import OPTIMIZERS
+from zoo.precision import PRECISIONS
 from zoo.scale import TINY, tiny
 from zoo.schedule import SCHEDULES
+
+MEND = "expected one at their end that has no parent"
 
 
 class Recipe(BaseModel):
@@ -29,6 +32,8 @@ class Recipe(BaseModel):
 
     `learning_rate` is the peak of the schedule. Without `init_seed` each member starts from its own
     seed; with it all members of a width start from the same weights. `momentum` is that of sgd.
+
+    `precision` is that of forward and backward passes: bfloat16, or float32 where it is left out.
 
     `parent` names a recipe whose members this one fine-tunes: every member of it of the same width and
     depth is where a whole grid of members starts.
@@ -50,6 +55,7 @@ class Recipe(BaseModel):
     init_seed: Seed | None = None
     split_seed: Seed = 0
     augmentation: Annotated[tuple[Annotated[str, one_of(AUGMENTATIONS)], ...], *Varied] = ()
+    precision: Annotated[str, one_of(PRECISIONS)] | None = None
     parent: str | None = None
 
     @model_validator(mode="before")
@@ -91,6 +97,8 @@ class Recipe(BaseModel):
         identity = self.model_dump(mode="json", exclude={"name", "parent"})
         if not self.augmentation:
             del identity["augmentation"]
+        if self.precision is None:
+            del identity["precision"]
         for name in VARIED:  # absent when not varied, as before there was such an axis
             if not identity["grid"][name]:
                 del identity["grid"][name]
@@ -105,8 +113,20 @@ class Recipe(BaseModel):
 
     @cached_property
     def ancestor(self) -> "Recipe | None":
-        """The recipe whose members this one fine-tunes."""
-        return load_recipe(self.parent) if self.parent else None
+        """The recipe whose members this one fine-tunes.
+
+        Raises:
+            UsageError: There is none of this name, or its own parents come back to it.
+        """
+        met: list[str] = []
+        nearest, parent = None, self.parent
+        while parent is not None:
+            if parent in met:
+                raise UsageError(f"recipe {self.name}: its parents go in a circle, {' <- '.join([*met, parent])}; {MEND}")
+            met.append(parent)
+            loaded = load_recipe(parent)
+            nearest, parent = nearest or loaded, loaded.parent
+        return nearest
 
     @property
     def members(self) -> int:
@@ -247,10 +267,14 @@ def scaled(source: str, scale: str | None) -> str:
     return source + TINY if scale else source
 
 
-def on_dataset(recipe: Recipe, dataset: str) -> Recipe:
-    """The same recipe on another dataset, which is part of what the population is."""
+def with_fields(recipe: Recipe, **fields: object) -> Recipe:
+    """The same recipe with other fields (`dataset`, `precision`), which are part of what the population is.
+
+    Fields that are None stay as they are. Raises UsageError for one that cannot be.
+    """
+    given = {name: value for name, value in fields.items() if value is not None}
     try:
-        return Recipe.model_validate({**recipe.model_dump(), "dataset": dataset})
+        return Recipe.model_validate({**recipe.model_dump(), **given}) if given else recipe
     except ValidationError as error:
         raise UsageError(f"recipe {recipe.name}: {explained(error, Recipe)}") from error
 

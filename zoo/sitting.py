@@ -24,10 +24,14 @@ class Clock:
         choice: The backend, and why.
         step: Steps that were done before.
         steps: Steps of the whole training.
+        precision: That of its passes, float32 if None.
     """
 
-    def __init__(self, device: torch.device, choice: Choice, step: int, steps: int) -> None:
+    def __init__(
+        self, device: torch.device, choice: Choice, step: int, steps: int, precision: torch.dtype | None = None
+    ) -> None:
         self.device, self.choice, self.first, self.step, self.steps = device, choice, step, step, steps
+        self.precision = precision
         self.begun_at, self.begun = datetime.now(UTC), time.monotonic()
         self._noted: dict[str, float] = {}
 
@@ -52,7 +56,7 @@ class Clock:
             device=str(self.device),
             device_name=device_name(self.device),
             software=software(self.device),
-            flags=flags(self.device),
+            flags=flags(self.device, self.precision),
             backend=self.choice.name,
             backend_reason=self.choice.reason,
             peak_memory=_peak_memory(self.device),

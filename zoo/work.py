@@ -30,7 +30,8 @@ class Work:
         self.task, self.group, self.dataset = task, task.group, dataset
         device = torch.device(task.device)
         found = read_kept(task.path(state_file), task.weights, task.group, dataset.sha256)
-        conditions = Conditions(dataset.input_shape, dataset.classes, device, precision_of(task.precision))
+        precision = precision_of(task.precision)
+        conditions = Conditions(dataset.input_shape, dataset.classes, device, precision)
         choice, kept, state = _begun_with(task, conditions, found)
         start = None if kept else start_of(task, dataset)
         self.kept = kept or _beginning(task, dataset, choice, start or {})
@@ -40,12 +41,12 @@ class Work:
             choice,
             device=device,
             start=start,
-            precision=precision_of(task.precision),
+            precision=precision,
             state=state,
         )
         steps = math.ceil(len(self.training.splits.train) / self.group.batch_size)
         done = self.training.epoch * steps + self.training.position
-        self.clock = Clock(device, choice, done, self.group.epochs * steps)
+        self.clock = Clock(device, choice, done, self.group.epochs * steps, precision)
 
     def train(self, progress: Callable[[int], None]) -> None:
         """Train to the end, write each checkpoint as it is reached, and say after each epoch that it is done."""
