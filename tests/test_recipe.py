@@ -201,3 +201,16 @@ def test_the_shared_recipe_starts_all_members_alike() -> None:
     (group,) = load_recipe("digits-shared").groups()
     assert len(group.members) == 8
     assert len({member.init_seed for member in group.members}) == 1
+
+
+@pytest.mark.parametrize("parents", [{"a": "a"}, {"a": "b", "b": "a"}, {"a": "b", "b": "c", "c": "b"}])
+def test_parents_that_go_in_a_circle_are_named(
+    parents: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, parent in parents.items():
+        Path(f"{name}.toml").write_text(changed(name=f'"{name}"', parent=f'"{parent}.toml"'))
+    recipe, small = load_recipe("a.toml"), load_recipe("a.toml@tiny")
+    for of in (lambda: recipe.sha256, lambda: recipe.members, small.groups):
+        with pytest.raises(UsageError, match=r"recipe a.*: its parents go in a circle, (\S+ <- )+\S+; expected one"):
+            of()

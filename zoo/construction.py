@@ -9,6 +9,7 @@ import torch
 from schemas import Lake, LakeBusy, OutsideError, UsageError
 from schemas.files import UNFINISHED
 from zoo.backends import Conditions, choose
+from zoo.batches import check_batches
 from zoo.datasets import Dataset, load_dataset
 from zoo.engines import Done, Engine, Epoch, Failed
 from zoo.environment import software
@@ -31,7 +32,6 @@ from zoo.results import (
     write_model,
 )
 from zoo.task import Task
-from zoo.train import used_samples
 
 Progress = Callable[[int, int, str], None]
 """Hears of epochs done, epochs in all, and the group that has just completed one."""
@@ -90,8 +90,9 @@ class Construction:
         """Load the dataset and see that the grid can be trained on it, before anything is written.
 
         Raises:
-            UsageError: It is too small for a batch, its samples do not suit the architecture, or it is
-                another one than when the population was begun.
+            UsageError: It is too small for a batch, a batch of one is left over that nothing can be learned
+                from, its samples do not suit the architecture, or it is another one than when the population
+                was begun.
         """
         dataset = load_dataset(self.recipe.dataset, self.recipe.split_seed)
         precision = precision_of(self.recipe.precision)
@@ -99,13 +100,7 @@ class Construction:
         for group in self.groups.values():
             group.skeleton(dataset.input_shape, dataset.classes)
             choose(group, conditions, self.manner.backend)
-        fraction = min(self.recipe.grid.data_fraction, default=1.0)
-        largest, samples = max(self.recipe.grid.batch_size), len(used_samples(dataset.train, fraction))
-        if largest > samples:
-            raise UsageError(
-                f"batch_size = {largest}: dataset {self.recipe.dataset} has {samples} training samples; "
-                f"expected at most {samples}"
-            )
+            check_batches(group, dataset)
         known = self._known()
         if known and known.dataset_sha256 != dataset.sha256:
             raise UsageError(

@@ -122,7 +122,9 @@ class Recipe(BaseModel):
         nearest, parent = None, self.parent
         while parent is not None:
             if parent in met:
-                raise UsageError(f"recipe {self.name}: its parents go in a circle, {' <- '.join([*met, parent])}; {MEND}")
+                raise UsageError(
+                    f"recipe {self.name}: its parents go in a circle, {' <- '.join([*met, parent])}; {MEND}"
+                )
             met.append(parent)
             loaded = load_recipe(parent)
             nearest, parent = nearest or loaded, loaded.parent
