@@ -69,6 +69,14 @@ def _check_place(folder: Path, create: bool) -> None:
         raise OutsideError(f"cannot make the folder {folder}: {error.strerror}") from error
 
 
+def check_lake(lake: object) -> None:
+    """Raise UsageError unless this is an opened lake, as where its folder is given instead."""
+    if not isinstance(lake, Lake):
+        given = repr(str(lake)) if isinstance(lake, str | Path) else f"a {type(lake).__name__}"
+        opened = given if isinstance(lake, str | Path) else "'./lake'"
+        raise UsageError(f"{given} is no opened lake; expected open_lake({opened}), which comes from schemas")
+
+
 class Lake:
     """An opened lake. `path` is its folder, `weights` its weight store, `raw` the folder of hubs' raw answers."""
 

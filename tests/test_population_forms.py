@@ -1,14 +1,22 @@
 """A loaded population as a matrix, as tokens, as modules and as a dataset of torch, and its splits without leaks."""
 
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
 import polars as pl
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.utils.data import DataLoader
 
 from schemas import Lake, UsageError
 from tests.mined_models import equal
+from tests.tiny_population import tiny_recipe
+from zoo import build, plan
 from zoo.flat import flat
 from zoo.load import Population, load_population, load_populations, load_weights
 from zoo.population import forward
@@ -54,6 +62,76 @@ def test_a_matrix_has_a_row_a_model_and_goes_back(undisturbed: Lake) -> None:
     assert torch.equal(moved["linear1.bias"], population.tensors["linear1.bias"][:1] * 2)
     with pytest.raises(UsageError, match=r"a matrix of shape \[4, 7\]: expected \[N, 219\]"):
         written.tensors(torch.zeros(4, 7))
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "resnet18", "vit"])
+def test_a_matrix_of_parameters_is_what_torch_writes_and_reads(architecture: str, lake: Lake, tmp_path: Path) -> None:
+    recipe = tiny_recipe(tmp_path, architecture=architecture, epochs=1, width="[4]", batch_size="[21]")
+    build(lake, recipe, device="cpu", workers=1)
+    population = load_population(lake, "SELECT model_id FROM member ORDER BY seed DESC")
+    written = population.flat("parameters")
+    for index, row in enumerate(written.matrix):
+        module = population.module(index)
+        assert torch.equal(row, parameters_to_vector(module.parameters()))
+        vector_to_parameters(row, (parameters := [torch.empty_like(each) for each in module.parameters()]))
+        assert all(torch.equal(*pair) for pair in zip(parameters, module.parameters(), strict=True))
+    assert [place.name for place in written.layout] == [name for name, _ in population.module(0).named_parameters()]
+    assert [place.name for place in population.flat().layout] == sorted(population.tensors)
+    few = load_population(lake, "SELECT model_id FROM member", tensors=[sorted(population.tensors)[0]])
+    with pytest.raises(UsageError, match=r"order 'parameters' needs .*; load the population without tensors="):
+        few.flat("parameters")
+    with pytest.raises(UsageError, match="order 'module': expected one of: names, parameters"):
+        few.flat("module")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"dtype": torch.int8},
+            "dtype 'int8': weights stay floating point numbers; expected one of: bfloat16, float16",
+        ),
+        ({"dtype": "int8"}, "dtype 'int8': weights stay floating point numbers; expected one of: bfloat16, float16"),
+        ({"dtype": "flaot16"}, "did you mean 'float16'"),
+        ({"device": "gpu"}, "device 'gpu' is not to be had here .*; take 'cpu' or 'auto'"),
+        ({"device": "cuda:99"}, "device 'cuda:99' is not to be had here .*; take 'cpu' or 'auto'"),
+    ],
+)
+def test_types_and_devices_that_cannot_be_are_refused_in_one_line(
+    undisturbed: Lake, arguments: dict[str, Any], message: str
+) -> None:
+    for load in (load_population, load_populations):
+        with pytest.raises(UsageError, match=message) as refused:
+            load(undisturbed, ALL, **arguments)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_refused_in_one_line(undisturbed: Lake) -> None:
+    with pytest.raises(UsageError, match="device 'cuda': torch finds no GPU here; take 'cpu' or 'auto'"):
+        load_population(undisturbed, ALL, device="cuda")
+
+
+def test_types_may_be_named_and_devices_chosen(undisturbed: Lake) -> None:
+    population = load_population(undisturbed, ALL, dtype="float16", device="auto")
+    assert {tensor.dtype for tensor in population.tensors.values()} == {torch.float16}
+
+
+def test_the_folder_of_a_lake_in_its_place_is_answered_by_how_to_open_it(undisturbed: Lake, tmp_path: Path) -> None:
+    calls: list[Callable[[Any], object]] = [
+        lambda lake: load_population(lake, ALL),
+        lambda lake: load_populations(lake, ALL),
+        lambda lake: load_weights(lake, "zoo:a/b"),
+        lambda lake: build(lake, "digits-tiny"),
+        lambda lake: plan(lake, "digits-tiny"),
+    ]
+    for call, folder in product(calls, (undisturbed.path, str(undisturbed.path))):
+        with pytest.raises(
+            UsageError, match=r"is no opened lake; expected open_lake\('.*lake'\), which comes from schemas"
+        ):
+            call(folder)
+    with pytest.raises(UsageError, match=f"{tmp_path} is no published dataset"):
+        load_population(tmp_path, ALL)
 
 
 def test_counters_keep_their_type_through_a_matrix() -> None:

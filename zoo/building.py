@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Unpack
 
 from schemas import Lake, OutsideError, UsageError
+from schemas.lake import check_lake
 from zoo.backends import check_backend
 from zoo.construction import Construction, Progress
 from zoo.engines import Engine, Failed, open_engine
@@ -106,6 +107,7 @@ def plan(lake: Lake, recipe: str | Path | Recipe, **how: Unpack[How]) -> Plan:
 
 
 def _checked(lake: Lake, recipe: str | Path | Recipe, manner: Manner) -> Recipe:
+    check_lake(lake)
     check_backend(manner.backend)
     precision_of(manner.precision)
     loaded = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)

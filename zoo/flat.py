@@ -25,7 +25,7 @@ class Columns:
 
 @dataclass(frozen=True)
 class Flat:
-    """A population as a matrix `[N, P]` with its layout."""
+    """A population as a matrix `[N, P]` with its layout: the tensors in the order of their columns."""
 
     matrix: Tensor
     layout: tuple[Columns, ...]
@@ -42,7 +42,10 @@ class Flat:
 
 
 def flat(tensors: Mapping[str, Tensor]) -> Flat:
-    """Write stacked tensors `[N, ...]` as one matrix, names in their order.
+    """Write stacked tensors `[N, ...]` as one matrix: tensors in the order of the mapping, each row after row.
+
+    The weight store gives names in alphabetical order, which is not that of `parameters_to_vector`:
+    `conv1.bias` comes before `conv1.weight`. `Population.flat("parameters")` gives that one.
 
     Counters (int64) are written as floating point numbers too, where others are.
     """

@@ -9,10 +9,13 @@ import torch
 from torch import nn
 
 from schemas import DataError, Lake, UsageError
+from schemas.lake import DATABASE, check_lake
 from zoo.describe import Description, describe, describe_all
+from zoo.device import device_of
 from zoo.locate import locate
 from zoo.placed import Placed, placed
 from zoo.population import Weights
+from zoo.precision import floating_type
 from zoo.publishing.published import open_published
 from zoo.selected import Population
 from zoo.stacking import read_weights, stacked
@@ -43,6 +46,7 @@ def load_weights(lake: Lake, model_id: str, epoch: int | None = None) -> Weights
             says what to do.
         DataError: Its files are damaged or gone.
     """
+    check_lake(lake)
     return read_weights(lake, locate(lake, [model_id], [epoch])[0])
 
 
@@ -51,7 +55,7 @@ def load_population(
     sql: str,
     tensors: Sequence[str] | None = None,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     **parameters: object,
 ) -> Population:
     """Load all models that a query selects, stacked, in the query's order.
@@ -66,18 +70,22 @@ def load_population(
             enough: `width = 8`.
         tensors: Names of those to read, in this order; without it all.
         device: Where they go.
-        dtype: Floating point type that they are turned into; without it as they lie.
+        dtype: Floating point type that they are turned into, or its name; without it as they lie.
         parameters: Values for `$name` in the query.
 
     Raises:
         UsageError: As `load_weights`; or the query selects nothing, models of different shapes, or
-            models without one of the tensors.
+            models without one of the tensors; or there is no such device here, or the type is none of
+            floating point numbers.
         DataError: Files are damaged or gone.
         HubError: The hub cannot be reached, or shows no such dataset.
     """
-    if not isinstance(lake, Lake):
-        return _moved(open_published(lake).population(sql, **parameters), tensors, device, dtype)
-    return _loaded(lake, placed(lake, sql, parameters), tensors, device, dtype)
+    where, kind = device_of(device), floating_type(dtype)
+    if isinstance(lake, Lake):
+        return _loaded(lake, placed(lake, sql, parameters), tensors, where, kind)
+    if Path(lake, DATABASE).is_file():
+        check_lake(lake)
+    return _moved(open_published(lake).population(sql, **parameters), tensors, where, kind)
 
 
 def load_populations(
@@ -85,7 +93,7 @@ def load_populations(
     sql: str,
     tensors: Sequence[str] | None = None,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     **parameters: object,
 ) -> list[Population]:
     """Load all models that a query selects as populations, one for each architecture and its shapes.
@@ -94,22 +102,24 @@ def load_populations(
     the query's order. All of them have to be models that `zoo.describe` knows. Arguments and errors
     are those of `load_population`.
     """
+    check_lake(lake)
+    where, kind = device_of(device), floating_type(dtype)
     models = placed(lake, sql, parameters)
-    kinds = [description.shapes for description in describe_all(lake, models.rows["model_id"].to_list())]
+    shapes = [description.shapes for description in describe_all(lake, models.rows["model_id"].to_list())]
     groups: dict[object, list[int]] = {}
-    for index, kind in enumerate(kinds):
-        groups.setdefault(kind, []).append(index)
-    return [_loaded(lake, models.take(indices), tensors, device, dtype) for indices in groups.values()]
+    for index, shape in enumerate(shapes):
+        groups.setdefault(shape, []).append(index)
+    return [_loaded(lake, models.take(indices), tensors, where, kind) for indices in groups.values()]
 
 
 def _loaded(
-    lake: Lake, models: Placed, names: Sequence[str] | None, device: str | torch.device, dtype: torch.dtype | None
+    lake: Lake, models: Placed, names: Sequence[str] | None, device: torch.device, dtype: torch.dtype | None
 ) -> Population:
     return _moved(Population(stacked(lake, models, names), models.rows, lake), None, device, dtype)
 
 
 def _moved(
-    loaded: Population, names: Sequence[str] | None, device: str | torch.device, dtype: torch.dtype | None
+    loaded: Population, names: Sequence[str] | None, device: torch.device, dtype: torch.dtype | None
 ) -> Population:
     """The same with only the tensors of these names, on a device and in a floating point type."""
     if missing := [name for name in names or () if name not in loaded.tensors]:
@@ -127,6 +137,7 @@ def load_module(lake: Lake, model_id: str, epoch: int | None = None) -> nn.Modul
         UsageError: As `load_weights` and `describe`.
         DataError: Its weights are not those of its architecture.
     """
+    check_lake(lake)
     description = describe(lake, model_id)
     module = description.skeleton()
     try:

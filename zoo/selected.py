@@ -10,7 +10,7 @@ from torch import nn
 
 from schemas import Lake, UsageError
 from zoo import population
-from zoo.describe import describe
+from zoo.describe import Description, describe
 from zoo.families import families
 from zoo.flat import Flat, flat
 from zoo.mistakes import expected_one_of
@@ -42,9 +42,27 @@ class Population:
         tensors = {name: tensor[list(indices)] for name, tensor in self.tensors.items()}
         return Population(tensors, self.rows[list(indices)], self.lake)
 
-    def flat(self) -> Flat:
-        """Give one matrix `[N, P]`, a row a model, with its layout; as `zoo.flat.flat`."""
-        return flat(self.tensors)
+    def flat(self, order: str = "names") -> Flat:
+        """Give one matrix `[N, P]`, a row a model, with its layout; as `zoo.flat.flat`.
+
+        Args:
+            order: `names` takes the tensors as `tensors` has them, buffers among them: as they were asked for,
+                or in alphabetical order, in which they are stored. `parameters` takes the parameters alone in the
+                order of the module, so that a row is `torch.nn.utils.parameters_to_vector(model.parameters())`
+                and `vector_to_parameters` takes it.
+
+        Raises:
+            UsageError: There is no such order; or, for `parameters`, nobody here knows how the models are built, or not
+                all their parameters were loaded.
+        """
+        if order not in _ORDERS:
+            raise UsageError(f"order {order!r}: {expected_one_of(order, _ORDERS)}")
+        if order == "names":
+            return flat(self.tensors)
+        names = [name for name, _ in self._description(0).skeleton().named_parameters()]
+        if missing := [name for name in names if name not in self.tensors]:
+            raise UsageError(f"order 'parameters' needs {missing[0]}; load the population without tensors=")
+        return flat({name: self.tensors[name] for name in names})
 
     def tokens(self, size: int) -> Tokens:
         """Give padded tokens `[N, T, size]` with their positions; as `zoo.tokens.tokens`."""
@@ -57,10 +75,7 @@ class Population:
             UsageError: Nobody here knows how it is built, or not all its tensors were loaded.
         """
         model_id: str = self.rows["model_id"][index]
-        if self.lake is None:
-            raise UsageError(f"nobody here knows how {model_id} is built: this population was not loaded from a lake")
-        description = describe(self.lake, model_id)
-        module = description.skeleton()
+        module = self._description(index).skeleton()
         weights = {name: tensor.clone() for name, tensor in self.member(index).items()}
         try:
             module.load_state_dict(weights, assign=True)
@@ -70,6 +85,12 @@ class Population:
                 "load the population without tensors="
             ) from error
         return module
+
+    def _description(self, index: int) -> Description:
+        model_id: str = self.rows["model_id"][index]
+        if self.lake is None:
+            raise UsageError(f"nobody here knows how {model_id} is built: this population was not loaded from a lake")
+        return describe(self.lake, model_id)
 
     def dataset(self, target: str | Sequence[str], form: str = "flat", size: int | None = None) -> WeightDataset:
         """View as a dataset of torch: pairs of a model's weights and its targets, float32.
@@ -123,4 +144,5 @@ class Population:
         return {part: self.take(indices) for part, indices in parts.items()}
 
 
+_ORDERS = ("names", "parameters")
 _PARTS = ("train", "validation", "test")
