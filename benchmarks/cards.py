@@ -4,6 +4,7 @@ python benchmarks/cards.py [--times 3]: every real card, one core, processor tim
 """
 
 import argparse
+import logging
 import os
 import tarfile
 import time
@@ -32,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3)
     times = parser.parse_args().times
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)  # it warns of every card that says nothing
     named = real_cards()
     bodies = list(named.values())
     size = sum(map(len, bodies))

@@ -30,6 +30,7 @@ LONGEST_LINE = 32 * 2**20  # bytes; DuckDB takes a few buffers of twice this siz
 SAMPLE = 1000  # lines that tell which fields JSON lines have
 ROW_GROUP = 40_000
 SPACE = b" \t\r\n"  # of JSON
+ROW = "file_row_number"
 TOGETHER = 10_000  # records that are read apart at once
 MOST_TIMES = 1000  # of observation in one file
 
@@ -95,7 +96,7 @@ def shaped(file: Path, beside: Path, use_times: bool) -> Iterator[Shaped]:
             file = file if is_parquet else as_lines(file, beside.with_suffix(".jsonl"))
             stamp = _stamp(file)
             read = (_parquet if is_parquet else _lines)(connection, file, use_times, named)
-            query = _keep(connection, read.kept, beside)
+            query = _keep(connection, read, beside)
             connection.execute(f"CREATE TEMP VIEW shaped AS {query}")
             parts = _parts(connection)
         yield Shaped(file, stamp, read.layout, query, read.paths or query, sum(part.rows for part in parts), parts)
@@ -148,11 +149,11 @@ def _local(file: Path) -> str:
 
 def _parquet(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool, named: str) -> Reading:
     source = f"read_parquet({_local(file)}, file_row_number = true, hive_partitioning = false)"
-    described = connection.execute(f"DESCRIBE SELECT * EXCLUDE file_row_number FROM {source}").fetchall()  # noqa: S608
+    described = connection.execute(f"DESCRIBE SELECT * EXCLUDE {ROW} FROM {source}").fetchall()  # noqa: S608
     known = layout({name: kind for name, kind, *_ in described}, named)
     time = known.time if use_times else None
-    kept = f"SELECT * EXCLUDE paths FROM ({shape(known.columns, source, time)})"  # noqa: S608 - our names
-    return Reading(known, kept, shape(known.columns, source, time, "file_row_number", is_checked=True))
+    kept = f"SELECT * EXCLUDE paths FROM ({shape(known.columns, source, time, ROW)})"  # noqa: S608 - our names
+    return Reading(known, kept, shape(known.columns, source, time, ROW, is_checked=True))
 
 
 def _lines(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool, named: str) -> Reading:
@@ -165,16 +166,21 @@ def _lines(connection: duckdb.DuckDBPyConnection, file: Path, use_times: bool, n
     return Reading(known, shape(columns, f"read_json({_local(file)}, {options}, columns = {columns})", time), None)
 
 
-def _keep(connection: duckdb.DuckDBPyConnection, query: str, beside: Path) -> str:
-    """Write the rows of a query into a Parquet file, in their order; give the query that reads them with their place.
+def _keep(connection: duckdb.DuckDBPyConnection, read: Reading, beside: Path) -> str:
+    """Write the rows of a file into a Parquet file; give the query that reads them with their place.
 
-    Every table's rows need them again, and making them is half of the work.
+    Every table's rows need them again, and making them is half of the work. A line's place is its row in the new file,
+    which therefore keeps their order; DuckDB writes that with one thread.
     """
     beside.parent.mkdir(parents=True, exist_ok=True)
     target = f"TO {quoted(str(beside))} (FORMAT parquet, COMPRESSION lz4, ROW_GROUP_SIZE {ROW_GROUP})"
-    connection.execute(f"COPY (SELECT * EXCLUDE place FROM ({query})) {target}")  # noqa: S608 - our own query
+    if read.paths is not None:
+        connection.execute("SET preserve_insertion_order = false")
+        connection.execute(f"COPY ({read.kept}) {target}")
+        return f"SELECT * FROM read_parquet({_local(beside)})"  # noqa: S608 - our path
+    connection.execute(f"COPY (SELECT * EXCLUDE place FROM ({read.kept})) {target}")  # noqa: S608 - our own query
     kept = f"read_parquet({_local(beside)}, file_row_number = true)"
-    return f"SELECT * EXCLUDE file_row_number, file_row_number AS place FROM {kept}"  # noqa: S608 - our path
+    return f"SELECT * EXCLUDE {ROW}, {ROW} AS place FROM {kept}"  # noqa: S608 - our path
 
 
 def _parts(connection: duckdb.DuckDBPyConnection) -> list[Part]:
@@ -248,10 +254,10 @@ def _apart_of_parquet(file: Path, known: Layout, wanted: set[int]) -> Iterator[t
     has = fields(known.columns)
     members = ", ".join(f"'{name}': CAST({has[name].json} AS JSON)" for name in READERS if name in known.columns)
     source = f"read_parquet({_local(file)}, file_row_number = true, hive_partitioning = false)"
-    rows = f"{source} SEMI JOIN wanted USING (file_row_number)"
-    query = f"SELECT file_row_number, to_json({{{members}}})::VARCHAR FROM {rows}"  # noqa: S608 - our own names
+    rows = f"{source} SEMI JOIN wanted USING ({ROW})"
+    query = f"SELECT {ROW}, to_json({{{members}}})::VARCHAR FROM {rows}"  # noqa: S608 - our own names
     with explaining(file), _connection() as connection:
-        connection.register("wanted", pyarrow.table({"file_row_number": sorted(wanted)}))
+        connection.register("wanted", pyarrow.table({ROW: sorted(wanted)}))
         found = connection.execute(query)
         while portion := found.fetchmany(TOGETHER):
             for place, text in portion:
