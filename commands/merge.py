@@ -8,14 +8,16 @@ import polars as pl
 import typer
 
 from commands.arguments import DEFAULT_LAKE, Align, AsJson, LakeFolder, Quiet
-from commands.terminal import progress_bar, say, show
+from commands.terminal import json_text, progress_bar, say, show
 from schemas import UsageError, open_lake
 
 RESERVED = {
     *("parent", "to", "keep", "align", "repair", "dtype", "precision", "seed", "force", "samples", "progress"),
 }
 """What is given as an option of its own."""
-SHOWN = ("first_id", "second_id", "verdict", "reason", "help", "common_start", "distance", "task_cosine", "barrier")
+SHOWN = ("first_id", "second_id", "verdict", "about", "common_start", "distance", "task_cosine", "barrier")
+MOST_PAIRS = 20
+"""So many pairs are shown one by one."""
 
 
 def merge(
@@ -48,7 +50,10 @@ def merge(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Merge models from disk to disk into a repository and a model of the lake, or say why not."""
+    """Merge models from disk to disk into a repository and a model of the lake, or say why not.
+
+    With --check the exit code is 1 where a merge is impossible, or unwise and not forced.
+    """
     import learners
 
     if methods:
@@ -58,8 +63,9 @@ def merge(
         raise UsageError('what is to be merged? expected a query, e.g. "SELECT model_id FROM models WHERE ..."')
     if check:
         with open_lake(lake, create=False) as opened:
-            _show_check(learners.mergeability(opened, selection, parent=parent, keep=keep or ()), as_json)
-        return
+            report = learners.mergeability(opened, selection, parent=parent, keep=keep or ())
+        _show_check(report, as_json)
+        raise typer.Exit(0 if report.verdict == "safe" or (report.verdict == "unwise" and force) else 1)
     given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
     given |= {"align": align and align.value, "repair": repair}
     with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
@@ -92,11 +98,22 @@ def _show_made(made: Any, as_json: bool) -> None:
 
 
 def _show_check(report: Any, as_json: bool) -> None:
+    """The verdict, a row for each kind of problem, and the pairs where these are few."""
+    if as_json:
+        found = {"verdict": report.verdict, "would_help": list(report.helps)}
+        frames = {"problems": report.summary, "pairs": report.pairs}
+        typer.echo(json.dumps(found | {name: json.loads(json_text(frame)) for name, frame in frames.items()}))
+        return
     say(f"verdict: {report.verdict}")
-    for kind, sentences in (("because", report.reasons), ("would help", report.helps), ("note", report.notes)):
-        for sentence in sentences:
-            say(f"  {kind}: {sentence}")
-    show(report.pairs if as_json else report.pairs.select(SHOWN), as_json)
+    if not report.summary.is_empty():
+        show(report.summary.rename({"reason": "for example", "help": "would help"}), as_json)
+    every = report.pairs
+    possible = every.filter(pl.col("verdict") != "impossible")
+    shown = every if every.height <= MOST_PAIRS else possible if possible.height <= MOST_PAIRS else every.clear()
+    if shown.height < every.height:
+        say(f"{every.height} pairs, {possible.height} of them possible; --json gives each of them")
+    if not shown.is_empty():
+        show(shown.select(SHOWN), as_json)
 
 
 def _settings(given: list[str]) -> dict[str, Any]:

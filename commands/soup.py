@@ -18,6 +18,13 @@ class SoupMethod(StrEnum):
     UNIFORM = "uniform"
 
 
+class By(StrEnum):
+    """What has a share of its own in a learned soup."""
+
+    MODEL = "model"
+    TENSOR = "tensor"
+
+
 class Accept(StrEnum):
     """What a candidate has to do to be kept."""
 
@@ -25,7 +32,15 @@ class Accept(StrEnum):
     NOT_LOWER = ">="
 
 
+OWN_OPTIONS = {
+    **dict.fromkeys(["accept", "passes", "removal", "restarts", "seed"], SoupMethod.GREEDY),
+    **dict.fromkeys(["by", "steps"], SoupMethod.LEARNED),
+}
+"""Options that one method has and the others do not."""
+
+
 def soup(
+    context: typer.Context,
     selection: Annotated[
         str | None, typer.Argument(help="SQL query that returns model_id (and epoch), in quotes.")
     ] = None,
@@ -41,6 +56,8 @@ def soup(
     removal: Annotated[bool, typer.Option("--removal", help="Greedy: try to take models out again.")] = False,
     restarts: Annotated[int, typer.Option(min=0, help="Greedy: search so many drawn orders too.")] = 0,
     seed: Annotated[int, typer.Option(help="Greedy: what is drawn hangs on it.")] = 0,
+    by: Annotated[By, typer.Option(help="Learned: a share a model, or a share for each of its tensors.")] = By.MODEL,
+    steps: Annotated[int, typer.Option(min=1, help="Learned: steps of the optimiser.")] = 50,
     align: Annotated[
         Align | None, typer.Option(help="Bring the units of all models into the order of the first one's, before.")
     ] = None,
@@ -59,10 +76,11 @@ def soup(
     query = selection or select
     if query is None or (selection and select):
         raise UsageError('expected one query, e.g. --select "SELECT model_id FROM models WHERE ..."')
+    if compare and (align or repair):
+        raise UsageError("--compare has aligned and repaired soups among its rows; leave --align, --repair out")
+    _check_options(context, None if compare else method)
     with open_lake(lake, create=False) as opened:
         if compare:
-            if align or repair:
-                raise UsageError("--compare has aligned and repaired soups among its rows; leave --align, --repair out")
             show(learners.compare_soups(opened, query, force=force), as_json)
             return
         options: dict[str, Any] = {"force": force, "align": align and align.value, "repair": repair}
@@ -70,11 +88,23 @@ def soup(
             options |= {"accept": accept.value, "passes": passes, "removal": removal, "restarts": restarts}
             made = learners.greedy_soup(opened, query, seed=seed, **options)
         else:
-            cook = learners.learned_soup if method is SoupMethod.LEARNED else learners.uniform_soup
-            made = cook(opened, query, **options)
+            learned = method is SoupMethod.LEARNED
+            options |= {"by": by.value, "steps": steps} if learned else {}
+            made = (learners.learned_soup if learned else learners.uniform_soup)(opened, query, **options)
     for warning in made.warnings:
         say(f"unwise, but forced: {warning}")
     for note in made.notes:
         say(f"note: {note}")
     say(f"{made.model_id}: {len(made.ingredients)} of {len(made.ingredients) + len(made.left_out)} models")
     show(made.comparison, as_json)
+
+
+def _check_options(context: typer.Context, method: SoupMethod | None) -> None:
+    """Refuse what was given and would change nothing; None is the comparison, which makes all kinds as they are."""
+    for name, owner in OWN_OPTIONS.items():
+        source = context.get_parameter_source(name)
+        if owner is method or source is None or source.name != "COMMANDLINE":
+            continue
+        if method is None:
+            raise UsageError(f"--{name}: --compare makes all kinds of soups with their usual options; leave it out")
+        raise UsageError(f"--{name} is an option of --method {owner.value}; --method {method.value} has no use for it")

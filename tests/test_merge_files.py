@@ -91,7 +91,7 @@ def test_slerp_on_disk_is_mergekits(hub: Lake, folders: Path, tmp_path: Path) ->
     from mergekit.config import MergeConfiguration
     from mergekit.merge import MergeOptions, run_merge
 
-    pair = "SELECT unnest(['local:tune0', 'local:tune1']) AS model_id"
+    pair = "SELECT unnest(['local:tune0', 'local:tune1']) AS model_id ORDER BY model_id"
     made = merge(hub, pair, "slerp", t=0.3, to=tmp_path / "ours")
     configuration = {
         "merge_method": "slerp",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from learners.soups.alignment.repair import repaired
@@ -57,7 +58,8 @@ class Kitchen:
         found = []
         for facts in self.models:
             description, samples = self._training(facts, "Fisher information")
-            found.append(diagonal_fisher(description.skeleton(), _weights(facts), samples))
+            weights = _computed(_weights(facts))
+            found.append(diagonal_fisher(description.skeleton(), weights, _like(weights, samples)))
         return tuple(found)
 
     def grams(self) -> tuple[Weights, ...]:
@@ -65,7 +67,8 @@ class Kitchen:
         found = []
         for facts in self.models:
             description, samples = self._training(facts, "Gram matrices")
-            found.append(gram_matrices(description.skeleton(), _weights(facts), samples))
+            weights = _computed(_weights(facts))
+            found.append(gram_matrices(description.skeleton(), weights, _like(weights, samples)))
         return tuple(found)
 
     def _training(self, facts: Facts, what: str) -> tuple[Description, Samples]:
@@ -91,17 +94,19 @@ class Kitchen:
             return self._batch_norm(folder)
         if not self.repair or self.shared is None or self.dataset is None:
             return []
-        x = self.dataset.train.x[:REPAIR_SAMPLES]
-        weights = {name: tensor.float() for name, tensor in read_folder(folder).items()}
-        _rewrite(folder, repaired(self.shared.skeleton(), weights, [_weights(facts) for facts in self.models], x))
-        return [f"units have the ingredients' mean moments on {len(x)} training samples (REPAIR)"]
+        weights = _computed(read_folder(folder))
+        samples = _like(weights, _few(self.dataset.train, REPAIR_SAMPLES))
+        dtype = _computed_in(weights)
+        ingredients = [_computed(_weights(facts), dtype) for facts in self.models]
+        _rewrite(folder, repaired(self.shared.skeleton(), weights, ingredients, samples.x))
+        return [f"units have the ingredients' mean moments on {len(samples)} training samples (REPAIR)"]
 
     def _batch_norm(self, folder: Path) -> list[str]:
-        weights = read_folder(folder)
+        weights = _computed(read_folder(folder))
         if self.shared is None or self.dataset is None:
             lack = lack_of_data(weights)
             return [lack] if lack else []
-        samples = _few(self.dataset.train, BATCH_NORM_SAMPLES)
+        samples = _like(weights, _few(self.dataset.train, BATCH_NORM_SAMPLES))
         anew = reestimate(self.shared.skeleton(), weights, samples)
         _rewrite(folder, anew)
         return [f"batch-norm statistics are estimated anew from {len(samples)} training samples"]
@@ -110,11 +115,12 @@ class Kitchen:
         """Accuracy (0 to 1) of merged weights on validation and test, with the number of predictions."""
         if self.shared is None or self.dataset is None:
             return {}
-        weights = {name: tensor[None] for name, tensor in read_folder(folder).items()}
+        weights = _computed(read_folder(folder))
+        stacked = {name: tensor[None] for name, tensor in weights.items()}
         module = self.shared.skeleton()
         found = {}
         for split in ("validation", "test"):
-            scores = evaluate(module, weights, self.dataset.part(split))
+            scores = evaluate(module, stacked, _like(weights, self.dataset.part(split)))
             found[split] = (float(scores.accuracy[0]), scores.samples)
         return found
 
@@ -148,6 +154,22 @@ def _dataset(description: Description) -> Dataset | None:
 
 def _few(samples: Samples, count: int) -> Samples:
     return Samples(samples.x[:count], samples.y[:count])
+
+
+def _computed(weights: Weights, dtype: torch.dtype | None = None) -> Weights:
+    """Weights in the one type in which a network of them runs, whatever they are stored in."""
+    chosen = dtype or _computed_in(weights)
+    return {name: tensor.to(chosen) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+
+
+def _computed_in(weights: Weights) -> torch.dtype:
+    """float64 where some weights are so, else float32."""
+    double = any(tensor.dtype == torch.float64 for tensor in weights.values())
+    return torch.float64 if double else torch.float32
+
+
+def _like(weights: Weights, samples: Samples) -> Samples:
+    return samples.to(torch.device("cpu"), _computed_in(weights))
 
 
 def _weights(facts: Facts) -> dict[str, Tensor]:

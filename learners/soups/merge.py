@@ -160,6 +160,7 @@ def _ingredients(order: Order, kitchen: Kitchen) -> Ingredients:
         parent=order.elder.stored if order.elder else None,
         layout=order.base.stored or {},
         kept=order.request.keep,
+        names=tuple(facts.model_id for facts in (*order.models, *([order.elder] if order.elder else []))),
         fishers=kitchen.fishers() if "fishers" in needs else (),
         grams=kitchen.grams() if "grams" in needs else (),
     )

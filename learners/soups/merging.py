@@ -75,7 +75,7 @@ def merge_tensor(
         name: The tensor's name, on which random numbers hang.
         tensors: One a model, of one shape; each is asked for when it is needed.
         parent: The common parent's, for methods that need one.
-        fishers: Fisher information, for methods that need it.
+        fishers: Fisher information, for methods that need it; empty for a tensor that is not trained.
         grams: Gram matrices of the inputs, where the tensor has inputs.
     """
     first = tensors[0] if parent is None else parent
@@ -126,7 +126,12 @@ def merge_weights(
             name,
             tensors,
             None if parent is None else parent[name],
-            None if fishers is None or name not in fishers[0] else [fisher[name] for fisher in fishers],
-            None if grams is None or name not in grams[0] else [gram[name] for gram in grams],
+            None if fishers is None else named(fishers, name),
+            (named(grams, name) if grams else None) or None,
         )
     return merged
+
+
+def named(models: Sequence[Mapping[str, Tensor]], name: str) -> list[Tensor]:
+    """What each model has under a name; empty where none has it, as buffers have no Fisher information."""
+    return [model[name] for model in models if name in model]

@@ -10,11 +10,12 @@ import torch
 
 from learners.soups.alignment.align import WAYS, align_rows
 from learners.soups.check.facts import Facts, gather_facts
-from learners.soups.check.mergeability import Mergeability, assess, refuse, selected
+from learners.soups.check.mergeability import Mergeability, assess, refuse
 from learners.soups.check.problems import IMPOSSIBLE
 from learners.soups.merging import Merge, prepare
 from learners.soups.methods import method_named
 from learners.soups.registering import name_of
+from learners.soups.sequence import in_order
 from schemas import Lake, UsageError
 
 FOLDER = "made/merge"
@@ -99,9 +100,7 @@ class Order:
 
 def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool) -> Order:
     """Check what was asked for, and refuse it if it cannot or should not be; errors as in `merge`."""
-    rows = selected(lake, request.sql, least=1)
-    if not method_named(request.method).ordered and "weights" not in settings:
-        rows = rows.sort("model_id", *({"epoch"} & set(rows.columns)))  # so that the same models give the same merge
+    rows = in_order(lake, request.sql, method_named(request.method), settings)
     ids: list[str] = rows["model_id"].to_list()
     dtype = DTYPES[request.precision]
     plan = prepare(request.method, len(ids), seed=request.seed, dtype=dtype, **_weighted(rows, settings))

@@ -12,7 +12,9 @@ from learners.soups.check.barrier import STEPS, linear_barriers
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
 from learners.soups.check.mergeability import Mergeability, assess, selected
-from learners.soups.check.problems import IMPOSSIBLE
+from learners.soups.check.problems import IMPOSSIBLE, is_kept
+from learners.soups.files.mapped import is_finite, mapped
+from learners.soups.files.stored import Stored
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import load_dataset
 from zoo.load import read_weights
@@ -21,8 +23,10 @@ from zoo.population import Samples, stack
 
 MOST_BARRIERS = 200
 SAMPLES = 1000
+VALUES, LEAVE = "values", "leave it out"
 
 Pair = tuple[int, int]
+Tensors = Mapping[str, Stored]
 
 
 def mergeability(
@@ -43,15 +47,19 @@ def mergeability(
         samples: Validation samples that barriers are measured on.
 
     Raises:
-        UsageError: The query selects fewer than two models, or one twice, or the parent is unknown.
+        UsageError: The query selects fewer than two models (with a parent one), or one twice, or the parent is unknown.
         DataError: A file of weights was changed while it was read.
     """
-    report = assess(lake, selected(lake, sql), parent=parent, keep=keep)
+    report = assess(lake, selected(lake, sql, least=1 if parent else 2), parent=parent, keep=keep)
     columns: dict[Pair, dict[str, float]] = {}
-    broken: list[str] = []
+    stored = [_merged(facts, keep) for facts in report.facts]
+    broken: dict[str, str] = {}
     for group in _groups(report):
-        shapes, finite = _geometry(report.facts, group, parent is not None)
-        broken += [report.facts[index].model_id for index in group if index not in finite]
+        shapes, finite = _geometry(stored, group, parent is not None)
+        lost = {
+            report.facts[index].model_id: _first_not_finite(stored[index]) for index in group if index not in finite
+        }
+        broken |= {model_id: name for model_id, name in lost.items() if name}
         columns |= _distances(shapes, finite)
     for pair, barrier in _barriers(lake, report, list(columns), samples).items():
         columns[pair]["barrier"] = barrier
@@ -82,22 +90,26 @@ def _pairs(models: int) -> list[Pair]:
     return [(i, j) for i in range(models) for j in range(i + 1, models)]
 
 
-def _geometry(facts: Sequence[Facts], group: list[int], has_parent: bool) -> tuple[Geometry, list[int]]:
+def _merged(facts: Facts, keep: Sequence[str]) -> dict[str, Stored]:
+    """The tensors that would be merged, where they are at hand."""
+    return {name: tensor for name, tensor in (facts.stored or {}).items() if not is_kept(name, keep)}
+
+
+def _geometry(everything: Sequence[Tensors], group: list[int], has_parent: bool) -> tuple[Geometry, list[int]]:
     """Inner products of those models of a group whose values are all finite, and which these are."""
-    last = len(facts) - 1
+    last = len(everything) - 1
     from_parent = has_parent and last in group
-    stored = [facts[index].stored or {} for index in group]
+    stored = [everything[index] for index in group]
     measured = geometry(stored, stored[group.index(last)] if from_parent else stored[0])
-    finite = [index for place, index in enumerate(group) if measured.finite(place)]
-    if len(finite) < len(group):
-        alone = next((index for index in group if not _finite(facts[index])), group[0])
-        return _geometry(facts, [index for index in group if index != alone], has_parent)
-    return (measured if from_parent else _centred(measured)), finite
+    if group and not all(measured.finite(place) for place in range(len(group))):
+        alone = next((index for index in group if _first_not_finite(everything[index])), group[0])
+        return _geometry(everything, [index for index in group if index != alone], has_parent)
+    return (measured if from_parent else _centred(measured)), group
 
 
-def _finite(facts: Facts) -> bool:
-    stored = facts.stored or {}
-    return geometry([stored], stored).finite(0)
+def _first_not_finite(stored: Tensors) -> str:
+    """Name of the first tensor that has values that are infinite or NaN; empty where none has."""
+    return next((name for name, tensor in stored.items() if not is_finite(mapped(tensor))), "")
 
 
 def _centred(measured: Geometry) -> Geometry:
@@ -154,7 +166,7 @@ def _measured(lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples
 
 
 def _completed(
-    report: Mergeability, columns: Mapping[Pair, Mapping[str, float]], broken: Sequence[str]
+    report: Mergeability, columns: Mapping[Pair, Mapping[str, float]], broken: Mapping[str, str]
 ) -> Mergeability:
     pairs = _pairs(len(report.facts))
     names = ("distance", "weight_cosine", "task_cosine", "barrier")
@@ -166,7 +178,7 @@ def _completed(
     frame = frame.with_columns(measured["weight_cosine"].fill_null(report.pairs["weight_cosine"]))
     if not broken:
         return replace(report, pairs=frame)
-    reasons = {model_id: f"{model_id} has values that are not finite" for model_id in broken}
+    reasons = {model_id: f"{model_id} has values that are not finite, in {name}" for model_id, name in broken.items()}
     of_pair = [
         next((reasons[model] for model in pair if model in reasons), None)
         for pair in zip(frame["first_id"], frame["second_id"], strict=True)
@@ -174,10 +186,20 @@ def _completed(
     reason = pl.Series("reason", of_pair, dtype=pl.String)
     frame = frame.with_columns(
         verdict=pl.when(reason.is_not_null()).then(pl.lit(IMPOSSIBLE)).otherwise(pl.col("verdict")),
+        about=pl.when(reason.is_not_null()).then(pl.lit(VALUES)).otherwise(pl.col("about")),
         reason=reason.fill_null(frame["reason"]),
-        help=pl.when(reason.is_not_null()).then(pl.lit("leave it out")).otherwise(pl.col("help")),
+        help=pl.when(reason.is_not_null()).then(pl.lit(LEAVE)).otherwise(pl.col("help")),
     )
-    return replace(report, verdict=IMPOSSIBLE, reasons=(*reasons.values(), *report.reasons), pairs=frame)
+    first = [(IMPOSSIBLE, VALUES, len(reason.drop_nulls()), next(iter(reasons.values())), LEAVE)]
+    summary = pl.concat([pl.DataFrame(first, schema=report.summary.schema, orient="row"), report.summary])
+    return replace(
+        report,
+        verdict=IMPOSSIBLE,
+        reasons=(*reasons.values(), *report.reasons),
+        helps=(LEAVE, *report.helps),
+        summary=summary,
+        pairs=frame,
+    )
 
 
 def _number(value: float | None) -> float | None:

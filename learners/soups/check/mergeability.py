@@ -12,6 +12,7 @@ from learners.soups.check.problems import (
     IMPOSSIBLE,
     NOTED,
     SEVERITY,
+    START,
     UNWISE,
     Problem,
     common_start,
@@ -29,8 +30,13 @@ SAME_START = 0.5
 """Cosine of two models' weights from which on they are taken to have started alike."""
 
 PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
-    **dict.fromkeys(["first_id", "second_id", "verdict", "reason", "help", "common_start"], pl.String),
+    **dict.fromkeys(["first_id", "second_id", "verdict", "about", "reason", "help", "common_start"], pl.String),
     **dict.fromkeys(["distance", "weight_cosine", "task_cosine", "barrier"], pl.Float64),
+}
+SUMMARY_COLUMNS: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(["severity", "about"], pl.String),
+    "pairs": pl.Int64,
+    **dict.fromkeys(["reason", "help"], pl.String),
 }
 
 
@@ -43,9 +49,11 @@ class Mergeability:
         reasons: Why it is not safe, each once, worst first.
         helps: What would help, each once.
         notes: What one should know of a merge that is safe.
+        summary: A row for each kind of problem, worst first: severity (impossible, unwise, noted), what it is about,
+            the number of pairs that have it, the reason of one of them, and what would help.
         models: A row a model: tensors, parameters, types, whether its weights are on this machine.
-        pairs: A row a pair: verdict, reason, help, common_start (an ancestor, an `init:` name, or `weights` where
-            their cosine says so), distance, weight_cosine, task_cosine, barrier (nats); NULL where not measured.
+        pairs: A row a pair: verdict, about, reason, help, common_start (an ancestor, an `init:` name, or `weights`
+            where their cosine says so), distance, weight_cosine, task_cosine, barrier (nats); NULL where not measured.
         facts: What was found of each model.
     """
 
@@ -53,6 +61,7 @@ class Mergeability:
     reasons: tuple[str, ...]
     helps: tuple[str, ...]
     notes: tuple[str, ...]
+    summary: pl.DataFrame
     models: pl.DataFrame
     pairs: pl.DataFrame
     facts: tuple[Facts, ...] = field(repr=False)
@@ -81,23 +90,33 @@ def assess(
         aligned: The models will be aligned before they are merged, so that they need no start in common.
 
     Raises:
-        UsageError: A model or the parent is unknown.
+        UsageError: A model or the parent is unknown, or a pattern of `keep` matches no tensor.
     """
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
     if parent is not None:
         ids, epochs = [*ids, parent], [*epochs, None]
     facts = gather_facts(lake, ids, epochs)
+    _check_keep(facts, keep)
     own = [list(problems_of(each)) for each in facts]
     between = _between(facts, keep)
     if aligned:
-        between = {pair: [problem for problem in found if problem.kind != "start"] for pair, found in between.items()}
+        between = {pair: [problem for problem in found if problem.kind != START] for pair, found in between.items()}
     apart = [pair for pair, found in between.items() if _needs_weights(found, own, pair)]
     alike: dict[tuple[int, int], float] = {}
     if look and apart:
         alike = _alike(facts, apart, keep)
         between |= {pair: _started_alike(between[pair], cosine) for pair, cosine in alike.items()}
     return _report(facts, own, between, alike)
+
+
+def _check_keep(facts: Sequence[Facts], keep: Sequence[str]) -> None:
+    names = list(dict.fromkeys(name for each in facts for name in each.tensors))
+    for pattern in keep if names else ():
+        if not any(is_kept(name, [pattern]) for name in names):
+            raise UsageError(
+                f"keep = {pattern!r} matches no tensor of these models; they have, e.g., {', '.join(names[-3:])}"
+            )
 
 
 def refuse(report: Mergeability, force: bool) -> tuple[str, ...]:
@@ -135,7 +154,7 @@ def _between(facts: Sequence[Facts], keep: Sequence[str]) -> dict[tuple[int, int
 
 def _needs_weights(found: Sequence[Problem], own: Sequence[Sequence[Problem]], pair: tuple[int, int]) -> bool:
     possible = not any(problem.severity == IMPOSSIBLE for problem in (*found, *own[pair[0]], *own[pair[1]]))
-    return possible and any(problem.kind == "start" for problem in found)
+    return possible and any(problem.kind == START for problem in found)
 
 
 def _alike(
@@ -168,14 +187,16 @@ def _started_alike(found: Sequence[Problem], cosine: float) -> list[Problem]:
     if not cosine >= SAME_START:
         return [
             replace(problem, reason=f"{problem.reason} (the cosine of their weights is {cosine:.2f})")
-            if problem.kind == "start"
+            if problem.kind == START
             else problem
             for problem in found
         ]
     note = Problem(
-        NOTED, f"no lineage says so, but the cosine of their weights, {cosine:.2f}, says that they started alike"
+        NOTED,
+        f"no lineage says so, but the cosine of their weights, {cosine:.2f}, says that they started alike",
+        kind=START,
     )
-    return [*(problem for problem in found if problem.kind != "start"), note]
+    return [*(problem for problem in found if problem.kind != START), note]
 
 
 def _report(
@@ -193,6 +214,7 @@ def _report(
                 "first_id": facts[i].model_id,
                 "second_id": facts[j].model_id,
                 "verdict": VERDICTS[worst.severity] if worst else SAFE,
+                "about": worst.kind if worst else None,
                 "reason": worst.reason if worst else None,
                 "help": worst.help or None if worst else None,
                 "common_start": common_start(facts[i], facts[j]) or inferred,
@@ -207,10 +229,25 @@ def _report(
         reasons=tuple(dict.fromkeys(problem.reason for problem in against)),
         helps=tuple(dict.fromkeys(problem.help for problem in against if problem.help)),
         notes=tuple(dict.fromkeys(problem.reason for problem in problems if problem.severity == NOTED)),
+        summary=_summary(own, between),
         models=pl.DataFrame([_described(each) for each in facts]),
         pairs=pl.DataFrame(rows, schema=PAIR_COLUMNS),
         facts=tuple(facts),
     )
+
+
+def _summary(own: Sequence[Sequence[Problem]], between: Mapping[tuple[int, int], Sequence[Problem]]) -> pl.DataFrame:
+    """Problems of one severity and kind in a row, with the first of them."""
+    first: dict[tuple[str, str], Problem] = {}
+    pairs: dict[tuple[str, str], int] = {}
+    for (i, j), found in between.items():
+        alike = {(problem.severity, problem.kind): problem for problem in reversed((*own[i], *own[j], *found))}
+        for key, problem in alike.items():
+            first.setdefault(key, problem)
+            pairs[key] = pairs.get(key, 0) + 1
+    worst_first = sorted(first, key=lambda key: (-SEVERITY.index(key[0]), -pairs[key], key[1]))
+    rows = [(*key, pairs[key], first[key].reason, first[key].help or None) for key in worst_first]
+    return pl.DataFrame(rows, schema=SUMMARY_COLUMNS, orient="row")
 
 
 def _described(facts: Facts) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What can be wrong between two models that are to be merged, found from their facts; one function a question."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,6 +10,7 @@ from learners.soups.files.stored import DTYPES
 
 IMPOSSIBLE, UNWISE, NOTED = "impossible", "unwise", "noted"
 SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
+START = "start"
 
 HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed", "output")
 """Parts of names that output layers go by."""
@@ -43,7 +44,7 @@ class Problem:
         severity: impossible, unwise or noted.
         reason: What is the matter, with both values.
         help: What would help; empty where nothing would.
-        kind: `start` for the question that weights can answer where lineage does not.
+        kind: What it is about; `start` is the question that weights can answer where lineage does not.
     """
 
     severity: str
@@ -54,7 +55,9 @@ class Problem:
 
 def problems_between(first: Facts, second: Facts, kept: Sequence[str] = ()) -> list[Problem]:
     """Everything that speaks against merging two models, worst first; `kept` names are left out of it."""
-    found = [problem for question in QUESTIONS for problem in question(first, second, kept)]
+    found = [
+        replace(problem, kind=kind) for kind, question in QUESTIONS.items() for problem in question(first, second, kept)
+    ]
     return sorted(found, key=lambda problem: -SEVERITY.index(problem.severity))
 
 
@@ -62,21 +65,21 @@ def problems_of(facts: Facts) -> Iterator[Problem]:
     """What speaks against merging a model with any other."""
     if not facts.tensors:
         why = facts.absent or "no header of its weights was read"
-        yield Problem(
-            IMPOSSIBLE, f"nothing is known of the tensors of {facts.model_id}: {why}", "mine it with --tensors"
-        )
+        reason = f"nothing is known of the tensors of {facts.model_id}: {why}"
+        yield Problem(IMPOSSIBLE, reason, "mine it with --tensors", "unknown tensors")
     foreign = sorted({tensor.dtype for tensor in facts.tensors.values()} - DTYPES.keys())
     if foreign:
         reason = f"{facts.model_id} has tensors of type {foreign[0]}, of which a mean is nonsense"
-        yield Problem(IMPOSSIBLE, reason, "dequantise it first")
+        yield Problem(IMPOSSIBLE, reason, "dequantise it first", "types")
     if facts.config.get("quantization_config"):
         reason = f"{facts.model_id} is quantised, and its stored values are codes, of which a mean is nonsense"
-        yield Problem(IMPOSSIBLE, reason, "take the model that it was quantised from")
+        yield Problem(IMPOSSIBLE, reason, "take the model that it was quantised from", "quantised")
     if facts.diverged is not None:
-        yield Problem(UNWISE, f"{facts.model_id} diverged in epoch {facts.diverged}", "select WHERE state = 'trained'")
+        reason = f"{facts.model_id} diverged in epoch {facts.diverged}"
+        yield Problem(UNWISE, reason, "select WHERE state = 'trained'", "diverged")
     if has_batch_norm(facts.tensors):
         reason = f"{facts.model_id} has batch-norm statistics, and those of merged weights are others"
-        yield Problem(NOTED, reason, "let them be estimated anew from data")
+        yield Problem(NOTED, reason, "let them be estimated anew from data", "batch norm")
 
 
 def has_batch_norm(tensors: Mapping[str, Any]) -> bool:
@@ -151,9 +154,7 @@ def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
     """A common ancestor or initialisation, as lineage has it."""
     if common_start(first, second) is None:
         reason = f"{first.model_id} and {second.model_id} do not share an initialisation"
-        yield Problem(
-            UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", APART, "start"
-        )
+        yield Problem(UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", APART)
 
 
 def common_start(first: Facts, second: Facts) -> str | None:
@@ -222,14 +223,14 @@ def _licences(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Prob
 
 
 Question = Callable[[Facts, Facts, Sequence[str]], Iterator[Problem]]
-QUESTIONS: tuple[Question, ...] = (
-    _architectures,
-    _names,
-    _shapes,
-    _types,
-    _configurations,
-    _label_sets,
-    _ties,
-    _starts,
-    _licences,
-)
+QUESTIONS: dict[str, Question] = {
+    "architecture": _architectures,
+    "missing tensors": _names,
+    "shapes": _shapes,
+    "types": _types,
+    "configuration": _configurations,
+    "labels": _label_sets,
+    "tied tensors": _ties,
+    START: _starts,
+    "licences": _licences,
+}

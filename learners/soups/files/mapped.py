@@ -41,6 +41,12 @@ def mapped(stored: Stored, begin: int = 0, end: int | None = None) -> Tensor:
     return values.view(stored.shape) if whole else values
 
 
+def is_finite(tensor: Tensor) -> bool:
+    """Whether no value is infinite or NaN; integers never are."""
+    exact = not (tensor.is_floating_point() or tensor.is_complex())
+    return exact or bool(torch.isfinite(tensor if tensor.dtype.itemsize > 1 else tensor.float()).all())
+
+
 @dataclass(frozen=True)
 class Mapped(Sequence[Tensor]):
     """The same tensor of several models; each is mapped when it is asked for.

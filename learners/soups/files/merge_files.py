@@ -1,6 +1,6 @@
 """Merges models from files to files, one tensor at a time."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from learners.soups.files.mapped import Mapped, mapped
+from learners.soups.files.mapped import Mapped, is_finite, mapped
 from learners.soups.files.stored import Stored
 from learners.soups.files.ties import tied_names
 from learners.soups.files.writing import SHARD_BYTES, Planned, write_shards
-from learners.soups.merging import Merge, merge_tensor
+from learners.soups.merging import Merge, merge_tensor, named
+from schemas.errors import UsageError
 
 PIECE = 1 << 21
 """Values that an elementwise method merges at once: the running sum stays in the cache, and few maps are made."""
@@ -30,6 +31,7 @@ class Ingredients:
         parent: Those of the model that they come from, if the method needs it.
         layout: Whose names, shapes and types the merged model has: the parent's, or the first model's.
         kept: Patterns of the names that are taken from the layout's model as they are.
+        names: What messages call the models, and the parent after them.
     """
 
     models: tuple[Mapping[str, Stored], ...]
@@ -38,6 +40,12 @@ class Ingredients:
     kept: tuple[str, ...] = ()
     fishers: tuple[Mapping[str, Tensor], ...] = field(default=())
     grams: tuple[Mapping[str, Tensor], ...] = field(default=())
+    names: tuple[str, ...] = ()
+
+    @property
+    def everything(self) -> tuple[Mapping[str, Stored], ...]:
+        """The models, and the parent if it takes part."""
+        return (*self.models, *([self.parent] if self.parent else []))
 
     def keeps(self, name: str) -> bool:
         """Whether a tensor is taken as it is."""
@@ -67,18 +75,21 @@ def merge_files(
         progress: Is called after each tensor.
 
     Raises:
+        UsageError: A model has values that are not finite, or the merged one would have.
         DataError: A file was changed while it was read.
         OutsideError: The disk is full, or cannot be written.
     """
-    everything = [*ingredients.models, *([ingredients.parent] if ingredients.parent else [])]
-    first = tied_names(everything) if merge.method.seeded else {}
+    first = tied_names(ingredients.everything) if merge.method.seeded else {}
     planned = {name: _planned(tensor, dtype) for name, tensor in ingredients.layout.items()}
     done = 0
 
     def produce(name: str) -> Iterator[Tensor]:
         nonlocal done
         for piece in _pieces(merge, ingredients, name, first.get(name, name)):
-            yield piece if dtype is None or not piece.is_floating_point() else piece.to(dtype)
+            written = piece if dtype is None or not piece.is_floating_point() else piece.to(dtype)
+            if not ingredients.keeps(name) and not is_finite(written):
+                raise UsageError(_not_finite(ingredients, name, written.dtype))
+            yield written
         done += 1
         if progress:
             progress(done, len(planned), name)
@@ -98,19 +109,32 @@ def _pieces(merge: Merge, ingredients: Ingredients, name: str, drawn_as: str) ->
         yield from (mapped(model, begin, end) for begin, end in _spans(model.values))
         return
     tensors = tuple(each[name] for each in ingredients.models)
-    fishers = [each[name] for each in ingredients.fishers] if _has(ingredients.fishers, name) else None
-    grams = [each[name] for each in ingredients.grams] if _has(ingredients.grams, name) else None
-    if not merge.method.elementwise or fishers is not None:
+    if not merge.method.elementwise and _broken(ingredients, name):  # sums show it by themselves, others may hide it
+        raise UsageError(_not_finite(ingredients, name, model.torch_dtype))
+    fishers = named(ingredients.fishers, name) if ingredients.fishers else None
+    grams = named(ingredients.grams, name) or None
+    if not merge.method.elementwise or fishers:
         elder = mapped(parent[name]) if parent else None
         yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, fishers, grams)
         return
     for begin, end in _spans(model.values):
         elder = mapped(parent[name], begin, end) if parent else None
-        yield merge_tensor(merge, drawn_as, Mapped(tensors, begin, end), elder)
+        yield merge_tensor(merge, drawn_as, Mapped(tensors, begin, end), elder, fishers)
 
 
-def _has(models: Sequence[Mapping[str, Tensor]], name: str) -> bool:
-    return bool(models) and name in models[0]
+def _broken(ingredients: Ingredients, name: str) -> str | None:
+    """The first model that has values in a tensor that are not finite."""
+    names = ingredients.names or tuple(f"model {number}" for number in range(len(ingredients.everything)))
+    models = zip(names, ingredients.everything, strict=True)
+    return next((who for who, model in models if not is_finite(mapped(model[name]))), None)
+
+
+def _not_finite(ingredients: Ingredients, name: str, dtype: torch.dtype) -> str:
+    broken = _broken(ingredients, name)
+    if broken is not None:
+        return f"these cannot be merged: {broken} has values that are not finite, in {name}; leave that model out"
+    kind = str(dtype).removeprefix("torch.")
+    return f"merged values of {name} are beyond what {kind} can hold; store them in a larger type (--dtype float32)"
 
 
 def _spans(values: int) -> Iterator[tuple[int, int]]:

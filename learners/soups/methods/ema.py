@@ -12,7 +12,7 @@ from learners.soups.methods.method import Setting, method
 @method(
     formula="m₁ = θ₁;  mₜ = d mₜ₋₁ + (1-d) θₜ",
     paper="Polyak and Juditsky 1992, Acceleration of stochastic approximation by averaging; as torch.optim.swa_utils",
-    ordered=True,
+    of_one_run=True,
     elementwise=True,
 )
 def ema(

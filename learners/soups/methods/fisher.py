@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
+from learners.soups.methods.linear import shares_of, weighted_sum
 from learners.soups.methods.method import Setting, Weights, method
 
 
@@ -23,11 +24,11 @@ def fisher(
 ) -> Tensor:
     """Average values in proportion to the diagonal of each model's Fisher information.
 
-    Where no model has any, the mean is plain.
+    Where no model has any, the mean is plain, as it is of a tensor that is not trained, such as batch-norm statistics.
 
     Args:
         tensors: One a model.
-        fishers: Of the same shape each: mean squared gradients of the log-likelihood.
+        fishers: Of the same shape each: mean squared gradients of the log-likelihood; empty for what is not trained.
         weights: A number for each model, times which its Fisher information counts.
         floor: Added to each Fisher information.
 
@@ -35,7 +36,9 @@ def fisher(
         >>> fisher([torch.tensor([0.0]), torch.tensor([4.0])], [torch.tensor([3.0]), torch.tensor([1.0])])
         tensor([1.])
     """
-    shares = [1.0] * len(tensors) if weights is None else list(weights)
+    shares = shares_of(weights, len(tensors))
+    if not fishers:
+        return weighted_sum(tensors, shares)
     total = divisor = None
     for tensor, information, share in zip(tensors, fishers, shares, strict=True):
         certainty = (information.to(tensor.dtype) + floor) * share

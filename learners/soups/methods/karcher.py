@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from learners.soups.methods.linear import weighted_sum
+from learners.soups.methods.linear import shares_of, weighted_sum
 from learners.soups.methods.method import Setting, Weights, method
 
 SMALL = 1e-12
@@ -29,8 +29,7 @@ def karcher(
     The ingredients are read once an iteration, one at a time. Tensors of zeros have no direction and count for the
     length only. Between two models of equal weight it is SLERP at a half, but for the length.
     """
-    given = [1.0] * len(tensors) if weights is None else list(weights)
-    shares = [weight / sum(given) for weight in given]
+    shares = shares_of(weights, len(tensors))
     lengths = [float(torch.linalg.vector_norm(tensor)) for tensor in tensors]
     usable = sum(share for share, length in zip(shares, lengths, strict=True) if length > SMALL)
     if usable <= 0:

@@ -12,7 +12,7 @@ from learners.soups.methods.method import Setting, method
 @method(
     formula="θ = (1/k) Σ θₜ over the last k checkpoints",
     paper="Kaddour 2022, Stop Wasting My Time! (LAWA), https://arxiv.org/abs/2209.14981",
-    ordered=True,
+    of_one_run=True,
     elementwise=True,
 )
 def lawa(tensors: Sequence[Tensor], *, last: Annotated[int, Setting("checkpoints that are averaged", 1)] = 5) -> Tensor:

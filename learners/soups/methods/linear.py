@@ -29,13 +29,18 @@ def linear(tensors: Sequence[Tensor], *, weights: Weights = None, normalize: Nor
         >>> linear([torch.tensor([1.0, 2.0]), torch.tensor([3.0, 6.0])], weights=[3, 1])
         tensor([1.5000, 3.0000])
     """
-    shares = [1.0] * len(tensors) if weights is None else list(weights)
-    total = sum(shares) if normalize else 1.0
-    if abs(total) < 1e-12 * max(1.0, *map(abs, shares)):
-        raise UsageError(
-            f"weights = {shares}: they sum to zero, so there is no mean; leave normalize out, or change one"
-        )
-    return weighted_sum(tensors, [share / total for share in shares])
+    if not normalize:
+        return weighted_sum(tensors, [1.0] * len(tensors) if weights is None else weights)
+    return weighted_sum(tensors, shares_of(weights, len(tensors)))
+
+
+def shares_of(weights: Sequence[float] | None, models: int) -> list[float]:
+    """Weights divided by their sum, or equal ones; raise UsageError where they sum to zero."""
+    given = [1.0] * models if weights is None else list(weights)
+    total = sum(given)
+    if abs(total) < 1e-12 * max(1.0, *map(abs, given)):
+        raise UsageError(f"weights = {given}: they sum to zero, so that there is no mean; change one of them")
+    return [weight / total for weight in given]
 
 
 def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

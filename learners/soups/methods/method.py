@@ -67,7 +67,8 @@ class Method:
         parameters: Its settings with their defaults.
         needs: Names in `NEEDS`.
         seeded: Whether it draws random numbers, so that it takes a `generator`.
-        ordered: Whether the order of the ingredients matters, as for the checkpoints of one run.
+        ordered: Whether the order of the ingredients matters.
+        of_one_run: Whether they have to be the checkpoints of one run, in the order of its epochs.
         least: Fewest ingredients.
         most: Most ingredients; None for any number.
         elementwise: Whether each value hangs on nothing but the values at its place, so that a tensor can be merged
@@ -82,6 +83,7 @@ class Method:
     needs: tuple[str, ...]
     seeded: bool
     ordered: bool
+    of_one_run: bool
     least: int
     most: int | None
     elementwise: bool
@@ -128,6 +130,7 @@ def method(
     least: int = 1,
     most: int | None = None,
     ordered: bool = False,
+    of_one_run: bool = False,
     elementwise: bool = False,
 ) -> Callable[[Function], Function]:
     """Register a function `merge(tensors, ...)` as a method of the function's name.
@@ -152,7 +155,8 @@ def method(
             parameters=tuple(parameters),
             needs=tuple(need for need in NEEDS if need in arguments),
             seeded="generator" in arguments,
-            ordered=ordered,
+            ordered=ordered or of_one_run,
+            of_one_run=of_one_run,
             least=least,
             most=most,
             elementwise=elementwise,

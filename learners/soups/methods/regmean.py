@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from learners.soups.methods.linear import weighted_sum
+from learners.soups.methods.linear import shares_of, weighted_sum
 from learners.soups.methods.method import Setting, Weights, method
 
 JITTER = 1e-10
@@ -33,9 +33,9 @@ def regmean(
         weights: A number for each model.
         off_diagonal: The paper's alpha; less than 1 keeps the sum well-conditioned.
     """
-    shares = [1.0] * len(tensors) if weights is None else list(weights)
+    shares = shares_of(weights, len(tensors))
     if grams is None:
-        return weighted_sum(tensors, [share / sum(shares) for share in shares])
+        return weighted_sum(tensors, shares)
     wanted = total = mean = None
     for tensor, gram, share in zip(tensors, grams, shares, strict=True):
         shrunk = gram.double() * off_diagonal
@@ -44,7 +44,7 @@ def regmean(
         product, shrunk = rows @ shrunk * share, shrunk * share
         wanted = product if wanted is None else wanted + product
         total = shrunk if total is None else total + shrunk
-        mean = rows * (share / sum(shares)) if mean is None else mean + rows * (share / sum(shares))
+        mean = rows * share if mean is None else mean + rows * share
     assert wanted is not None and total is not None and mean is not None, "methods take a model"  # noqa: S101, PT018 - checked by Method.checked
     jitter = JITTER * float(total.diagonal().mean().clamp(min=JITTER))
     total.diagonal().add_(jitter)

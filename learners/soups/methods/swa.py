@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 @method(
     formula="θ = (1/(n-s)) Σ θₜ over the checkpoints t > s",
     paper="Izmailov et al. 2018, Averaging Weights Leads to Wider Optima, https://arxiv.org/abs/1803.05407",
-    ordered=True,
+    of_one_run=True,
     elementwise=True,
 )
 def swa(
