@@ -8,6 +8,7 @@ networks' values, put the three parts together, and run it on the held-out sampl
 
 import resource
 import sys
+from itertools import permutations
 from time import process_time
 
 import numpy as np
@@ -64,7 +65,8 @@ def compare(architecture: str, count: int) -> None:
     found = penalties(joints, held_out, at_once=200)
     fast = len(found) / (process_time() - begin)
     begin = process_time()
-    peers = [one_pair(networks[pair % count], networks[-pair], cut, fit, held_out) for pair in range(1, PEER_PAIRS + 1)]
+    pairs = list(permutations(networks, 2))[:PEER_PAIRS]
+    peers = [one_pair(front, end, cut, fit, held_out) for front, end in pairs]
     slow = len(peers) / (process_time() - begin)
     sums, peak = scatter_bytes(places, forms) / 2**20, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(
@@ -76,8 +78,11 @@ def compare(architecture: str, count: int) -> None:
 def main() -> None:
     """Run each architecture."""
     torch.set_num_threads(1)
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 24
+    if count < 2:
+        raise SystemExit(f"{count} models have no pairs; expected at least 2")
     for architecture in KINDS:
-        compare(architecture, int(sys.argv[1]) if len(sys.argv) > 1 else 24)
+        compare(architecture, count)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,12 @@ JOIN phases ON phases.population_id = member.population_id AND load = width AND 
 WHERE member.population_id = $population_id ORDER BY phases.phase, width, batch_size, seed
 """
 SIDE = 430
+ROOM = {
+    "left": 40,
+    "top": 5,
+    "right": 5,
+    "bottom": 5,
+}  # browsers' letters are wider than those that it is measured with
 Chosen = NDArray[np.bool_]
 
 
@@ -122,7 +128,7 @@ def drawing(members: pl.DataFrame, found: PenaltyMatrix, table: pl.DataFrame) ->
     names = marks.mark_text(fontWeight="bold", dy=-8).encode(x="at:Q", y=altair.value(0), text="phase")
     names += marks.mark_text(fontWeight="bold", align="right", dx=-4).encode(y="at:Q", x=altair.value(0), text="phase")
     matrix = (squares + borders + names).properties(width=SIDE, height=SIDE)
-    chart: altair.VConcatChart = altair.vconcat(matrix, _intervals(table))
+    chart: altair.VConcatChart = altair.vconcat(matrix, _intervals(table), padding=ROOM)
     return chart
 
 

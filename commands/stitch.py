@@ -10,6 +10,9 @@ from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import Lake, UsageError, open_lake
 
+MOST_SHOWN = 20
+"""So many networks of a Pareto front are shown."""
+
 
 def stitch(
     select: Annotated[str, typer.Option("--select", help="SQL query that returns model_id (and epoch), in quotes.")],
@@ -42,12 +45,20 @@ def stitch(
         Path | None,
         typer.Option(help="Draw heat map or Pareto front into this .svg, .png or .html file."),
     ] = None,
+    description: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="JSON file that says how models are built of which the lake does not know it: architecture, width, "
+            "classes, input_shape, dataset, split_seed; again for others."
+        ),
+    ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Join fronts of models to ends of others, and measure what each joint costs."""
     import learners
+    from zoo import read_description
 
     if penalty == (train is not None):
         raise UsageError("say one of --penalty, to measure what joints cost, and --train RECIPE, to make a network")
@@ -63,37 +74,67 @@ def stitch(
         seed=seed,
     )
     if train is not None and settings != learners.PenaltySettings():
-        raise UsageError("--train takes its settings from its recipe; only --export, --to and --device go with it")
+        raise UsageError(
+            "--train takes its settings from its recipe; only --export, --to, --description and --device go with it"
+        )
     if to is not None:
         learners.check_chart_file(to)
+    computed: dict[str, Any] = {"description": [read_description(path) for path in description or ()], "device": device}
     with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
+        computed["progress"] = progress
         if train is None:
-            shown = _penalty(opened, select, settings, to, device, progress)
-        else:
-            shown = _train(opened, select, train, export, to, device, progress)
-    show(shown, as_json)
+            show(_penalty(opened, select, settings, to, computed), as_json)
+            return
+        made = _train(opened, select, train, export, to, computed)
+    if as_json:
+        show(made.drop("model_id"), as_json)
+    else:
+        _show_stitches(made)
 
 
 def _train(
-    lake: Lake, select: str, recipe: str, export: Path | None, to: Path | None, device: Device, progress: Any
+    lake: Lake, select: str, recipe: str, export: Path | None, to: Path | None, computed: dict[str, Any]
 ) -> pl.DataFrame:
     """Make a stitchable network, write and draw it where that is asked for; gives its stitches."""
     import learners
 
-    made = learners.stitch(lake, select, recipe, device=device, progress=progress)
+    made = learners.stitch(lake, select, recipe, **computed)
     say(f"{made.model_id}: {len(made.anchors)} anchors, " + ("made now" if made.made else "was there"))
     if export is not None:
         say(f"written: {learners.export_stitchable(lake, made.model_id, export)}")
     if to is not None:
         say(f"drawn: {learners.draw_stitches(made.stitches, to)}")
-    return made.stitches.drop("model_id")
+    return made.stitches
 
 
-def _penalty(lake: Lake, select: str, settings: Any, to: Path | None, device: Device, progress: Any) -> pl.DataFrame:
+def _show_stitches(stitches: pl.DataFrame) -> None:
+    """A row for each stage, and one for each trained network on the Pareto front; the table `stitch` has the rest."""
+    anchor = pl.col("hops") == 0
+    stages = stitches.group_by("stage").agg(
+        stitches=(~anchor).sum(),
+        mean_accuracy=pl.col("accuracy").filter(~anchor).mean(),
+        worst=pl.col("accuracy").filter(~anchor).min(),
+        best=pl.col("accuracy").filter(~anchor).max(),
+        anchors=pl.col("accuracy").filter(anchor).mean(),
+        on_front=(pl.col("on_front") & ~anchor).sum(),
+    )
+    show(stages.sort("mean_accuracy"), as_json=False)
+    front = stitches.filter(pl.col("stage") == "trained", "on_front").sort("flops")
+    show(
+        front.select("stitch", "path", "flops", "parameters", "latency", "accuracy", "standard_error"),
+        False,
+        MOST_SHOWN,
+    )
+    model_id = stitches["model_id"][0]
+    say(f"test accuracies; above is the Pareto front after training, all {stitches.height} rows have --json and")
+    say(f"""  weightlake sql "FROM stitch WHERE model_id = '{model_id}' ORDER BY stage, flops" """.rstrip())
+
+
+def _penalty(lake: Lake, select: str, settings: Any, to: Path | None, computed: dict[str, Any]) -> pl.DataFrame:
     """Measure penalties, draw them where that is asked for; gives their summary."""
     import learners
 
-    found = learners.stitch_penalties(lake, select, settings, device=device, progress=progress)
+    found = learners.stitch_penalties(lake, select, settings, **computed)
     pairs = len(found.models) ** 2
     say(f"{pairs} pairs of {len(found.models)} models, {found.measured} of them measured now, the others known")
     if to is not None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from learners.soups.listing import merge_methods
     from learners.soups.merge import Merged, merge
     from learners.soups.soup import Soup, greedy_soup, learned_soup, uniform_soup
+    from learners.stitching.chain import Chain
+    from learners.stitching.cuts import trace
     from learners.stitching.joint_training import JointTraining
     from learners.stitching.making import Stitching, export_stitchable, stitch
     from learners.stitching.measuring import stitch_penalties
@@ -34,10 +36,12 @@ if TYPE_CHECKING:
     from learners.stitching.recipe import StitchRecipe
     from learners.stitching.repository import load_stitchable
     from learners.stitching.stitchable import StitchableNetwork
+    from learners.stitching.stitched import join
     from learners.written_chart import check_chart_file
 
 __all__ = [
     "Aligned",
+    "Chain",
     "JointTraining",
     "Mergeability",
     "Merged",
@@ -60,6 +64,7 @@ __all__ = [
     "family_table",
     "greedy_soup",
     "identify",
+    "join",
     "learned_soup",
     "lineage_graph",
     "load_stitchable",
@@ -73,6 +78,7 @@ __all__ = [
     "report",
     "stitch",
     "stitch_penalties",
+    "trace",
     "uniform_soup",
     "weight_matching",
 ]
@@ -99,6 +105,9 @@ __getattr__ = lazily(
         "merge_methods": "learners.soups.listing",
         **dict.fromkeys(["Merged", "merge"], "learners.soups.merge"),
         **dict.fromkeys(["Soup", "greedy_soup", "learned_soup", "uniform_soup"], "learners.soups.soup"),
+        "Chain": "learners.stitching.chain",
+        "trace": "learners.stitching.cuts",
+        "join": "learners.stitching.stitched",
         "JointTraining": "learners.stitching.joint_training",
         "stitch_penalties": "learners.stitching.measuring",
         "draw_penalties": "learners.stitching.penalty_chart",

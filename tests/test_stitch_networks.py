@@ -15,6 +15,7 @@ from zoo.datasets import load_dataset
 from zoo.describe import describe
 
 TWO = "SELECT min(model_id) AS model_id FROM models WHERE origin = 'trained' GROUP BY width ORDER BY width"
+ACCURACY = "SELECT value, settings FROM measurement WHERE model_id = $id AND metric = 'accuracy' AND split = 'test'"
 RECIPE = "fit_samples = 40\n[training]\nepochs = 3\nbatch_size = 8\n[space]\ndirection = 'both'\n"
 
 
@@ -49,6 +50,10 @@ def test_a_stitchable_network_is_a_model_of_the_lake_and_loads_on_its_own(
             found = (network.at(number)(test.x).argmax(1) == test.y).double().mean()
         assert float(found) == pytest.approx(accuracy)
     assert network.at(flops=min(network.flops))(test.x).shape == (len(test), 3)
+    by_validation = max(range(len(network.stitches)), key=lambda n: (network.accuracies[n], -network.flops[n]))
+    value, settings = copied.sql(ACCURACY, id=made.model_id).row(0)
+    assert json.loads(settings)["stitch"] == by_validation  # no test sample has a say in which one it is
+    assert value == made.stitches.filter(stage="trained", stitch=by_validation)["accuracy"][0]
     assert made.stitches.filter(stage="trained")["flops"].to_list() == list(network.flops)
     with pytest.raises(UsageError, match="nobody here knows how made:stitch/"):
         describe(copied, made.model_id)
@@ -130,6 +135,12 @@ def test_the_command_makes_exports_and_draws(copied: Lake, run: Run, recipe_file
     made = run(*options, "--to", tmp_path / "front.svg", "--export", tmp_path / "repositories")
     assert made.code == 0, made.err
     assert "made:stitch/2-anchors-" in made.err
+    assert "all 12 rows have --json" in made.err
+    assert len(made.out.splitlines()) < 20
+    assert "mean_accuracy" in made.out
+    refused = run("stitch", "--lake", copied.path, "--select", "SELECT model_id FROM models", "--penalty")
+    assert refused.code == 2
+    assert "is a stitchable network, which is many networks in one; leave it out" in refused.err
     assert (tmp_path / "front.svg").exists()
     (folder,) = (tmp_path / "repositories").iterdir()
     assert len(load_stitchable(folder).stitches) == 4

@@ -2,24 +2,42 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from scipy.cluster.hierarchy import fcluster  # type: ignore[import-untyped]
+from torch import Tensor, nn
 
-from learners import JointTraining, PenaltyMatrix, PenaltySettings, draw_penalties, report, stitch_penalties
+from learners import (
+    JointTraining,
+    PenaltyMatrix,
+    PenaltySettings,
+    StitchRecipe,
+    draw_penalties,
+    join,
+    report,
+    stitch,
+    stitch_penalties,
+    trace,
+)
 from learners.stitching import measuring
 from learners.stitching.contrast import Matrix, contrast, mean_of_pairs
-from learners.stitching.cuts import trace
-from learners.stitching.stitched import stitch
+from learners.stitching.penalty_chart import penalty_heat_map
 from learners.stitching.tiles import Tile, tiles
+from learners.stitching.training import StitchTraining
 from schemas import DataError, Lake, UsageError
+from tests.mined_models import add_model, repository
 from tests.test_command_line import Run, run
 from tests.tiny_population import built, tiny_recipe
-from zoo.datasets import load_dataset
-from zoo.load import load_module
+from zoo.datasets import Dataset, load_dataset
+from zoo.describe import describe
+from zoo.load import load_module, load_weights
+from zoo.population import Samples
+from zoo.randomness import generator
 
 EVERYBODY = "SELECT model_id FROM models ORDER BY model_id"
 FEW = f"{EVERYBODY} LIMIT 3"
@@ -36,7 +54,7 @@ def test_every_pair_has_rows_and_they_are_what_one_stitched_network_costs(copied
     one = found.rows.filter(front=found.models[0], end=found.models[7], cut="linear2").row(0, named=True)
     front, end = (load_module(copied, found.models[number]) for number in (0, 7))
     dataset = load_dataset(copied.sql("SELECT dataset FROM population")["dataset"][0], 0)
-    joined = stitch(trace(front), 1, trace(end), 1, [dataset.train.x])
+    joined = join(trace(front), 1, trace(end), 1, [dataset.train.x])
     error, own = ((module(dataset.test.x).argmax(1) != dataset.test.y).double().mean() for module in (joined, end))
     assert one["error"] == pytest.approx(float(error))
     assert one["penalty"] == pytest.approx(float(error - own))
@@ -303,3 +321,66 @@ def test_the_command_measures_draws_and_does_not_measure_again(copied: Lake, run
     unknown = "SELECT 'zoo:none/a' AS model_id UNION SELECT 'zoo:none/b'"
     absent = run("stitch", "--lake", copied.path, "--select", unknown, "--penalty")
     assert (absent.code, "zoo:none/" in absent.err, "nobody here knows" in absent.err) == (2, True, False)
+
+
+def test_networks_that_the_lake_knows_nothing_of_can_be_described_or_given(lake: Lake, tmp_path: Path) -> None:
+    """Two perceptrons of a stranger's, in files without a word on how they are run."""
+    data = load_dataset("digits", 0)
+
+    def stranger(width: int) -> nn.Sequential:
+        torch.manual_seed(width)
+        layers = [nn.Flatten(), nn.Linear(64, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU()]
+        return nn.Sequential(*layers, nn.Linear(width, 10)).eval()
+
+    modules = [stranger(width) for width in (5, 7)]
+    for number, module in enumerate(modules):
+        add_model(lake, f"local:{number}", repository(tmp_path / str(number), module.state_dict()))
+    query = "SELECT model_id FROM model ORDER BY model_id"
+    with pytest.raises(UsageError, match="nobody here knows how local:0 is built"):
+        stitch_penalties(lake, query, SMALL)
+    with pytest.raises(UsageError, match="an architecture needs the data"):
+        stitch_penalties(lake, query, SMALL, architecture=modules)
+    with pytest.raises(
+        UsageError, match=r"local:1 is built like none of what was given: 1\.bias is \[7\] in it, and \[5\]"
+    ):
+        stitch_penalties(lake, query, SMALL, architecture=stranger(5), data=data)
+    found = stitch_penalties(lake, query, SMALL, architecture=[stranger(5), stranger(7)], data=data)
+    assert found.measured == 4
+    assert stitch_penalties(lake, query, SMALL, architecture=modules, data=data).measured == 0
+    fitted = _fitted_on(data)
+    row = found.rows.filter(front="local:0", end="local:1", cut="3").row(0, named=True)
+    chains = [trace(module) for module in modules]
+    joined = join(chains[0], row["front_cut"], chains[1], row["end_cut"], [fitted])
+    error = (joined(data.test.x).argmax(1) != data.test.y).double().mean()
+    assert row["error"] == pytest.approx(float(error), abs=2 / len(data.test))  # in sums of another order
+    other = replace(data, train=Samples(data.train.x.flip(0), data.train.y.flip(0)))
+    assert stitch_penalties(lake, query, SMALL, architecture=modules, data=other).measured == 4
+
+
+def _fitted_on(data: Dataset) -> Tensor:
+    drawn = torch.randperm(len(data.train), generator=generator("stitching fit", 0))[: SMALL.fit_samples]
+    return data.train.x[drawn]
+
+
+def test_one_description_serves_the_models_of_its_shapes(copied: Lake, tmp_path: Path) -> None:
+    ids = copied.sql(FEW)["model_id"].to_list()[:2]
+    known = stitch_penalties(copied, FEW + " OFFSET 0", SMALL)
+    dataset = copied.sql("SELECT dataset FROM population")["dataset"][0]
+    for number, model_id in enumerate(ids):
+        add_model(copied, f"local:{number}", repository(tmp_path / str(number), load_weights(copied, model_id)))
+    described = describe(copied, ids[0]).model_copy(update={"init": None})
+    query = "SELECT model_id FROM model WHERE hub = 'local' ORDER BY model_id"
+    found = stitch_penalties(copied, query, SMALL, description=described)
+    assert described.dataset == dataset
+    for column in ("penalty", "error"):
+        np.testing.assert_allclose(found.matrix(column), known.matrix(column)[:2, :2], atol=1e-6)
+    made = stitch(copied, query, StitchRecipe(fit_samples=30, training=StitchTraining(epochs=1)), description=described)
+    assert set(made.anchors) == {"local:0", "local:1"}
+
+
+def test_colours_of_a_gain_and_of_a_loss_are_equally_deep(copied: Lake) -> None:
+    chart = penalty_heat_map(stitch_penalties(copied, FEW, SMALL)).to_dict()
+    (domain,) = [
+        part["encoding"]["color"]["scale"]["domain"] for part in chart["hconcat"] if "color" in part["encoding"]
+    ]
+    assert domain[0] == -domain[1] < 0

@@ -7,10 +7,11 @@ from torch.nn.functional import interpolate
 
 from learners.stitching.cost import count_flops, flops, latency, parameters, pareto
 from learners.stitching.cuts import trace
+from learners.stitching.joint import Joint
 from learners.stitching.space import SpaceSettings, stitches
 from learners.stitching.statistics import estimate_statistics
 from learners.stitching.stitchable import StitchableNetwork
-from learners.stitching.stitched import stitch
+from learners.stitching.stitched import join
 from learners.stitching.training import Progressed, StitchTraining, train_stitchable
 from schemas import UsageError
 from tests.published_stitches import PUBLISHED
@@ -112,7 +113,7 @@ def test_a_joint_of_one_hop_is_fitted_as_alone_and_at_cut_zero_to_what_the_first
     for index, path in enumerate(made.stitches):
         if path.hops:
             (hop,) = path.hops
-            alone = stitch(chains[0], hop.front_cut, chains[1], hop.end_cut, torch.split(x, 40))
+            alone = join(chains[0], hop.front_cut, chains[1], hop.end_cut, torch.split(x, 40))
             torch.testing.assert_close(made.at(index)(x), alone(x).detach(), rtol=0, atol=1e-7)
     assert {path.hops[0].end_cut for path in made.stitches if path.hops} == {0, 1}
 
@@ -196,6 +197,37 @@ def test_statistics_are_those_of_each_stitch() -> None:
     handle.remove()
     torch.testing.assert_close(made.statistics[index][f"{name}.running_mean"], seen[0].mean(dim=(0, 2, 3)))
     assert all(torch.equal(tensor, buffers[key]) for key, tensor in made.named_buffers())
+
+
+def test_anchors_that_did_not_move_keep_their_statistics_and_so_does_what_comes_before_a_joint() -> None:
+    made, x = family("resnet18"), samples("resnet18", 64)
+    made.fit([x])
+    estimate_statistics(made, [x])
+    for index, path in enumerate(made.stitches):
+        body = made.body(index)
+        joint = next((number for number, part in enumerate(body) if isinstance(part, Joint)), len(body))
+        assert all(int(name.partition(".")[0]) > joint for name in made.statistics.get(index, {}))
+        if not path.hops:
+            assert index not in made.statistics
+            anchor = made.anchors[path.legs[0][0]]
+            assert torch.equal(made.at(index)(x), anchor(x))
+    estimate_statistics(made, [x], moved=True)
+    assert set(made.statistics) == set(range(len(made.stitches)))
+
+
+def test_an_update_of_low_rank_is_all_that_training_moves_a_joint_by() -> None:
+    anchors = [network("mlp", seed, width).float() for seed, width in enumerate((6, 12))]
+    made = StitchableNetwork(anchors, samples("mlp", 4).float(), rank=1)
+    made.draw(0)
+    made.fit([samples("mlp", 100).float()])
+    before = [(joint.weight.clone(), joint.bias.clone()) for joint in made._joints]
+    settings = StitchTraining(epochs=2, batch_size=50, learning_rate=0.01, train_anchors=False)
+    train_stitchable(made, learnt(300, 3), settings)
+    for joint, (weight, bias) in zip(made._joints, before, strict=True):
+        assert torch.equal(joint.weight, weight)
+        assert not torch.equal(joint.bias, bias)
+        moved = joint.up @ joint.down
+        assert int(torch.linalg.matrix_rank(moved)) == 1
 
 
 @pytest.mark.parametrize(

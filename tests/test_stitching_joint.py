@@ -13,7 +13,7 @@ from learners.stitching.form import Form, form_of, lay_out
 from learners.stitching.joint import Joint
 from learners.stitching.least_squares import Regressors, tolerance_of
 from learners.stitching.moments import Moments
-from learners.stitching.stitched import stitch
+from learners.stitching.stitched import join
 from schemas import UsageError
 from tests.stitchable_networks import SHAPES, network, permuted, samples
 
@@ -80,7 +80,7 @@ def test_a_network_stitched_to_itself_is_the_network(architecture: str) -> None:
     module = network(architecture)
     chain, unseen = trace(module), samples(architecture, 40, seed=9)
     for cut in range(len(chain.names)):
-        itself = stitch(chain, cut, chain, cut, torch.split(samples(architecture, 120), 50))
+        itself = join(chain, cut, chain, cut, torch.split(samples(architecture, 120), 50))
         torch.testing.assert_close(itself(unseen), module(unseen), rtol=0, atol=1e-8)
         assert sum(parameter.numel() for parameter in itself.joint.parameters()) > 0
 
@@ -95,7 +95,7 @@ def test_the_joint_undoes_the_permutation_of_a_permuted_copy(architecture: str) 
     fitted = samples(architecture, 120)
     for cut in range(len(front.names)):
         assert not torch.allclose(front.run(unseen, stop=cut), end.run(unseen, stop=cut)), "nothing was permuted"
-        both = stitch(front, cut, end, cut, torch.split(fitted, 50))
+        both = join(front, cut, end, cut, torch.split(fitted, 50))
         torch.testing.assert_close(both(unseen), module(unseen), rtol=0, atol=1e-8)
         penalty = (both(unseen).argmax(-1) != module(unseen).argmax(-1)).double().mean()
         assert penalty == 0
@@ -107,7 +107,7 @@ def test_networks_of_other_widths_and_depths_are_joined_by_what_comes_nearest(ar
     wide, narrow = network(architecture, width=SHAPES[architecture][2] + 2), network(architecture, 5, depth=deeper)
     front, end = trace(narrow), trace(wide)
     x = samples(architecture, 300)
-    joined = stitch(front, 0, end, 1 if architecture == "mlp" else 0, torch.split(x, 50))
+    joined = join(front, 0, end, 1 if architecture == "mlp" else 0, torch.split(x, 50))
     there = end.run(x, stop=1 if architecture == "mlp" else 0)
     source, target = form_of(front.run(x, stop=0)), form_of(there)
     assert joined.joint.weight.shape == (target.channels, source.channels)
@@ -143,11 +143,11 @@ def test_maps_change_their_sides_by_whole_factors() -> None:
 def test_a_transformer_is_stitched_to_a_residual_network_and_back() -> None:
     vit, resnet = network("vit"), network("resnet18")
     x = samples("vit", 200)
-    to_maps = stitch(trace(vit), 2, trace(resnet), "layer3.0", torch.split(x, 50))
+    to_maps = join(trace(vit), 2, trace(resnet), "layer3.0", torch.split(x, 50))
     assert to_maps(x).shape == (200, 10)
-    to_tokens = stitch(trace(resnet), "layer3.0", trace(vit), 2, torch.split(x, 50))
+    to_tokens = join(trace(resnet), "layer3.0", trace(vit), 2, torch.split(x, 50))
     assert to_tokens(x).shape == (200, 10)
-    flattened = stitch(trace(resnet), "layer3.0", trace(network("mlp")), 0, torch.split(x, 50))
+    flattened = join(trace(resnet), "layer3.0", trace(network("mlp")), 0, torch.split(x, 50))
     assert flattened.joint.weight.shape == (6, 12 * 2 * 2)
     assert flattened(x).shape == (200, 10)
 

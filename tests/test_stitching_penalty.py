@@ -13,7 +13,7 @@ from learners.stitching.joints import Joints, fit_joints, scatter_bytes
 from learners.stitching.network import Network
 from learners.stitching.penalty import Penalty, interval, penalties, standard_error
 from learners.stitching.sites import nearest_cut, sites
-from learners.stitching.stitched import Stitched, stitch
+from learners.stitching.stitched import Stitched, join
 from schemas import DataError
 from tests.stitchable_networks import SHAPES, network, permuted, samples
 from zoo.population import Samples
@@ -36,7 +36,7 @@ def fitted(modules: Sequence[nn.Module], x: Tensor, ridge: float = 0.0) -> Joint
 
 
 def alone(front: nn.Module, end: nn.Module, cuts: tuple[int, int], x: Tensor, ridge: float = 0.0) -> Stitched:
-    return stitch(trace(front), cuts[0], trace(end), cuts[1], torch.split(x, 32), ridge=ridge)
+    return join(trace(front), cuts[0], trace(end), cuts[1], torch.split(x, 32), ridge=ridge)
 
 
 def check(found: Penalty, joined: nn.Module, end: nn.Module, held_out: Samples) -> None:

@@ -15,7 +15,8 @@ class Joint(nn.Module):
     y = (W + U D) x + b
 
     U D, of rank `rank`, is there for training alone: while W stays as least squares gave it, training moves the
-    joint by a matrix of low rank (as LoRA does, Hu et al., 2022). U starts at zero. A new joint maps all to zero.
+    joint by a matrix of low rank (as LoRA does, Hu et al., 2022). U starts at zero. A new joint maps all to zero;
+    `free` says which of them are trained.
 
     Args:
         source: What the front ends in.
@@ -42,6 +43,11 @@ class Joint(nn.Module):
         if self.source.kind == self.target.kind == "maps" and self.source.sides == self.target.sides:
             return conv2d(x, weight[:, :, None, None], self.bias)
         return from_rows(linear(lay_out(x, self.source, self.target), weight, self.bias), self.target)
+
+    def free(self) -> None:
+        """Let everything be trained, but W where there is an update of it."""
+        self.requires_grad_(True)
+        self.weight.requires_grad_(not self.rank)
 
     @torch.no_grad()
     def set(self, weight: Tensor, bias: Tensor) -> None:

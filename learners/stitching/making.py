@@ -1,12 +1,13 @@
 """Makes a stitchable network of the models that a query selects, and writes it to the lake as a model of its own."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from learners.stitching.cost import count_flops, flops
 from learners.stitching.evaluation import Scored, score
+from learners.stitching.given import given_by
 from learners.stitching.recipe import StitchRecipe, load_stitch_recipe
 from learners.stitching.repository import (
     build_anchor,
@@ -30,6 +32,7 @@ from learners.stitching.stitchable import StitchableNetwork
 from learners.stitching.training import Progressed, train_stitchable
 from schemas import Lake, UsageError
 from schemas.weights import read_safetensors, write_safetensors
+from zoo.describe import Description
 from zoo.device import chosen_device
 from zoo.population import Samples
 from zoo.randomness import generator
@@ -61,6 +64,7 @@ def stitch(
     sql: str,
     recipe: str | Path | StitchRecipe = "default",
     *,
+    description: Description | Sequence[Description] = (),
     device: str = "auto",
     progress: Progress | None = None,
 ) -> Stitching:
@@ -73,6 +77,8 @@ def stitch(
         lake: Where the anchors are and the network goes.
         sql: Any query that returns `model_id` (and `epoch`): classifiers trained on the same data.
         recipe: A recipe, its TOML file, or `default`.
+        description: How models are built of which the lake does not know it, mined ones say; of several that one is
+            taken whose tensors a model has.
         device: `cpu`, `cuda`, or `auto`: cuda if there is one.
         progress: Is called with epochs done, epochs in all, and what is being done.
 
@@ -82,7 +88,7 @@ def stitch(
     chosen = recipe if isinstance(recipe, StitchRecipe) else load_stitch_recipe(recipe)
     chosen.check()
     place = torch.device(chosen_device(device))
-    selected = gather(lake, sql, place)
+    selected = gather(lake, sql, place, given=given_by(description, (), None))
     order = _by_cost(selected)
     name = _name(selected, order, chosen)
     anchors = tuple(selected.ids[number] for number in order)
@@ -99,11 +105,18 @@ def stitch(
 
 def _by_cost(selected: Selected) -> list[int]:
     costs = []
-    for network, description in zip(selected.networks, selected.descriptions, strict=True):
+    for number, network in enumerate(selected.networks):
         weights = network.weights or {}
         device = next(iter(weights.values())).device
-        costs.append(flops(_Running(network.run), sample_of(description.model_dump())[:1].to(device)))
+        costs.append(flops(_Running(network.run), sample_of(_described(selected, number))[:1].to(device)))
     return sorted(range(len(selected)), key=lambda number: (costs[number], selected.ids[number]))
+
+
+def _described(selected: Selected, number: int) -> dict[str, Any]:
+    """What an anchor is built like, as the configuration keeps it."""
+    description = selected.descriptions[number]
+    assert description is not None, "no architecture can be given here"  # noqa: S101 - by the arguments of stitch
+    return description.model_dump(exclude={"init"})
 
 
 class _Running(nn.Module):
@@ -116,7 +129,8 @@ class _Running(nn.Module):
 
 
 def _name(selected: Selected, order: list[int], recipe: StitchRecipe) -> str:
-    identity = json.dumps([[selected.ids[number], selected.epochs[number]] for number in order] + [recipe.sha256])
+    hangs_on = [recipe.sha256, *([selected.given] if selected.given else [])]
+    identity = json.dumps([[selected.ids[number], selected.epochs[number]] for number in order] + hangs_on)
     return f"{len(order)}-anchors-{sha256(identity.encode()).hexdigest()[:12]}"
 
 
@@ -139,13 +153,13 @@ def _made(
     drawn = torch.randperm(len(train), generator=generator("stitching fit", recipe.training.seed))[: recipe.fit_samples]
     batches = torch.split(train.x[drawn.to(device)], BATCH)
     network.draw(recipe.training.seed)
+    estimate_statistics(network, batches)
     found = score(network, test, "random")
     network.fit(batches, recipe.ridge)
     estimate_statistics(network, batches)
     found += score(network, test, "least squares")
-    network.statistics = {}
     _train(lake, name, network, train, recipe, progress)
-    estimate_statistics(network, batches)
+    estimate_statistics(network, batches, moved=recipe.training.train_anchors and recipe.training.epochs > 0)
     found += score(network, test, "trained")
     validation = score(network, data.validation.to(device, torch.float32), "validation")
     network.accuracies = tuple(each.accuracy for each in validation)
@@ -155,10 +169,10 @@ def _made(
 def _joined(selected: Selected, order: list[int], recipe: StitchRecipe) -> StitchableNetwork:
     anchors = []
     for number in order:
-        anchor = build_anchor(selected.descriptions[number].model_dump())
+        anchor = build_anchor(_described(selected, number))
         anchor.load_state_dict({key: t.cpu() for key, t in (selected.networks[number].weights or {}).items()})
         anchors.append(anchor.eval())
-    sample = sample_of(selected.descriptions[0].model_dump())
+    sample = sample_of(_described(selected, 0))
     return StitchableNetwork(anchors, sample, recipe.space, recipe.rank)
 
 
@@ -206,18 +220,23 @@ def _store(
     network: StitchableNetwork,
     found: list[Scored],
 ) -> None:
-    """Write weights, model, product, lineage, stitches and the best stitch's accuracy, in one transaction."""
+    """Write weights, model, product, lineage, stitches and the accuracy of one stitch, in one transaction.
+
+    The one is that of the best validation accuracy, the cheapest such: the test samples choose nothing.
+    """
     name, now = model_id.rpartition("/")[2], datetime.now(UTC)
     shard = f"made/stitch/{name}.safetensors"
     digest = lake.weights.write(shard, {key: tensor[None] for key, tensor in tensors_of(network).items()})
-    anchors = [selected.descriptions[number].model_dump(exclude={"init"}) for number in order]
+    anchors = [_described(selected, number) for number in order]
     settings = {
         "sql": sql,
         "anchors": [[selected.ids[number], selected.epochs[number]] for number in order],
         "recipe": asdict(recipe),
         "network": configuration_of(network, anchors),
     }
-    best = max((each for each in found if each.stage == "trained"), key=lambda each: each.accuracy)
+    order_of_worth = [(accuracy, -cost) for accuracy, cost in zip(network.accuracies, network.flops, strict=True)]
+    chosen = max(range(len(order_of_worth)), key=order_of_worth.__getitem__)
+    best = next(each for each in found if each.stage == "trained" and each.stitch == chosen)
     key = {"model_id": model_id}
     model = key | {
         "hub": "made",
@@ -240,7 +259,7 @@ def _store(
         "value": best.accuracy,
         "standard_error": best.standard_error,
         "samples": best.samples,
-        "settings": json.dumps({"stitch": best.stitch, "path": best.path}),
+        "settings": json.dumps({"stitch": best.stitch, "path": best.path, "chosen_on": "validation"}),
         "measured_at": now,
     }
     with lake.write() as transaction:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import polars as pl
 import torch
+from torch import nn
 
+from learners.stitching.given import given_by
 from learners.stitching.joint_training import train_joints
 from learners.stitching.joints import Joints, fit_joints, scatter_bytes
 from learners.stitching.penalty import Penalty, penalties
@@ -15,6 +17,8 @@ from learners.stitching.selected import Selected, gather
 from learners.stitching.sites import Impossible, Site, sites
 from learners.stitching.tiles import Tile, tiles
 from schemas import Lake, UsageError
+from zoo.datasets import Dataset
+from zoo.describe import Description
 from zoo.device import chosen_device
 from zoo.population import Samples
 from zoo.randomness import generator
@@ -34,6 +38,10 @@ def stitch_penalties(
     sql: str,
     settings: PenaltySettings | None = None,
     *,
+    description: Description | Sequence[Description] = (),
+    architecture: nn.Module | Sequence[nn.Module] = (),
+    data: Dataset | None = None,
+    blocks: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
 ) -> PenaltyMatrix:
@@ -49,6 +57,11 @@ def stitch_penalties(
         sql: Any query that returns `model_id` (and `epoch`): classifiers trained on the same data, of any widths,
             depths and architectures.
         settings: How to measure.
+        description: How models are built of which the lake does not know it, mined ones say; of several that one is
+            taken whose tensors a model has.
+        architecture: The same, where that is none of the zoo's architectures: networks whose values do not count.
+        data: What such models are measured on, which an architecture needs; a description names its own.
+        blocks: Name of the part of a given architecture whose children are the blocks; found without it.
         device: `cpu`, `cuda`, or `auto`: cuda if there is one.
         progress: Is called with the pairs done, their number, and what is being done.
 
@@ -59,7 +72,7 @@ def stitch_penalties(
     chosen = settings or PenaltySettings()
     chosen.check()
     place = torch.device(chosen_device(device))
-    selected = gather(lake, sql, place)
+    selected = gather(lake, sql, place, given=given_by(description, architecture, data, blocks))
     measuring = _Measuring(lake, selected, chosen, place)
     wanted = measuring.unknown()
     done, total = 0, sum(map(len, wanted.values()))

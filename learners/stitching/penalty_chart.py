@@ -17,6 +17,7 @@ SIDE = 480
 LEAF = 10  # what scipy's dendrogram gives each leaf
 BESIDE = 90
 MOST_MODELS = 200  # in one heat map; more cannot be seen
+SMALLEST = 1e-3  # penalty that has the deepest colour at least; less is nothing
 MOST_NAMED = 40  # models whose names fit beside a heat map
 
 PENALTIES = """
@@ -108,6 +109,7 @@ def _means(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _heat_map(means: pl.DataFrame, order: list[str]) -> altair.Chart:
     label = altair.Axis() if len(order) <= MOST_NAMED else None
+    most = max(float(means["penalty"].abs().max() or 0), SMALLEST)  # type: ignore[arg-type] # a column of numbers
     figures = [altair.Tooltip(name, format=".4f") for name in ("penalty", "lowest", "highest", "loss_penalty", "error")]
     chart: altair.Chart = (
         altair.Chart(means)
@@ -118,7 +120,7 @@ def _heat_map(means: pl.DataFrame, order: list[str]) -> altair.Chart:
             color=altair.Color(
                 "penalty:Q",
                 title="penalty",
-                scale=altair.Scale(scheme="blueorange", domainMid=0),
+                scale=altair.Scale(scheme="blueorange", domain=[-most, most]),
                 legend=altair.Legend(),
             ),
             tooltip=["front", "end", *figures],

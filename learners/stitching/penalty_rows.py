@@ -46,7 +46,8 @@ class Rows:
         cut = self.selected.networks[joined.end].chain.names[joined.end_cut]
         fields = {"front_cut": joined.front_cut, "end_cut": joined.end_cut, "end_cut_name": cut}
         epochs = {"front_epoch": self.selected.epochs[joined.front], "end_epoch": self.selected.epochs[joined.end]}
-        named = {name: epoch for name, epoch in epochs.items() if epoch is not None}
+        named: dict[str, object] = {name: epoch for name, epoch in epochs.items() if epoch is not None}
+        named |= {"given": self.selected.given} if self.selected.given is not None else {}
         return json.dumps(fields | named | dict(self.settings.identity(joined.joint)), sort_keys=True)
 
     def read(self, lake: Lake, wanted: Iterable[Joined]) -> pl.DataFrame:

@@ -6,20 +6,35 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from learners.stitching.joint import Joint
 from learners.stitching.stitchable import StitchableNetwork
 
 KEPT = ("running_mean", "running_var")
 
 
 @torch.no_grad()
-def estimate_statistics(network: StitchableNetwork, batches: Sequence[Tensor]) -> None:
+def estimate_statistics(network: StitchableNetwork, batches: Sequence[Tensor], *, moved: bool = False) -> None:
     """Give every stitch means and variances of its own for its batch normalisation, from samples.
 
-    Averages over the batches; the anchors' own stay as they are. Networks without batch normalisation have none.
+    Averages over the batches, in place of what was there before; the anchors' own stay as they are. Before the first
+    joint of a stitch everything is as it is in its anchor, and so are the statistics, unless the anchors' weights have
+    moved since theirs were found; an anchor by itself then has some of its own, too.
+
+    Args:
+        network: The network.
+        batches: Samples to estimate them from.
+        moved: Whether the anchors' weights were trained.
     """
+    network.statistics = {}
     for index in range(len(network.stitches)):
         body = network.body(index)
-        layers = {name: part for name, part in body.named_modules() if isinstance(part, _BatchNorm)}
+        joints = [number for number, part in enumerate(body) if isinstance(part, Joint)]
+        first = 0 if moved else min(joints, default=len(body))
+        layers = {
+            name: part
+            for name, part in body.named_modules()
+            if isinstance(part, _BatchNorm) and int(name.partition(".")[0]) >= first
+        }
         if layers:
             network.statistics[index] = _estimated(body, layers, batches)
 

@@ -145,6 +145,11 @@ class StitchableNetwork(nn.Module):
         for number, joint in enumerate(self._joints):
             joint.draw(generator("random joint", seed, number))
 
+    def free_joints(self) -> None:
+        """Let the joints be trained, those with an update of low rank by it alone."""
+        for joint in self._joints:
+            joint.free()
+
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor], ridge: float = 0.0) -> None:
         """Fit every joint by least squares, to all the cuts that share it at once.

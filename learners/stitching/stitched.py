@@ -30,7 +30,7 @@ class Stitched(nn.Module):
         return outputs
 
 
-def stitch(
+def join(
     front: Chain,
     front_cut: int | str,
     end: Chain,

@@ -80,6 +80,8 @@ def train_stitchable(
 
     loss = (1 - d) cross-entropy + d T^2 KL(teacher / T || stitch / T)
 
+    Joints that have an update of low rank are moved by it (and their bias) alone.
+
     The teacher is the last anchor as it is before the training. Which stitch and which samples a step takes hang
     on the seed and the step alone, so that a training that goes on gives what one in a piece would.
 
@@ -98,6 +100,7 @@ def train_stitchable(
     groups = _groups(network, settings)
     network.train()
     network.anchors.requires_grad_(settings.train_anchors).train(settings.train_anchors)
+    network.free_joints()
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     optimiser = torch.optim.AdamW(trained.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     if start is not None:
