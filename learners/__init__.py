@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from learners.soups.soup import Soup, greedy_soup, learned_soup, uniform_soup
     from learners.stitching.chain import Chain
     from learners.stitching.cuts import trace
+    from learners.stitching.exporting import export_stitchable
     from learners.stitching.joint_training import JointTraining
-    from learners.stitching.making import Stitching, export_stitchable, stitch
+    from learners.stitching.making import Stitching, stitch
     from learners.stitching.measuring import stitch_penalties
     from learners.stitching.pareto_chart import draw_stitches
     from learners.stitching.penalty_chart import draw_penalties
@@ -118,6 +119,7 @@ __getattr__ = lazily(
         "StitchableNetwork": "learners.stitching.stitchable",
         "draw_stitches": "learners.stitching.pareto_chart",
         "load_stitchable": "learners.stitching.repository",
-        **dict.fromkeys(["Stitching", "export_stitchable", "stitch"], "learners.stitching.making"),
+        "export_stitchable": "learners.stitching.exporting",
+        **dict.fromkeys(["Stitching", "stitch"], "learners.stitching.making"),
     },
 )

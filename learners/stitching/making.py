@@ -21,16 +21,14 @@ from learners.stitching.recipe import StitchRecipe, load_stitch_recipe
 from learners.stitching.repository import (
     build_anchor,
     configuration_of,
-    rebuild,
     sample_of,
     tensors_of,
-    write_repository,
 )
 from learners.stitching.selected import Selected, gather
 from learners.stitching.statistics import estimate_statistics
 from learners.stitching.stitchable import StitchableNetwork
 from learners.stitching.training import Progressed, train_stitchable
-from schemas import Lake, UsageError
+from schemas import Lake
 from schemas.weights import read_safetensors, write_safetensors
 from zoo.describe import Description
 from zoo.device import chosen_device
@@ -269,42 +267,3 @@ def _store(
         transaction.replace("lineage", pl.DataFrame(lineage), key="child_id")
         transaction.replace("measurement", pl.DataFrame([measured]), key="model_id")
         transaction.replace("stitch", pl.DataFrame([key | asdict(each) for each in found]), key="model_id")
-
-
-def export_stitchable(lake: Lake, model_id: str, folder: str | Path) -> Path:
-    """Write a stitchable network of the lake as a model repository `folder/<name>/`, for `load_stitchable`.
-
-    Raises:
-        UsageError: It is no stitchable network of this lake.
-        OutsideError: The folder cannot be written.
-    """
-    rows = lake.sql("SELECT settings FROM product WHERE model_id = $id AND method = 'stitchable'", id=model_id)
-    if rows.is_empty():
-        raise UsageError(f"{model_id} is no stitchable network of this lake; weightlake stitch --train makes one")
-    settings = json.loads(rows["settings"][0])
-    shard = lake.sql("SELECT shard FROM checkpoint WHERE model_id = $id", id=model_id)["shard"][0]
-    tensors = lake.weights.read_member(shard, 0)
-    rebuild(settings["network"], tensors)
-    made_of = "\n".join(f"- `{anchor}`" for anchor, _ in settings["anchors"])
-    card = CARD.format(name=model_id.rpartition("/")[2], anchors=made_of, stitches=len(settings["network"]["stitches"]))
-    return write_repository(Path(folder) / model_id.rpartition("/")[2], settings["network"], tensors, card)
-
-
-CARD = """---
-library_name: weightlake
-tags: [weightlake, stitchable]
----
-
-# {name}
-
-A stitchable network: {stitches} networks of different cost in one, which share their weights. Its anchors are:
-
-{anchors}
-
-```python
-from learners import load_stitchable
-
-network = load_stitchable(".")
-small = network.at(flops=min(network.flops))  # or network.at(index)
-```
-"""
