@@ -38,7 +38,14 @@ def settings_of(texts: list[str] | None) -> dict[str, float | int | str]:
     return found
 
 
-class Device(StrEnum):
+class Choice(StrEnum):
+    """A choice of the command line, which messages show as the text that it is."""
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+class Device(Choice):
     """Where to compute."""
 
     AUTO = "auto"
@@ -46,7 +53,7 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-class Align(StrEnum):
+class Align(Choice):
     """What models are aligned by."""
 
     WEIGHTS = "weights"

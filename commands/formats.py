@@ -3,18 +3,18 @@
 import io
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 
 import polars as pl
 import typer
 
+from commands.arguments import Choice
 from commands.terminal import cell, json_text, show
 from schemas import UsageError
 from schemas.files import write_whole
 
 
-class Format(StrEnum):
+class Format(Choice):
     """Forms of a result."""
 
     TABLE = "table"

@@ -1,12 +1,11 @@
 """Importing other people's zoos."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, AsJson, Choice, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import Lake, open_lake
 
@@ -16,7 +15,7 @@ WHERE stage = 'import' AND subject IN (SELECT model_id FROM member WHERE populat
 """
 
 
-class Layout(StrEnum):
+class Layout(Choice):
     """Formats of zoos."""
 
     RAY_TUNE = "ray-tune"

@@ -1,12 +1,11 @@
 """Publishing populations as datasets and models as repositories."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import polars as pl
 import typer
 
-from commands.arguments import DEFAULT_LAKE, ROWS_SHOWN, AsJson, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, ROWS_SHOWN, AsJson, Choice, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import open_lake
 
@@ -15,7 +14,7 @@ License = Annotated[
 ]
 
 
-class Together(StrEnum):
+class Together(Choice):
     """What no split may part."""
 
     RUN = "run"
@@ -66,7 +65,7 @@ def publish(
     show(files, as_json, ROWS_SHOWN)
 
 
-class Layout(StrEnum):
+class Layout(Choice):
     """What models are exported as."""
 
     REPOSITORIES = "repositories"

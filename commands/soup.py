@@ -1,16 +1,15 @@
 """Averaging models into one."""
 
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, Align, AsJson, LakeFolder
+from commands.arguments import DEFAULT_LAKE, Align, AsJson, Choice, LakeFolder
 from commands.terminal import say, show
 from schemas import UsageError, open_lake
 
 
-class SoupMethod(StrEnum):
+class SoupMethod(Choice):
     """How a soup's ingredients are chosen and weighted."""
 
     GREEDY = "greedy"
@@ -18,14 +17,14 @@ class SoupMethod(StrEnum):
     UNIFORM = "uniform"
 
 
-class By(StrEnum):
+class By(Choice):
     """What has a share of its own in a learned soup."""
 
     MODEL = "model"
     TENSOR = "tensor"
 
 
-class Accept(StrEnum):
+class Accept(Choice):
     """What a candidate has to do to be kept."""
 
     RAISE = ">"

@@ -1,16 +1,16 @@
 """The zoo's commands: recipes in, populations out."""
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, AsJson, Choice, Device, LakeFolder, Quiet
 from commands.importing import import_zoo
 from commands.publishing import export, publish
 from commands.terminal import progress_bar, say, show
 from schemas import open_lake
+from schemas.lake import lake_to_be
 
 if TYPE_CHECKING:
     from zoo.manner import How
@@ -20,13 +20,13 @@ zoo_commands = typer.Typer(
 )
 
 
-class Scale(StrEnum):
+class Scale(Choice):
     """Sizes of a recipe beside its own."""
 
     TINY = "tiny"
 
 
-class Backend(StrEnum):
+class Backend(Choice):
     """Ways to train a group, the same up to rounding."""
 
     AUTO = "auto"
@@ -36,7 +36,7 @@ class Backend(StrEnum):
     LANES = "lanes"
 
 
-class Engine(StrEnum):
+class Engine(Choice):
     """Where groups are trained."""
 
     LOCAL = "local"
@@ -62,9 +62,9 @@ def build(
     import zoo
     from zoo.recipe import load_recipe, scaled, with_fields
 
-    checked = load_recipe(scaled(recipe, scale))  # before a lake is made for what cannot be built
+    checked = load_recipe(scaled(recipe, scale))
     checked = with_fields(checked, dataset=dataset, precision=precision)
-    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+    with lake_to_be(lake) as opened, progress_bar(quiet) as progress:
         how: How = {
             "device": device,
             "workers": workers,
@@ -114,7 +114,11 @@ def recipes(
     """List the recipes that weightlake ships, with members, parameters and an estimate of their cost."""
     import zoo
 
-    show(zoo.recipes(scale), as_json, rows=0)
+    if as_json:
+        show(zoo.recipes(scale), as_json)
+        return
+    show(zoo.recipes_in_brief(scale), as_json)
+    say("--json gives batch sizes, further axes, epochs and arithmetic, too")
 
 
 @zoo_commands.command("fetch")

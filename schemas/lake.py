@@ -46,6 +46,20 @@ def open_lake(path: str | Path, read_only: bool = False, wait: float = WAIT_SECO
     return lake
 
 
+def lake_to_be(path: str | Path, wait: float = WAIT_SECONDS) -> "Lake":
+    """A lake that work which may yet be refused is for: as `open_lake`, but one that is new is made by `Lake.upgrade`.
+
+    Raises:
+        As `open_lake`.
+    """
+    folder = Path(path)
+    _check_place(folder, create=True)
+    lake = Lake(folder, read_only=False, wait=wait)
+    if lake.database.exists():
+        lake.upgrade()
+    return lake
+
+
 def _check_place(folder: Path, create: bool) -> None:
     try:
         if folder.is_file():
@@ -62,6 +76,14 @@ def _check_place(folder: Path, create: bool) -> None:
                 else "name a lake or a new folder"
             )
             raise UsageError(f"{folder} is no lake: it {state}; {way}")
+    except ValueError as error:
+        raise UsageError(f"{str(folder)!r} is no name of a folder: {error}") from error
+    except OSError as error:
+        raise OutsideError(f"cannot look into the folder {folder}: {error.strerror}") from error
+
+
+def _make(folder: Path) -> None:
+    try:
         folder.mkdir(parents=True, exist_ok=True)
     except ValueError as error:
         raise UsageError(f"{str(folder)!r} is no name of a folder: {error}") from error
@@ -160,7 +182,7 @@ class Lake:
             opened.commit()
 
     def upgrade(self) -> None:
-        """Bring the tables up to this version; a lake that is up to date is only looked at."""
+        """Bring the tables up to this version, or make them; a lake that is up to date is only looked at."""
         newest = max(migrate.migrations())
         if self.database.exists():
             found = self._version()
@@ -168,6 +190,7 @@ class Lake:
                 return
             if self.read_only:
                 raise UsageError(f"{self.path} has schema {found} of {newest}: open it once without read_only=True")
+        _make(self.path)
         with self._explaining(), connection(self.database, read_only=False, wait=self.wait) as opened:
             migrate.migrate(opened)
 

@@ -297,7 +297,7 @@ def test_every_shipped_rule_reads_and_names_all_its_phases() -> None:
     ("old", "new", "says"),
     [
         ('negative = "I"\n', "", "mode_connectivity has the answers"),
-        ("tolerance = 1.25", "tolerance = 0.0", "greater than 0"),
+        ("tolerance = 1.25", "tolerance = 0.0", "more than 0"),
         ("tolerance = 1.25", "tolerence = 1.25", "tolerence"),
         ('positive = "II"', 'positive = "V"', "labels"),
         ("[metrics.cka]", "[metrics.cca]", "metrics.cca"),

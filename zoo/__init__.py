@@ -6,7 +6,7 @@ from schemas.doors import lazily
 
 if TYPE_CHECKING:
     from zoo.building import build, plan
-    from zoo.catalogue import populations, recipes
+    from zoo.catalogue import populations, recipes, recipes_in_brief
     from zoo.datasets import Dataset, fetch_dataset
     from zoo.datasets.dataset import from_arrays
     from zoo.describe import Description, read_description
@@ -37,6 +37,7 @@ __all__ = [
     "publish_tables",
     "read_description",
     "recipes",
+    "recipes_in_brief",
     "status",
 ]
 
@@ -44,7 +45,7 @@ __getattr__ = lazily(
     __name__,
     {
         **dict.fromkeys(["build", "plan"], "zoo.building"),
-        **dict.fromkeys(["populations", "recipes"], "zoo.catalogue"),
+        **dict.fromkeys(["populations", "recipes", "recipes_in_brief"], "zoo.catalogue"),
         **dict.fromkeys(["Dataset", "fetch_dataset"], "zoo.datasets"),
         "from_arrays": "zoo.datasets.dataset",
         **dict.fromkeys(["Description", "read_description"], "zoo.describe"),

@@ -63,12 +63,12 @@ def build(
     checked = _checked(lake, recipe, manner)
     if lake.read_only:
         raise UsageError(f"{lake.path} was opened with read_only=True; a build needs to write")
-    if checked.ancestor is not None:
-        manner_of_it = how | {"precision": None}  # what the parent is, its own recipe says
-        built = build(lake, checked.ancestor, progress=progress, planned=planned, clock=clock, **manner_of_it)
-        _check_name(checked.ancestor, built)
     with open_engine(manner.engine, manner.device, manner.workers) as engine:
         construction = Construction(lake, checked, engine.device, clock, manner)
+        if checked.ancestor is not None:  # after what cannot be was refused, since it may take hours
+            manner_of_it = how | {"precision": None}  # what the parent is, its own recipe says
+            built = build(lake, checked.ancestor, progress=progress, planned=planned, clock=clock, **manner_of_it)
+            _check_name(checked.ancestor, built)
         failed = [] if construction.complete() else _train(construction, engine, progress, planned)
     if failed:
         raise OutsideError(_explained(failed, len(construction.groups)))
@@ -83,6 +83,7 @@ def _train(
     refuse_if_too_large(drawn, construction.weights)
     if planned and drawn.groups:
         planned(drawn)
+    construction.lake.upgrade()  # it may be one that is only now made
     with sole_builder(construction.weights, construction.recipe.population_id):
         construction.begin()
         if drawn.groups:

@@ -1,8 +1,16 @@
 """Lists what there is: the recipes that come with the zoo, and the populations of a lake."""
 
+from typing import TYPE_CHECKING
+
 import polars as pl
 
 from schemas import Lake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from zoo.cost import Cost
+    from zoo.recipe import Recipe
 
 POPULATIONS = """
 SELECT population.population_id, population.name, population.architecture, population.dataset,
@@ -24,24 +32,19 @@ def populations(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
 def recipes(scale: str | None = None) -> pl.DataFrame:
     """A row per recipe that comes with the zoo: what it trains on what, its axes, members, epochs, and what it costs.
 
-    `parameters` are those of its smallest and largest member, `petaflop` the floating point operations
-    of all training steps in 10^15, and `hours` what they take a device that does 10^12 a second.
+    `recipe` is the name that `build` takes. `parameters` are those of its smallest and largest member,
+    `petaflop` the floating point operations of all training steps in 10^15, and `hours` what they take a
+    device that does 10^12 a second.
 
     Args:
         scale: `tiny` for the small form of each.
     """
-    # here, because it needs torch and listing populations does not
-    from zoo.cost import cost
-    from zoo.recipe import load_recipe, recipe_names, scaled
-
     rows = []
-    for name in recipe_names():
-        recipe = load_recipe(scaled(name, scale))
-        estimate = cost(recipe)
+    for name, recipe, estimate in _estimated(scale):
         axes = recipe.grid.model_dump(exclude={"width", "batch_size"})
         rows.append(
             {
-                "recipe": recipe.name,
+                "recipe": name,
                 "architecture": recipe.architecture,
                 "dataset": recipe.dataset,
                 "widths": ", ".join(map(str, recipe.grid.width)),
@@ -55,3 +58,45 @@ def recipes(scale: str | None = None) -> pl.DataFrame:
             }
         )
     return pl.DataFrame(rows)
+
+
+def recipes_in_brief(scale: str | None = None) -> pl.DataFrame:
+    """`recipes` in as many columns as a terminal has room for."""
+    return pl.DataFrame(
+        {
+            "recipe": name,
+            "trains": f"{recipe.architecture}, {recipe.dataset.rpartition('/')[2].partition(':')[0]}",
+            "widths": _ends(recipe.grid.width, str),
+            "members": recipe.members,
+            "parameters": estimate and _ends((estimate.smallest, estimate.largest), _short),
+            "hours": estimate and float(f"{estimate.hours:.2g}"),
+        }
+        for name, recipe, estimate in _estimated(scale)
+    )
+
+
+def _estimated(scale: str | None) -> "Iterator[tuple[str, Recipe, Cost | None]]":
+    # here, because it needs torch and listing populations does not
+    from zoo.cost import cost
+    from zoo.recipe import load_recipe, recipe_names, scaled
+
+    for name in (scaled(name, scale) for name in recipe_names()):
+        recipe = load_recipe(name)
+        yield name, recipe, cost(recipe)
+
+
+def _ends(values: "Sequence[int]", written: "Callable[[int], str]") -> str:
+    """The smallest and the largest of sorted values."""
+    return written(values[0]) if values[0] == values[-1] else f"{written(values[0])}..{written(values[-1])}"
+
+
+def _short(number: int) -> str:
+    """Write a number in a few digits.
+
+    >>> [_short(number) for number in (87, 2464, 11_402, 999_999, 179_234_567)]
+    ['87', '2.5k', '11k', '1.0M', '179M']
+    """
+    for unit, size in (("M", 10**6), ("k", 10**3)):
+        if number >= size * 0.9995:
+            return f"{number / size:.0f}{unit}" if number >= 10 * size else f"{number / size:.1f}{unit}"
+    return str(number)

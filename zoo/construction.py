@@ -81,7 +81,7 @@ class Construction:
 
     def complete(self) -> bool:
         """Whether there is nothing to do."""
-        if self.missing:
+        if self.missing or not self.lake.database.exists():
             return False
         rows = self.lake.sql(COMPLETE, population_id=self.recipe.population_id)
         return not rows.is_empty()

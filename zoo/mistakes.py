@@ -9,6 +9,23 @@ from pydantic import BaseModel, ValidationError
 from schemas.errors import UsageError
 
 LONGEST = 60
+BOUNDS = {
+    "greater_than": "more than {}",
+    "greater_than_equal": "at least {}",
+    "less_than": "less than {}",
+    "less_than_equal": "at most {}",
+}
+"""What pydantic's kinds of mistakes mean, which name one limit each."""
+KINDS = {
+    "int_": "expected a whole number",
+    "float_": "expected a number",
+    "finite_number": "expected a finite number",
+    "string_type": 'expected a text, in quotes as "this"',
+    "bool_": "expected true or false",
+    "tuple_type": "expected a list, as [1, 2]",
+    "list_type": "expected a list, as [1, 2]",
+}
+"""What was expected, by the beginning of pydantic's kind of mistake."""
 
 
 def expected_one_of(value: str, choices: Iterable[str]) -> str:
@@ -43,8 +60,17 @@ def explained(error: ValidationError, model: type[BaseModel]) -> str:
         return f"{key} = {_shortened(first['input'])}: expected a table with keys: {', '.join(_keys(model, path))}"
     if first["type"] == "too_short":
         return f"{key} is empty: expected at least one value"
-    message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+    message = what_was_expected(first)
     return f"{key} = {_shortened(first['input'])}: {message}" if key else message
+
+
+def what_was_expected(mistake: Mapping[str, Any]) -> str:
+    """What a value should have been, in words for people; those of our own checks as they are."""
+    kind, context = str(mistake["type"]), mistake.get("ctx", {})
+    if kind in BOUNDS:
+        return f"expected {BOUNDS[kind].format(*(f'{limit}'.removesuffix('.0') for limit in context.values()))}"
+    words = next((words for start, words in KINDS.items() if kind.startswith(start)), None)
+    return words or str(mistake["msg"]).removeprefix("Value error, ").replace("Input should be", "expected")
 
 
 def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
@@ -56,5 +82,5 @@ def _keys(model: type[BaseModel], path: list[str]) -> list[str]:
 
 
 def _shortened(value: object) -> str:
-    text = repr(value)
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 4] + " ..."

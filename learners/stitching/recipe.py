@@ -13,6 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from learners.stitching.space import SpaceSettings
 from learners.stitching.training import StitchTraining
 from schemas.errors import UsageError
+from zoo.mistakes import what_was_expected
 
 DEFAULT = "default"
 
@@ -76,6 +77,6 @@ def load_stitch_recipe(source: str | Path) -> StitchRecipe:
 def _explained(place: Sequence[int | str], mistake: Mapping[str, Any]) -> str:
     key = ".".join(map(str, place))
     if mistake["type"] != "unexpected_keyword_argument":
-        return f"{key} = {mistake['input']!r}: {mistake['msg']}"
+        return f"{key} = {mistake['input']!r}: {what_was_expected(mistake)}"
     table: type = {"space": SpaceSettings, "training": StitchTraining}.get(str(place[0]), StitchRecipe)
     return f"there is no {key}; expected one of {', '.join(field.name for field in fields(table))}"

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.errors import UsageError
-from zoo.mistakes import expected_one_of
+from zoo.mistakes import expected_one_of, what_was_expected
 
 METRICS = ("train_loss", "train_error", "mode_connectivity", "cka", "log_hessian_trace")
 UNKNOWN = "unknown"
@@ -173,5 +173,5 @@ def parse_rule(content: bytes, file: str) -> Rule:
     except ValidationError as error:
         mistake = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in mistake["loc"] if part not in ("Split", "str"))
-        said = mistake["msg"].removeprefix("Value error, ")
+        said = what_was_expected(mistake)
         raise UsageError(f"rule {file}: {place}: {said}" if place else f"rule {file}: {said}") from error

@@ -1,0 +1,104 @@
+"""The zoo's commands by hand: refusals leave nothing behind, lists fit a terminal, and what they name can be built."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from schemas import Lake, UsageError, open_lake
+from tests.test_command_line import Run, one_line, run
+from tests.tiny_population import write_images
+from zoo import build
+from zoo.recipe import load_recipe
+
+__all__ = ["run"]  # pytest finds the fixture here
+
+TERMINAL = 100
+RECIPE = """
+name = "{name}"
+architecture = "{architecture}"
+dataset = "npz:images.npz"
+epochs = 1
+{more}
+grid = {{width = 2, batch_size = {batch_size}, learning_rate = 0.1, seeds = 1}}
+"""
+
+
+def write_recipe(name: str, architecture: str = "mlp", batch_size: int = 8, more: str = "") -> None:
+    text = RECIPE.format(name=name, architecture=architecture, batch_size=batch_size, more=more)
+    Path(f"{name}.toml").write_text(text)
+
+
+@pytest.mark.parametrize("scale", [(), ("--scale", "tiny")])
+def test_the_list_of_recipes_fits_a_terminal_and_names_what_can_be_built(run: Run, scale: tuple[str, ...]) -> None:
+    said = run("zoo", "recipes", *scale)
+    assert max(map(len, said.out.splitlines())) <= TERMINAL
+    whole = json.loads(run("zoo", "recipes", *scale, "--json").out)
+    named = [line.split()[0] for line in said.out.splitlines()[3:] if line.strip()]
+    assert named == [row["recipe"] for row in whole]
+    for row in whole:
+        recipe = load_recipe(row["recipe"])
+        assert (recipe.members, recipe.epochs) == (row["members"], row["epochs"])
+
+
+def test_a_name_of_the_list_at_tiny_scale_is_built(run: Run) -> None:
+    built = run("zoo", "build", "digits-tiny@tiny", "--lake", "lake", "--json", "--quiet")
+    assert json.loads(built.out)[0]["state"] == "complete"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--dataset", "npz:absent.npz"), "dataset absent.npz does not exist"),
+        (("--precision", "float8"), "precision = 'float8': expected one of: bfloat16"),
+        (("--backend", "lanes", "--precision", "bfloat16"), "backend 'lanes': lanes compute in the type"),
+        pytest.param(
+            ("--device", "cuda"),
+            "device 'cuda': torch finds no GPU here",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU"),
+        ),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_build_that_is_refused_leaves_no_lake(run: Run, options: tuple[str, ...], message: str) -> None:
+    write_images(Path("images.npz"))
+    write_recipe("small", "cnn")
+    refused = run("zoo", "build", "small.toml", "--lake", "new/lake", *options)
+    assert (refused.code, refused.out) == (2, "")
+    assert message in one_line(refused.err)
+    assert not Path("new").exists()
+
+
+def test_a_plan_leaves_no_lake_and_a_build_makes_it(run: Run) -> None:
+    write_images(Path("images.npz"))
+    write_recipe("small")
+    assert json.loads(run("zoo", "build", "small.toml", "--dry-run", "--json").out)[0]["members"] == 1
+    assert not Path("lake").exists()
+    assert run("zoo", "build", "small.toml", "--quiet").code == 0
+    assert open_lake("lake", read_only=True).sql("SELECT state FROM population").item() == "complete"
+
+
+def test_a_child_that_cannot_be_is_refused_before_its_parent_is_trained(run: Run) -> None:
+    write_images(Path("images.npz"))
+    write_recipe("parent")
+    write_recipe("child", batch_size=43, more='parent = "parent.toml"')
+    refused = run("zoo", "build", "child.toml")
+    assert "batch_size = 43: dataset npz:images.npz has 42 training samples" in one_line(refused.err)
+    assert not Path("lake").exists()
+
+
+def test_a_lake_that_was_lost_is_made_again_of_what_lies_in_files(run: Run) -> None:
+    write_images(Path("images.npz"))
+    write_recipe("small")
+    assert run("zoo", "build", "small.toml", "--quiet").code == 0
+    Path("lake/lake.duckdb").unlink()
+    assert run("zoo", "build", "small.toml", "--quiet").code == 0
+    assert open_lake("lake").sql("SELECT count(*) FROM checkpoint").item() == 1
+
+
+def test_choices_of_the_command_line_are_shown_as_what_was_typed(lake: Lake) -> None:
+    from commands.zoo import Backend
+
+    with pytest.raises(UsageError, match=r"backend 'compiled': torch\.compile"):
+        build(lake, "pinn-convection@tiny", device="cpu", backend=Backend.COMPILED)
