@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from learners.lineage.drawing import draw_family
     from learners.lineage.graph import lineage_graph
     from learners.lineage.table import family_table
-    from learners.reporting import report
+    from learners.reporting.page import report
     from learners.sameness import identify
     from learners.soups.alignment.activation_matching import activation_matching
     from learners.soups.alignment.align import Aligned, align
@@ -94,7 +94,7 @@ __getattr__ = lazily(
         "draw_family": "learners.lineage.drawing",
         "lineage_graph": "learners.lineage.graph",
         "family_table": "learners.lineage.table",
-        "report": "learners.reporting",
+        "report": "learners.reporting.page",
         "identify": "learners.sameness",
         "activation_matching": "learners.soups.alignment.activation_matching",
         **dict.fromkeys(["Aligned", "align"], "learners.soups.alignment.align"),

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from learners.charts import Chart
+import altair
+
 from schemas.errors import UsageError
 from schemas.files import written_whole
 
+Chart = altair.Chart | altair.LayerChart | altair.FacetChart | altair.HConcatChart | altair.VConcatChart
 FORMATS = (".svg", ".png", ".html")
 
 

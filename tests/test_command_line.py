@@ -189,9 +189,9 @@ def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
     page = run("report", "--lake", copied.path, "--to", "report.html")
     assert page.code == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert ": phases</h2>" in text
+    assert ">Phases</h3>" in text
     assert "By the rule taxonomy" in text
-    assert "mode connectivity (percentage points)" in text
+    assert "Mode connectivity (percentage points)" in text
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "typo.json").write_text('{"architecture": "mlp", "depht": 3}')
     (tmp_path / "model.json").write_text('{"architecture": "mlp", "width": 3}')

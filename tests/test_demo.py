@@ -45,7 +45,10 @@ def test_the_demo_goes_through_every_room(tmp_path: Path) -> None:
     assert results["uniform soup, apart"].endswith("forced")
     assert results["phases"].startswith("4 cells by the rule taxonomy")
     assert (tmp_path / "demo" / "phases.svg").stat().st_size > 1000
-    assert "digits-tiny" in demo.report.read_text(encoding="utf-8").split("phases</h2>")[0].rpartition("<h2")[2]
+    assert (
+        "Population digits-tiny"
+        in demo.report.read_text(encoding="utf-8").split(">Phases</h3>")[0].rpartition("<h2")[2]
+    )
     assert any("refused" in line and "initialisation" in line for line in lines)
     assert demo.report.stat().st_size > 100_000
     lake = open_lake(demo.lake, read_only=True)

@@ -11,7 +11,7 @@ import pytest
 from learners import draw_family
 from learners.lineage.layout import BOX_HEIGHT, BOX_WIDTH, MOST_SHOWN, lay_out
 from schemas import OutsideError, UsageError
-from tests.test_report import opened_in_chromium
+from tests.chromium import opened_in_chromium
 
 HOSTILE = "huggingface:a/</title></svg><script>document.title='owned'</script>\x00\x1b\"'&"
 

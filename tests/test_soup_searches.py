@@ -197,7 +197,7 @@ def test_all_soups_are_compared_clean_and_corrupted(trained: Lake, tmp_path: Pat
     assert kept.height == frame.height
     assert kept["comparison_id"].n_unique() == 1
     assert kept.filter(candidate="greedy")["model_id"].unique().to_list() == [made.model_id]
-    assert "Soups compared" in report(trained, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Kinds of soups compared" in report(trained, tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def network(

@@ -9,11 +9,22 @@ from urllib.parse import quote
 
 import networkx as nx  # type: ignore[import-untyped]  # its types are a package of their own
 
-from learners.lineage.layout import BOX_HEIGHT, BOX_WIDTH, HEAD, PADDING, Box, Drawing, Group, first_parent, lay_out
+from learners.lineage.layout import (
+    BAND_GAP,
+    BOX_HEIGHT,
+    BOX_WIDTH,
+    HEAD,
+    PADDING,
+    Box,
+    Drawing,
+    Group,
+    first_parent,
+    lay_out,
+)
 from schemas import UsageError
 from schemas.files import write_whole
 
-LONGEST = 29  # letters that a box has room for
+LONGEST = 25  # letters that a box has room for
 MARGIN = 116  # room on the left for the bands' names
 TITLE = 40  # height of the title
 LETTER = 10.5  # width of one of its letters at most
@@ -42,24 +53,30 @@ def draw_family(graph: nx.DiGraph, path: str | Path) -> Path:
     return place
 
 
+def family_svg(graph: nx.DiGraph, most: int, widest: float) -> str:
+    """Give the drawing of a family without its title, of at most `most` models in lines of at most `widest` pixels."""
+    return _svg(graph, lay_out(graph, most, widest), titled=False)
+
+
 def _page(graph: nx.DiGraph, svg: str) -> str:
     template = Template(files("learners").joinpath("lineage", "family.html").read_text(encoding="utf-8"))
     return template.substitute(title=_text(graph.graph["model_id"]), drawing=svg)
 
 
-def _svg(graph: nx.DiGraph, drawing: Drawing) -> str:
+def _svg(graph: nx.DiGraph, drawing: Drawing, titled: bool = True) -> str:
     style = files("learners").joinpath("lineage", "family.css").read_text(encoding="utf-8")
     boxes = {box.name: box for group in drawing.groups for box in group.boxes}
     name, title = _text(graph.graph["model_id"]), f"{graph.graph['model_id']}: a family of {len(graph):,}"
-    width = max(drawing.width + MARGIN, LETTER * len(title) + 2 * PADDING)
-    height = drawing.height + TITLE
+    top = TITLE if titled else 0
+    width = max(drawing.width + MARGIN, (LETTER * len(title) if titled else 0) + 2 * PADDING)
+    height = drawing.height + top
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="family" width="{width:.0f}" height="{height:.0f}"'
         f' viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="Family of {name}">',
         f"<style>{style}</style>",
         f'<rect class="sheet" width="{width:.0f}" height="{height:.0f}"/>',
-        f'<text class="title" x="{PADDING}" y="26">{_text(title)}</text>',
-        f'<g transform="translate({MARGIN} {TITLE})">',
+        f'<text class="title" x="{PADDING}" y="26">{_text(title)}</text>' if titled else "",
+        f'<g transform="translate({MARGIN} {top})">',
         *(_band(depth, y) for depth, y in drawing.bands),
         *(_frame(group) for group in drawing.groups if group.relation is not None),
         *_edges(graph, drawing, boxes),
@@ -106,13 +123,23 @@ def _edges(graph: nx.DiGraph, drawing: Drawing, boxes: dict[str | None, Box]) ->
     lines = []
     for group in drawing.groups:
         if group.relation is not None and group.parent in boxes:
-            lines.append(_line(boxes[group.parent], group.x + group.width / 2, group.y, _kind(group.relation)))
+            lines.append(_group_line(boxes[group.parent], group, drawing))
     for parent, child, edge in graph.edges(data=True):
         grouped = graph.nodes[child]["depth"] > 0 and first_parent(graph, child) == parent
         if parent in boxes and child in boxes and parent != child and not grouped:
             style = f"{_kind(edge['relation'])} single {'problem' if 'problem' in edge else ''}"
             lines.append(_line(boxes[parent], boxes[child].x + BOX_WIDTH / 2, boxes[child].y, style))
     return lines
+
+
+def _group_line(parent: Box, group: Group, drawing: Drawing) -> str:
+    """A curve from above, or for a group that stands below another one a way round at the left of both."""
+    below_another = all(group.y != y for _, y in drawing.bands) and group.x == PADDING
+    if not below_another:
+        return _line(parent, group.x + group.width / 2, group.y, _kind(group.relation))
+    x, y = parent.x + BOX_WIDTH / 4, parent.y + BOX_HEIGHT
+    way = f"M{x:.0f} {y:.0f}v{BAND_GAP / 4:.0f}H{-PADDING}V{group.y + HEAD / 2:.0f}H{group.x:.0f}"
+    return f'<path class="edge {_kind(group.relation)}" d="{way}"/>'
 
 
 def _line(parent: Box, x: float, y: float, style: str) -> str:

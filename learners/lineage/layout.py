@@ -62,17 +62,21 @@ class _Kin:
     hidden: int
 
 
-def lay_out(graph: nx.DiGraph) -> Drawing:
-    """Place a family, as `lineage_graph` gives it, in bands from its farthest ancestors down to its descendants."""
+def lay_out(graph: nx.DiGraph, most: int = MOST_SHOWN, widest: float = WIDEST) -> Drawing:
+    """Place a family, as `lineage_graph` gives it, in bands from its farthest ancestors down to its descendants.
+
+    Of more than `most` models the nearest and most downloaded have a place; no line of groups that could be broken is
+    wider than `widest` pixels.
+    """
     shown = sorted(graph, key=lambda name: (abs(graph.nodes[name]["depth"]), -popularity(graph, name), name))
     depths = defaultdict(list)
     for place, name in enumerate(shown):
-        depths[graph.nodes[name]["depth"]].append((name, place < MOST_SHOWN))
+        depths[graph.nodes[name]["depth"]].append((name, place < most))
     groups: list[Group] = []
     bands: list[tuple[int, float]] = []
     y = float(PADDING)
     for depth in sorted(depths):
-        placed, y_end = _band(_kin(graph, depth, depths[depth], groups), y)
+        placed, y_end = _band(_kin(graph, depth, depths[depth], groups), y, widest)
         groups += placed
         bands.append((depth, y))
         y = y_end + BAND_GAP
@@ -122,35 +126,35 @@ def _key(graph: nx.DiGraph, name: str) -> tuple[str | None, str]:
     return parent, str(edge.get("relation", ""))
 
 
-def _band(kin: Iterator[_Kin], y: float) -> tuple[list[Group], float]:
+def _band(kin: Iterator[_Kin], y: float, widest: float) -> tuple[list[Group], float]:
     """Place groups from left to right, in as many lines as they need; also give where the band ends."""
     placed: list[Group] = []
     x, line_end = float(PADDING), y
     for each in kin:
-        width, height = _size(each)
-        if placed and x + width > WIDEST:
+        columns = _columns(len(each.names) + bool(each.hidden), widest)
+        width, height = _size(each, columns)
+        if placed and x + width > widest:
             x, y = float(PADDING), line_end + GAP
-        placed.append(_placed(each, x, y, width, height))
+        placed.append(_placed(each, x, y, width, height, columns))
         x += width + GAP
         line_end = max(line_end, y + height)
     return placed, line_end
 
 
-def _columns(cells: int) -> int:
-    return min(MOST_COLUMNS, max(1, round(math.sqrt(cells))))
+def _columns(cells: int, widest: float) -> int:
+    room = int((widest - 2 * PADDING) // (BOX_WIDTH + GAP))
+    return max(1, min(MOST_COLUMNS, room, round(math.sqrt(cells))))
 
 
-def _size(kin: _Kin) -> tuple[float, float]:
+def _size(kin: _Kin, columns: int) -> tuple[float, float]:
     cells = len(kin.names) + bool(kin.hidden)
-    columns = _columns(cells)
     lines = -(-cells // columns)
     frame = PADDING if kin.relation is not None else 0
     width = columns * (BOX_WIDTH + GAP) - GAP + 2 * frame
     return width, lines * (BOX_HEIGHT + GAP) - GAP + 2 * frame + (HEAD if frame else 0)
 
 
-def _placed(kin: _Kin, x: float, y: float, width: float, height: float) -> Group:
-    columns = _columns(len(kin.names) + bool(kin.hidden))
+def _placed(kin: _Kin, x: float, y: float, width: float, height: float, columns: int) -> Group:
     frame = PADDING if kin.relation is not None else 0
     left, top = x + frame, y + frame + (HEAD if frame else 0)
     names: list[str | None] = [*kin.names, *([None] if kin.hidden else [])]

@@ -5,18 +5,11 @@ from pathlib import Path
 import altair
 import polars as pl
 
-from learners.charts import Picture, picture
 from learners.written_chart import write_chart
-from schemas import Lake
 
 STAGES = ["random", "least squares", "trained"]
 BEFORE = "least squares"
 """The stage whose anchors are drawn beside what was trained: they are as they were."""
-STITCHES = """
-SELECT model_id, stage, stitch, path, hops, flops, parameters, latency, accuracy,
-       accuracy - 1.96 * standard_error AS low, accuracy + 1.96 * standard_error AS high, on_front
-FROM stitch ORDER BY model_id, stage, flops, stitch
-"""
 
 
 def pareto_chart(stitches: pl.DataFrame) -> altair.HConcatChart:
@@ -60,16 +53,3 @@ def _panel(stitches: pl.DataFrame, title: str) -> altair.LayerChart:
 def draw_stitches(stitches: pl.DataFrame, path: str | Path) -> Path:
     """Draw the stitches of a network into an .svg, .png or .html file; errors as in `write_chart`."""
     return write_chart(pareto_chart(stitches), path)
-
-
-def stitch_pictures(lake: Lake) -> list[Picture]:
-    """The report's pictures: one for each stitchable network."""
-    rows = lake.sql(STITCHES)
-    says = (
-        "Every network that can be put together from the anchors, which share all weights: accuracy against cost, with"
-        " joints drawn at random, by least squares, and after training. Lines are the Pareto fronts, diamonds anchors."
-    )
-    return [
-        picture(f"Stitchable network {model_id}", says, STITCHES, pareto_chart(part))
-        for (model_id,), part in rows.group_by("model_id", maintain_order=True)
-    ]

@@ -8,24 +8,14 @@ import numpy as np
 import polars as pl
 from scipy.cluster.hierarchy import dendrogram  # type: ignore[import-untyped]
 
-from learners.charts import Picture, picture
 from learners.stitching.penalty_matrix import PenaltyMatrix
 from learners.written_chart import write_chart
-from schemas import Lake
 
 SIDE = 480
 LEAF = 10  # what scipy's dendrogram gives each leaf
 BESIDE = 90
-MOST_MODELS = 200  # in one heat map; more cannot be seen
 SMALLEST = 1e-3  # penalty that has the deepest colour at least; less is nothing
 MOST_NAMED = 40  # models whose names fit beside a heat map
-
-PENALTIES = """
-SELECT front_id, end_id, cut, end_cut, joint, penalty, low, high, loss_penalty, error, samples
-FROM stitch_penalties WHERE front_epoch IS NULL AND end_epoch IS NULL
-QUALIFY row_number() OVER (PARTITION BY front_id, end_id, end_cut, joint ORDER BY measured_at DESC) = 1
-ORDER BY ALL
-"""
 
 
 def penalty_heat_map(matrix: PenaltyMatrix, joint: str = "least squares") -> altair.HConcatChart | altair.Chart:
@@ -74,27 +64,6 @@ def penalty_by_depth(rows: pl.DataFrame) -> altair.LayerChart:
     line = base.mark_line(point=True).encode(y=altair.Y("penalty:Q", title="penalty"), tooltip=tooltip)
     chart: altair.LayerChart = base.mark_area(opacity=0.15).encode(y="low:Q", y2="high:Q") + line
     return chart.properties(width=SIDE, height=220)
-
-
-def penalty_pictures(lake: Lake) -> list[Picture]:
-    """The report's pictures of every penalty in the lake: a heat map a kind of joint, and the costs by depth."""
-    found = lake.sql(PENALTIES)
-    if found.is_empty():
-        return []
-    rows = found.rename({"front_id": "front", "end_id": "end"})
-    models = tuple(pl.concat([rows["front"], rows["end"]]).unique().sort()[:MOST_MODELS])
-    shown = rows.filter(pl.col("front").is_in(models), pl.col("end").is_in(models))
-    says = (
-        "What it costs to join the front of one model (a row) to the end of another (a column): the error of the"
-        " stitched network minus that of the end's own, on held-out samples, a mean over cuts. Models that are alike"
-        " inside stand together."
-    )
-    pictures = []
-    for joint in rows["joint"].unique().sort():
-        chart = penalty_heat_map(PenaltyMatrix(models, shown, 0, pl.DataFrame()), joint)
-        pictures.append(picture(f"Stitch penalties, joints by {_called(joint)}", says, PENALTIES, chart))
-    depth = "Means over pairs of different models at each cut; the middle half of the pairs is shaded."
-    return [*pictures, picture("Stitch penalties by depth", depth, PENALTIES, penalty_by_depth(rows))]
 
 
 def _called(joint: str) -> str:

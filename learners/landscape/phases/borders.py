@@ -5,7 +5,7 @@ import polars as pl
 
 from learners.landscape.phases.assigning import Judged
 from learners.landscape.phases.columns import Values
-from learners.landscape.phases.grid import Grid
+from learners.landscape.phases.grid import Axis, Grid
 from learners.landscape.phases.tree import Texts, judge
 
 FINENESS = 12
@@ -30,7 +30,7 @@ def mesh(judged: Judged, grid: Grid, fineness: int = FINENESS) -> tuple[Values, 
 def borders(judged: Judged, grid: Grid, fineness: int = FINENESS) -> pl.DataFrame:
     """The lines between phases as segments: x, y, x2, y2, in positions of the grid's axes."""
     rows, columns, phase = mesh(judged, grid, fineness)
-    middle_rows, middle_columns = _edges(rows), _edges(columns)
+    middle_rows, middle_columns = _edges(rows, grid.rows), _edges(columns, grid.columns)
     segments = []
     for i, j in np.argwhere(phase[:, 1:] != phase[:, :-1]).tolist():
         segments.append((middle_columns[j + 1], middle_rows[i], middle_columns[j + 1], middle_rows[i + 1]))
@@ -44,9 +44,10 @@ def _finer(positions: Values, fineness: int) -> Values:
     return np.interp(steps, np.arange(len(positions)), positions)
 
 
-def _edges(positions: Values) -> Values:
+def _edges(positions: Values, axis: Axis) -> Values:
+    """Half-way between mesh points; the outermost reach to the edges of the outermost cells."""
     middles = (positions[1:] + positions[:-1]) / 2
-    return np.concatenate([positions[:1], middles, positions[-1:]])
+    return np.concatenate([axis.edges[:1], middles, axis.edges[-1:]])
 
 
 def _interpolated(grid: Grid, mean: Values, rows: Values, columns: Values, logarithmic: bool) -> Values:

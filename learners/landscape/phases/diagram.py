@@ -45,7 +45,7 @@ def diagram(
     grid = grid_of(judged.cells.axes)
     if grid is None:
         raise UsageError("there is no grid to draw: expected the columns width and batch_size, numbers in each row")
-    rows = _placed(judged.table(), grid)
+    rows = placed(judged.table(), grid)
     chart = altair.hconcat(_map(judged, grid, rows, title, axes), _heat_maps(judged, grid, rows, axes), spacing=30)
     whole: altair.HConcatChart = chart.resolve_scale(color="independent", opacity="independent")
     drawn: altair.HConcatChart = whole.configure_view(stroke=None)
@@ -57,7 +57,7 @@ def write_diagram(chart: altair.HConcatChart, path: str | Path) -> Path:
     return write_chart(chart, path)
 
 
-def _placed(table: pl.DataFrame, grid: Grid) -> pl.DataFrame:
+def placed(table: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     """The cells with the corners of their rectangles and their middles."""
     corners = []
     for name, axis, short in zip(AXES, (grid.rows, grid.columns), ("y", "x"), strict=True):
@@ -75,7 +75,7 @@ def _map(judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple
     labels = [*judged.rule.labels, *sorted(set(rows["phase"]) - set(judged.rule.labels))]
     colours = [*COLOURS[: len(judged.rule.labels)], *[GREY] * (len(labels) - len(judged.rule.labels))]
     tooltip = [column for column in rows.columns if column not in ("x", "x2", "y", "y2", "x_middle", "y_middle")]
-    base = altair.Chart(rows).encode(**_axes(grid, axes))  # type: ignore[arg-type] # altair takes any channel
+    base = altair.Chart(rows).encode(**grid_axes(grid, axes))  # type: ignore[arg-type] # altair takes any channel
     cells = base.mark_rect().encode(
         x2="x2:Q",
         y2="y2:Q",
@@ -92,7 +92,7 @@ def _map(judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple
     )
     says = "Paler where the bootstrap is less sure. Lines: the rule on metrics interpolated between the cells."
     names = (
-        altair.Chart(_named(judged, grid))
+        altair.Chart(region_names(judged, grid))
         .mark_text(fontSize=15, fontWeight="bold")
         .encode(x="x:Q", y="y:Q", text="phase:N")
     )
@@ -100,7 +100,7 @@ def _map(judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple
     return chart.properties(width=SIZE, height=SIZE, title=altair.Title(title, subtitle=says))
 
 
-def _named(judged: Judged, grid: Grid) -> pl.DataFrame:
+def region_names(judged: Judged, grid: Grid) -> pl.DataFrame:
     """Where the names of the larger regions stand: at the cell in their middle."""
     region = regions(grid, judged.verdicts.phase)
     rows = []
@@ -134,7 +134,7 @@ def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: t
     chart: altair.Chart = (
         altair.Chart(rows)
         .mark_rect()
-        .encode(**_axes(grid, axes))
+        .encode(**grid_axes(grid, axes))
         .encode(
             x2="x2:Q",
             y2="y2:Q",
@@ -146,7 +146,8 @@ def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: t
     return chart
 
 
-def _axes(grid: Grid, axes: tuple[str, str]) -> dict[str, altair.X | altair.Y]:
+def grid_axes(grid: Grid, axes: tuple[str, str]) -> dict[str, altair.X | altair.Y]:
+    """Give the channels x and y of a grid, called `axes`, load first."""
     return {
         "x": altair.X("x:Q", title=axes[1], axis=_axis(grid.columns), scale=_scale(grid.columns)),
         "y": altair.Y("y:Q", title=axes[0], axis=_axis(grid.rows), scale=_scale(grid.rows)),

@@ -98,7 +98,7 @@ def phases_of_population(
         UsageError: There is no such population or rule, or its members have no grid of two axes.
     """
     checked = load_rule(rule)
-    population_id = _population(lake, population)
+    population_id = population_named(lake, population)
     members = lake.sql(MEMBERS, population_id=population_id)
     axes = _axes(members, population_id)
     quoted = population_id.replace("'", "''")
@@ -126,7 +126,12 @@ def judged_population(
     return judge_frame(metrics_of_members(lake, population_id, members, axes, settings), rule), axes
 
 
-def _population(lake: Lake, name: str) -> str:
+def population_named(lake: Lake, name: str) -> str:
+    """Give the id of a population of that id, or of the only one of a recipe of that name.
+
+    Raises:
+        UsageError: There is none, or several have the name.
+    """
     known = lake.sql("SELECT population_id, name FROM population ORDER BY ALL")
     ids: list[str] = known["population_id"].to_list()
     named = known.filter(pl.col("name") == name)["population_id"].to_list()

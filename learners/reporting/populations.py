@@ -1,0 +1,222 @@
+"""The report on a trained population: accuracy over its grid, its phases, and its training curves by phase."""
+
+from dataclasses import dataclass
+
+import altair
+import polars as pl
+
+from learners.landscape.phases.population import LOADS, TEMPERATURES
+from learners.reporting.figure import Figure, Panel, Section, heat_map, panel, quoted
+from learners.reporting.phases import PhaseMap, phase_maps
+from schemas import Lake
+
+POPULATIONS = """
+SELECT population_id, name, architecture, dataset, members AS members_asked, state FROM population
+{where} ORDER BY created_at DESC, population_id
+"""
+VARIED = "SELECT {counts} FROM member WHERE population_id = {population}"
+GRID = """
+SELECT {axes}, sum({metric} * trained) / nullif(sum(trained), 0) AS {metric},
+    sum(train_loss * trained) / nullif(sum(trained), 0) AS train_loss,
+    sum(trained)::BIGINT AS trained, sum(diverged + failed)::BIGINT AS not_trained
+FROM cells WHERE population_id = {population}
+GROUP BY ALL ORDER BY ALL
+"""
+METRIC = """
+SELECT metric, max(epoch) AS epochs FROM training JOIN member USING (model_id)
+WHERE population_id = {population} AND split = 'validation' AND metric IN ('accuracy', 'loss')
+GROUP BY ALL ORDER BY metric LIMIT 1
+"""
+CURVES = """
+SELECT {phase} AS phase, {axes}, epoch, avg(value) AS {metric}
+FROM training JOIN member USING (model_id){joined}
+WHERE member.population_id = {population} AND split = 'validation' AND metric = '{metric}'
+    AND epoch % {step} = {epochs} % {step}
+GROUP BY ALL ORDER BY ALL
+"""
+JOINED = """
+JOIN cell_phase ON cell_phase.population_id = member.population_id AND cell_phase.rule = {rule}
+    AND load = member.{load} AND temperature = member.{temperature}"""
+MOST_EPOCHS = 40  # points of a curve
+MOST_CELLS = 100  # curves of a figure
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Columns of `member` that a population varies: of load, of temperature; either may be missing."""
+
+    population_id: str
+    load: str | None
+    temperature: str | None
+
+    @property
+    def axes(self) -> list[str]:
+        """Those that vary, load first."""
+        return [axis for axis in (self.load, self.temperature) if axis]
+
+
+def population_sections(lake: Lake, population_id: str | None, most: int) -> tuple[list[Section], int]:
+    """A section for each population, the newest `most`; also gives how many there are."""
+    where = "" if population_id is None else f"WHERE population_id = {quoted(population_id)}"
+    rows = lake.sql(POPULATIONS.format(where=where))
+    return [_section(lake, row) for row in rows.head(most).rows(named=True)], rows.height
+
+
+def _section(lake: Lake, row: dict[str, object]) -> Section:
+    name = str(row["population_id"])
+    asked = f"the recipe asks for {row['members_asked']} members"
+    says = f"{row['architecture']} on {row['dataset']}; {asked}; {row['state']}."
+    grid = _grid(lake, name)
+    maps = phase_maps(lake, name)
+    figures = [*_accuracy(lake, grid), *(each.figure for each in maps), *_curves(lake, grid, maps)]
+    return Section(f"Population {name}", figures, says)
+
+
+def _grid(lake: Lake, name: str) -> Grid:
+    counts = ", ".join(f"count(DISTINCT {column}) AS {column}" for column in (*LOADS, *TEMPERATURES))
+    varied = lake.sql(VARIED.format(counts=counts, population=quoted(name))).row(0, named=True)
+    first = [next((column for column in names if varied[column] > 1), None) for names in (LOADS, TEMPERATURES)]
+    return Grid(name, first[0], first[1])
+
+
+def words(column: str) -> str:
+    """A column's name as people write it."""
+    return column.replace("_", " ")
+
+
+def _accuracy(lake: Lake, grid: Grid) -> list[Figure]:
+    """Test accuracy over the two axes that vary, or over the one; test loss where accuracy is not defined."""
+    if not grid.axes:
+        return []
+    for metric, name in (("test_accuracy", "Accuracy"), ("test_loss", "Loss")):
+        sql = GRID.format(axes=", ".join(grid.axes), metric=metric, population=quoted(grid.population_id)).strip()
+        rows = lake.sql(sql)
+        known = rows.filter(pl.col(metric).is_not_null())
+        if not known.is_empty():
+            says = (
+                f"Means over seeds.{f' Load rises upwards, with {words(grid.axes[0])}.' if len(grid.axes) == 2 else ''}"
+            )
+            title = f"{name} over {' and '.join(words(axis) for axis in grid.axes)}"
+            panels = _grid_panels(known, grid, metric, f"Test {name.lower()}")
+            return [Figure(title, says, _best(rows, grid, metric), sql, rows, panels)]
+    return []
+
+
+def _best(rows: pl.DataFrame, grid: Grid, metric: str) -> str:
+    best = rows.sort(metric, descending=metric == "test_accuracy", nulls_last=True).row(0, named=True)
+    where = ", ".join(f"{words(axis)} {best[axis]:g}" for axis in grid.axes)
+    figure = format(best[metric], ".1%" if metric == "test_accuracy" else ".3g")
+    members = f"{best['trained']} member{'s' if best['trained'] != 1 else ''}"
+    lost = int(rows["not_trained"].sum())
+    rest = f" {lost:,} members diverged or failed and are in no mean." if lost else ""
+    return f"Best at {where}: {figure} over {members}.{rest}"
+
+
+def _grid_panels(known: pl.DataFrame, grid: Grid, metric: str, title: str) -> tuple[Panel, ...]:
+    draw = _heat if len(grid.axes) == 2 else _points
+    drawn = [(metric, title), ("train_loss", "Training loss")]
+    parts = [(known.filter(pl.col(name).is_not_null()), name, called) for name, called in drawn]
+    return tuple(draw(rows, grid, name, called) for rows, name, called in parts if not rows.is_empty())
+
+
+def _heat(rows: pl.DataFrame, grid: Grid, metric: str, title: str) -> Panel:
+    load, temperature = grid.axes
+    across = rows[temperature].n_unique()
+    chart = heat_map(
+        rows,
+        altair.X(f"{temperature}:O", title=words(temperature), axis=altair.Axis(labelAngle=0, labelOverlap=True)),
+        altair.Y(f"{load}:O", title=words(load), sort="descending"),
+        metric,
+        ".2f" if metric == "test_accuracy" else ".2~g",
+        across,
+        scheme="viridis",
+        **({"type": "log"} if metric != "test_accuracy" and (rows[metric] > 0).all() else {}),
+    )
+    return panel(title, chart, max(160, min(420, 34 * rows[load].n_unique())))
+
+
+def _points(rows: pl.DataFrame, grid: Grid, metric: str, title: str) -> Panel:
+    axis = grid.axes[0]
+    chart = (
+        altair.Chart(rows)
+        .mark_line(point=True)
+        .encode(
+            x=altair.X(f"{axis}:Q", title=words(axis), scale=altair.Scale(zero=False)),
+            y=altair.Y(f"{metric}:Q", title=None, scale=altair.Scale(zero=False), axis=altair.Axis(format=".2~g")),
+            tooltip=[axis, altair.Tooltip(f"{metric}:Q", format=".4g"), "trained"],
+        )
+    )
+    return panel(title, chart, 220)
+
+
+def _curves(lake: Lake, grid: Grid, maps: list[PhaseMap]) -> list[Figure]:
+    """Validation accuracy (or loss) by epoch: a line a cell, a panel a phase, the median of its cells in bold."""
+    known = lake.sql(METRIC.format(population=quoted(grid.population_id)))
+    if known.is_empty():
+        return []
+    metric, epochs = known.row(0)
+    judged = maps[0] if maps else None
+    axes = [f"member.{axis}" for axis in grid.axes] or ["member.model_id"]
+    joined = ""
+    if judged:
+        joined = JOINED.format(rule=quoted(judged.rule), load=judged.axes[0], temperature=judged.axes[1])
+    sql = CURVES.format(
+        phase="cell_phase.phase" if judged else "''",
+        axes=", ".join(axes),
+        joined=joined,
+        population=quoted(grid.population_id),
+        metric=metric,
+        step=-(-epochs // MOST_EPOCHS),
+        epochs=epochs,
+    ).strip()
+    rows = lake.sql(sql)
+    if rows.is_empty():
+        return []
+    last = rows.filter(pl.col("epoch") == pl.col("epoch").max()).group_by("phase").agg(pl.median(metric)).sort("phase")
+    ends = ", ".join(f"{phase} {value:.3g}".strip() for phase, value in last.iter_rows())
+    what = "cell (mean over seeds)" if grid.axes else "member"
+    many = " Of more than a hundred cells the lines are left out." if _cells(rows, grid) > MOST_CELLS else ""
+    says = f"Validation {metric} by epoch, a thin line a {what}, the median in bold.{many}"
+    colours = judged.colours if judged else {}
+    panels = tuple(
+        _phase_curves(str(phase), part, grid, metric, rows, colours.get(str(phase)))
+        for (phase,), part in rows.group_by("phase", maintain_order=True)
+    )
+    title = "Training curves by phase" if judged else "Training curves"
+    finding = f"Median after the last epoch: {ends}."
+    return [Figure(title, says, finding, sql, rows, panels, layout="three" if len(panels) > 2 else "two")]
+
+
+def _cells(rows: pl.DataFrame, grid: Grid) -> int:
+    return rows.select(grid.axes or ["model_id"]).n_unique()
+
+
+def _phase_curves(
+    phase: str, rows: pl.DataFrame, grid: Grid, metric: str, every: pl.DataFrame, colour: str | None
+) -> Panel:
+    cells = _cells(rows, grid)
+    y = altair.Y(
+        f"{metric}:Q",
+        title=None,
+        scale=altair.Scale(domain=[every[metric].min(), every[metric].max()], zero=False),  # type: ignore[list-item] # numbers
+        axis=altair.Axis(format=".2~g", tickCount=5),
+    )
+    x = altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, format="d", grid=False))
+    median = rows.group_by("epoch").agg(pl.median(metric)).sort("epoch")
+    bold = (
+        altair.Chart(median)
+        .mark_line(strokeWidth=3)
+        .encode(x=x, y=y, tooltip=["epoch", altair.Tooltip(metric, format=".3f")])
+    )
+    layers: altair.Chart | altair.LayerChart = bold
+    axes = grid.axes or ["model_id"]
+    if _cells(every, grid) <= MOST_CELLS:
+        named = rows.with_columns(cell=pl.concat_str([pl.col(axis).cast(pl.String) for axis in axes], separator=" / "))
+        thin = altair.Chart(named).mark_line(strokeWidth=1, opacity=0.45, color=altair.ExprRef("quiet"))
+        layers = (
+            thin.encode(x=x, y=y, detail="cell:N", tooltip=[*axes, "epoch", altair.Tooltip(metric, format=".3f")])
+            + bold
+        )
+    what = "cell" if grid.axes else "member"
+    many = f"{cells} {what}{'s' if cells != 1 else ''}"
+    return panel(f"{phase}, {many}" if phase else many, layers, 190, colour)
