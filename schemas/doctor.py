@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from schemas.errors import DataError, UsageError
-from schemas.files import UNFINISHED
+from schemas.files import unfinished
 from schemas.lake import Lake
 
 UNIQUE = {
@@ -97,8 +97,10 @@ def _shards(lake: Lake, whole: bool) -> Iterator[tuple[str, str, str]]:
         except (DataError, UsageError) as error:
             yield "weights", f"{error}; delete it, then build or make again what it held", shard
     folder = lake.weights.folder
-    lying = {path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors")}
-    for left in sorted(path for folder in (folder, lake.raw) for path in folder.rglob(f".*{UNFINISHED}")):
+    half = [*unfinished(folder), *unfinished(lake.raw)]
+    shards = (path for path in folder.rglob("*.safetensors") if not set(half) & set(path.parents))
+    lying = {path.relative_to(folder).as_posix() for path in shards}
+    for left in half:
         yield "files", "left by a writer that was killed or is still at it; if nothing runs, delete it", str(left)
     homes = {Path(home).resolve() for home in lake.sql(WITH_FILES)["location"]}  # of merges: repositories of their own
     unnamed = lying - {shard for shard, _ in known}

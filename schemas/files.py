@@ -1,7 +1,9 @@
 """Files that are there whole or not at all: written beside their place and renamed into it."""
 
 import os
+import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 from schemas.errors import OutsideError
 
 UNFINISHED = ".unfinished"
-"""Ending of files that are still being written, or whose writer was killed."""
+"""Ending of files and folders that are still being written, or whose writer was killed."""
+LEFT_SECONDS = 3600.0
+"""What is half written and has not changed for so long has no writer any more."""
 
 
 @contextmanager
@@ -39,3 +43,32 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file of this content, whole or not at all; errors as in `written_whole`."""
     with written_whole(path) as beside:
         beside.write_bytes(content)
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """Everything below a folder that is half written, sorted; of a folder that is, nothing that lies in it."""
+    found: list[Path] = []
+    for path in sorted(folder.rglob(f".*{UNFINISHED}")):
+        if not any(parent in path.parents for parent in found):
+            found.append(path)
+    return found
+
+
+def tidy(folder: Path) -> Iterator[Path]:
+    """Delete what killed writers have left half written below a folder for an hour; gives what is gone."""
+    for path in unfinished(folder):
+        if path.is_symlink() or _changed(path) > time.time() - LEFT_SECONDS:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+        yield path
+
+
+def _changed(path: Path) -> float:
+    """When a file, or anything in a folder, was last changed; now, where that cannot be told."""
+    try:
+        return max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+    except OSError:
+        return time.time()

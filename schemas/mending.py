@@ -1,20 +1,17 @@
 """Mends a lake where that loses nothing: rows that stand twice, rows without their model, files left half written."""
 
-import time
 from collections.abc import Iterator
 
 import polars as pl
 
 from schemas.doctor import OF_A_MODEL, UNIQUE
 from schemas.errors import UsageError
-from schemas.files import UNFINISHED
+from schemas.files import tidy
 from schemas.lake import Lake
 from schemas.transaction import Transaction
 
 KEPT = ("member", "training", "checkpoint", "measurement", "product", "lineage")
 """What a training or a merge came to; the same command again brings their models back, so the rows stay."""
-LEFT_SECONDS = 3600.0
-"""A half-written file that has not grown for so long has no writer any more."""
 REPAIRED = {"repair": pl.String, "what": pl.String, "count": pl.Int64}
 
 
@@ -22,7 +19,7 @@ def repair(lake: Lake) -> pl.DataFrame:
     """Mend what can be mended without losing anything: all rows in one transaction, then the files.
 
     Rows that are equal in every column of a table become one; rows of mined tables whose model is not in the lake go;
-    files that a killed writer has left go, once nobody has touched them for an hour. What `examine` still finds
+    files and folders that a killed writer has left go, once nobody has touched them for an hour. What `examine` still finds
     afterwards needs somebody to decide.
 
     Returns:
@@ -68,9 +65,6 @@ def _without_orphans(transaction: Transaction) -> Iterator[tuple[str, str, int]]
 
 
 def _tidied(lake: Lake) -> Iterator[tuple[str, str, int]]:
-    long_ago = time.time() - LEFT_SECONDS
     for folder in (lake.weights.folder, lake.raw):
-        for path in sorted(folder.rglob(f".*{UNFINISHED}")):
-            if path.is_file() and not path.is_symlink() and path.stat().st_mtime < long_ago:
-                path.unlink(missing_ok=True)
-                yield "half-written file deleted", str(path), 1
+        for path in tidy(folder):
+            yield "left half written, deleted", str(path), 1

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from schemas import Lake, UsageError, examine, open_lake, repair
 from tests.conftest import ROOT
+from zoo import export_population, import_population
 
 OLD = time.time() - 7200
 
@@ -58,8 +60,41 @@ def test_only_old_leftovers_are_deleted(lake: Lake, tmp_path: Path) -> None:
     outside.touch()
     os.utime(outside, (OLD, OLD))
     (old.parent / ".link.1-1.unfinished").symlink_to(outside)
-    assert repair(lake).rows() == [("half-written file deleted", str(old), 1)]
+    assert repair(lake).rows() == [("left half written, deleted", str(old), 1)]
     assert (old.exists(), new.exists(), outside.exists()) == (False, True, True)
+
+
+IMPORTING = """
+import sys, time
+from schemas import open_lake
+from zoo import import_population
+lake, zoo = sys.argv[1:]
+import_population(open_lake(lake), zoo, "half", progress=lambda *told: print("half way", flush=True) or time.sleep(100))
+"""
+
+
+def test_an_import_that_was_killed_leaves_nothing_for_long(undisturbed: Lake, lake: Lake, tmp_path: Path) -> None:
+    export_population(undisturbed, "SELECT model_id FROM member", tmp_path / "zoo", format="state-dicts")
+    running = subprocess.Popen(
+        [sys.executable, "-c", IMPORTING, lake.path, tmp_path / "zoo"], stdout=subprocess.PIPE, cwd=ROOT, text=True
+    )
+    assert running.stdout is not None
+    assert running.stdout.readline() == "half way\n"
+    running.kill()
+    running.communicate()
+    (left,) = lake.weights.folder.iterdir()
+    (left / "part.safetensors").touch()
+    assert examine(lake).rows() == [("files", examine(lake)["problem"][0], str(left))]
+    assert repair(lake).is_empty()  # somebody might still be at it
+    for path in (*left.iterdir(), left):
+        os.utime(path, (OLD, OLD))
+    population_id = import_population(lake, tmp_path / "zoo", "whole")
+    assert [path.name for path in lake.weights.folder.iterdir()] == [population_id]
+    shutil.copytree(lake.weights.folder / population_id, left)
+    for path in (*left.iterdir(), left):
+        os.utime(path, (OLD, OLD))
+    assert repair(lake).rows() == [("left half written, deleted", str(left), 1)]
+    assert examine(lake).is_empty()
 
 
 def test_a_lake_opened_for_reading_is_not_repaired(lake: Lake) -> None:

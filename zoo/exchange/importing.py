@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from schemas import DataError, Lake, OutsideError, UsageError
+from schemas.files import UNFINISHED, tidy
 from zoo.exchange.companion import Companion, read_companion
 from zoo.exchange.fitting import misfit, told
 from zoo.exchange.foreign import About, Block, ForeignZoo, Unreadable, member_names
@@ -109,7 +110,9 @@ def _place_beside(lake: Lake) -> Path:
     """A new folder of the weight store for shards whose name is not known yet."""
     try:
         lake.weights.folder.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".importing-", dir=lake.weights.folder))
+        for _ in tidy(lake.weights.folder):  # what imports that were killed have left: whole zoos
+            pass
+        return Path(tempfile.mkdtemp(prefix=".importing-", suffix=UNFINISHED, dir=lake.weights.folder))
     except OSError as error:
         raise OutsideError(f"cannot write {lake.weights.folder}: {error.strerror or error}") from error
 
