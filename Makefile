@@ -35,7 +35,7 @@ slow: $(READY)
 	$(BIN)/python -m pytest -m slow
 
 benchmarks: $(READY)
-	for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark || exit 1; done
+	$(BIN)/python benchmarks/every.py $(if $(FULL),--full)
 
 clean:
 	rm -rf $(VENV) demo dist
