@@ -19,8 +19,8 @@ def repair(lake: Lake) -> pl.DataFrame:
     """Mend what can be mended without losing anything: all rows in one transaction, then the files.
 
     Rows that are equal in every column of a table become one; rows of mined tables whose model is not in the lake go;
-    files and folders that a killed writer has left go, once nobody has touched them for an hour. What `examine` still finds
-    afterwards needs somebody to decide.
+    files and folders that a killed writer has left go, once nobody has touched them for an hour. What `examine` still
+    finds afterwards needs somebody to decide.
 
     Returns:
         A row per repair: what was done, to which table or file, and to how many rows.
