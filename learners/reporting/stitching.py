@@ -6,6 +6,7 @@ import polars as pl
 from scipy.cluster.hierarchy import dendrogram  # type: ignore[import-untyped]
 
 from learners.reporting.figure import Figure, Panel, Section, gradient, legend_of, panel, quoted, shortened
+from learners.stitching.penalty_chart import SMALLEST
 from learners.stitching.penalty_matrix import PenaltyMatrix
 from schemas import Lake
 
@@ -160,10 +161,18 @@ def _penalty_map(rows: pl.DataFrame, joint: str) -> Panel:
     above = 0.22 * len(order) if tree else 0.0
     names = [name.rpartition("/")[2] for name in order]
     names = names if len(set(names)) == len(names) else order
-    widest = max(abs(float(value)) for value in rows["penalty"])
+    widest = max(SMALLEST, *(abs(float(value)) for value in rows["penalty"]))
     label = f"{names}[floor(datum.value)]"
     ticks = [number + 0.5 for number in range(len(order))] if len(order) <= MOST_NAMED else []
-    axis = {"values": ticks, "labelExpr": label, "grid": False, "ticks": False, "domain": False, "labelLimit": 110}
+    axis = {
+        "values": ticks,
+        "labelExpr": label,
+        "grid": False,
+        "ticks": False,
+        "domain": False,
+        "labelLimit": 110,
+        "labelOverlap": "greedy",
+    }
     x_scale, y_scale = (
         altair.Scale(domain=[0, len(order)], nice=False),
         altair.Scale(domain=[-above, len(order)], nice=False, reverse=True),
@@ -172,9 +181,9 @@ def _penalty_map(rows: pl.DataFrame, joint: str) -> Panel:
         altair.Chart(placed)
         .mark_rect()
         .encode(
-            x=altair.X("x:Q", title="end", scale=x_scale, axis=altair.Axis(labelAngle=-90, labelOverlap=False, **axis)),  # type: ignore[arg-type] # altair takes them
+            x=altair.X("x:Q", title="end", scale=x_scale, axis=altair.Axis(labelAngle=-90, **axis)),  # type: ignore[arg-type] # altair takes them
             x2="x2:Q",
-            y=altair.Y("y:Q", title="front", scale=y_scale, axis=altair.Axis(labelOverlap=True, **axis)),  # type: ignore[arg-type] # altair takes them
+            y=altair.Y("y:Q", title="front", scale=y_scale, axis=altair.Axis(**axis)),  # type: ignore[arg-type] # altair takes them
             y2="y2:Q",
             color=altair.Color(
                 "penalty:Q",
