@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test check format lint types docs slow benchmarks clean
+.PHONY: demo test check format lint types generated docs notebooks slow benchmarks clean
 
 $(READY): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -14,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/weightlake demo
 
-test: $(READY) lint types docs
+test: $(READY) lint types generated
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 check: format test
@@ -28,8 +28,15 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-docs: $(READY)
+generated: $(READY)
 	$(BIN)/python docs/generate.py --check
+
+docs: $(READY) generated
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "open site/index.html"
+
+notebooks: $(READY)
+	$(BIN)/python docs/notebooks.py
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m slow
@@ -38,4 +45,4 @@ benchmarks: $(READY)
 	$(BIN)/python benchmarks/every.py $(if $(FULL),--full)
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist site

@@ -1,4 +1,4 @@
-"""Writes docs/schema.md and docs/cli.md from the lake's comments and the command line's help.
+"""Writes the generated pages: schema.md from the lake's comments, cli.md from the help, api.md from docstrings.
 
 python docs/generate.py            write them
 python docs/generate.py --check    fail if they are not what would be written
@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 from typer.main import get_command
 
+from docs.api import python_reference
 from schemas import Lake, open_lake
 from weightlake import app
 
@@ -79,7 +80,8 @@ def _commands(command: object, context: typer.Context, parts: list[str]) -> None
 def main() -> int:
     """Write or check the generated pages; 1 if one is out of date."""
     stale = []
-    for path, text in ((DOCS / "schema.md", schema()), (DOCS / "cli.md", command_line())):
+    pages = {"schema.md": schema(), "cli.md": command_line(), "api.md": python_reference()}
+    for path, text in ((DOCS / name, text) for name, text in pages.items()):
         if "--check" not in sys.argv:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:

@@ -90,14 +90,14 @@ def _map(judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple
         .mark_rule(color="black", strokeWidth=1.5)
         .encode(x="x:Q", y="y:Q", x2="x2:Q", y2="y2:Q")
     )
-    says = "Paler where the bootstrap is less sure. Lines: the rule on metrics interpolated between the cells."
+    says = ["Paler where the bootstrap is less sure.", "Lines: the rule on metrics interpolated between the cells."]
     names = (
         altair.Chart(region_names(judged, grid))
         .mark_text(fontSize=15, fontWeight="bold")
         .encode(x="x:Q", y="y:Q", text="phase:N")
     )
     chart: altair.LayerChart = cells + lines + names
-    return chart.properties(width=SIZE, height=SIZE, title=altair.Title(title, subtitle=says))
+    return chart.properties(width=SIZE, height=SIZE, title=altair.Title(title, subtitle=says, anchor="start"))
 
 
 def region_names(judged: Judged, grid: Grid) -> pl.DataFrame:
