@@ -107,6 +107,7 @@ def notebook_page(notebook: Mapping[str, Any], name: str) -> tuple[str, dict[str
 def _table(html: str) -> str:
     """The table alone, without the style and the line of types that polars gives it."""
     table = html[html.index("<table") : html.index("</table>") + len("</table>")]
+    table = re.sub("<table[^>]*>", "<table>", table)
     return re.sub(r"(?<=</tr>)<tr>(<td>[^<]*</td>)+</tr>(?=</thead>)", "", table).replace("&quot;", "")
 
 

@@ -88,7 +88,7 @@ def test_a_notebook_becomes_a_page_with_what_it_has_shown() -> None:
     ]
     page, pictures = notebook_page({"cells": cells}, "00_title")
     assert page.startswith("# Title\nText.\n\n```python\n1 + 1\n```\n\n```text\n2\n```\n")
-    assert '<table border="1"><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody></table>' in page
+    assert "<table><thead><tr><th>a</th></tr></thead><tbody><tr><td>b</td></tr></tbody></table>" in page
     assert "![What this cell draws](00_title-1.svg)" in page
     assert pictures == {"00_title-1.svg": "<svg/>"}
     assert page.endswith("```python\nprint(3)\n```\n\n```text\n3\n```\n")
