@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from docs.site_pages import notebook_page, relinked
+from tests.chromium import opened_in_chromium
 from tests.conftest import ROOT
-from tests.test_report import opened_in_chromium
 
 FETCHED = re.compile(
     r"<(?:script|img|iframe|link(?= [^>]*rel=\"?(?:stylesheet|preload|icon)))[^>]*(?:src|href)=\"([^\"]+)\""
