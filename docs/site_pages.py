@@ -1,7 +1,8 @@
 """What the documentation's site is made of beside the pages of this folder (mkdocs calls these functions).
 
 Notebooks become pages with what they have shown, the changes and how to contribute become pages, and files elsewhere
-in the repository that a page links to are copied, so that no link leads out of the site.
+in the repository that a page links to are copied, so that no link leads out of the site. Pages that mkdocs.yml does not
+name stand at the navigation's end.
 """
 
 import json
@@ -37,6 +38,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     linked = {target for page, text in pages for target in _outside(page, text)}
     for target in sorted(linked):
         files.append(File.generated(config, site_path(target), abs_src_path=str(ROOT / target)))
+    named = json.dumps(config.nav)
+    if unnamed := [page for page, _ in pages if f'"{page}"' not in named]:
+        config.nav = [*(config.nav or []), {"More": unnamed}]
     return files
 
 
