@@ -23,6 +23,7 @@ from schemas import Lake, OutsideError, UsageError, open_lake
 from tests.chromium import asked_in_chromium
 
 HOSTILE = "</script><script>document.title='owned'</script>"
+MANY = 600  # members with a learning rate of their own
 LIMIT = 15_000_000  # bytes of a report on 100,000 models
 TITLES = [
     *("Models by task", "Models by library", "Coverage", "Tasks over time", "Libraries over time"),
@@ -204,6 +205,37 @@ def test_curves_and_accuracies_are_those_of_the_members(full: Lake) -> None:
     assert joined["accuracy"].to_list() == pytest.approx(joined["value"].to_list())
     phases = full.sql("SELECT phase, load::INTEGER AS width, temperature::INTEGER AS batch_size FROM phases")
     assert curves.rows.join(phases, on=["phase", "width", "batch_size"]).height == curves.rows.height
+
+
+def test_what_members_have_drawn_for_themselves_is_put_into_bins(filled: Lake, tmp_path: Path) -> None:
+    with filled.write() as transaction:
+        transaction.sql(f"""
+            INSERT INTO member BY NAME SELECT 'zoo:free/' || n AS model_id, 'free' AS population_id, n % 3 AS width,
+                'trained' AS state, pow(10, -4 + n / {MANY - 1} * 3) AS learning_rate
+            FROM range({MANY}) AS all_members(n)
+        """)
+        transaction.sql("INSERT INTO population BY NAME SELECT 'free' AS population_id, 'free' AS name")
+        transaction.sql("""
+            INSERT INTO training BY NAME SELECT model_id, epoch, split, 'accuracy' AS metric,
+                if(epoch = 3 AND width = 1, 'inf'::DOUBLE, width + learning_rate) AS value
+            FROM member, range(1, 4) AS every_epoch(epoch), (VALUES ('validation'), ('test')) AS every_split(split)
+            WHERE population_id = 'free'
+        """)
+        transaction.sql("INSERT INTO model BY NAME SELECT model_id, 'zoo' AS hub FROM member WHERE width < 3")
+    (section,), _ = population_sections(filled, "free", 1)
+    accuracy, curves = (figure.rows for figure in section.figures)
+    assert accuracy["trained"].sum() == MANY
+    assert accuracy["learning_rate"].unique().sort().to_list() == pytest.approx(
+        [float(f"{10 ** (-4 + 3 * (n + 0.5) / 12):.3g}") for n in range(12)], rel=1e-3
+    )
+    off = (accuracy["test_accuracy"] - accuracy["width"] - accuracy["learning_rate"]) / accuracy["learning_rate"]
+    assert all(abs(each) < 0.07 for each in off.filter(accuracy["width"] != 1))  # a bin's mean is near its middle
+    assert curves.height == 3 * 12 * 3
+    page = report(filled, tmp_path / "report.html", population="free").read_text(encoding="utf-8")
+    assert "The learning rate of members is in 12 bins." in page
+    assert not re.search(
+        r"[:\[, ](-?Infinity|NaN)", page.partition('id="specifications">')[2].partition("</script>")[0]
+    )
 
 
 def test_a_population_has_a_report_of_its_own(full: Lake, tmp_path: Path) -> None:

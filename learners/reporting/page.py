@@ -7,6 +7,7 @@ from functools import cache
 from html import escape
 from importlib.metadata import version
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from string import Template
 
@@ -157,8 +158,21 @@ def _download(figure: str, panel: str) -> str:
 
 
 def _script(value: object) -> str:
-    """JSON that is safe inside a script element."""
-    return json.dumps(value).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    """JSON that is safe inside a script element; figures that are not finite, which JSON lacks, are null."""
+    return (
+        json.dumps(_finite(value), allow_nan=False)
+        .replace("<", "\\u003c")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 @cache
