@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from scipy.stats import t as student  # type: ignore[import-untyped] # scipy ships no types
 from torch import Tensor, nn
 
 from learners.landscape.curvature.batches import batches
@@ -15,7 +16,11 @@ from learners.landscape.curvature.eigenvalues import extreme_eigenvalues
 from learners.landscape.curvature.lanczos import lanczos
 from learners.landscape.curvature.loss import cross_entropy_sum, physics_loss_sum
 from learners.landscape.curvature.products import HessianProducts, exact_hessian
-from learners.landscape.curvature.trace import Trace, hutch_plus_plus, hutchinson
+from learners.landscape.curvature.trace import Trace, _widening, hutch_plus_plus, hutchinson
+from learners.landscape.measuring.families import curvature
+from learners.landscape.measuring.group import Group
+from learners.landscape.measuring.metrics import METRICS
+from zoo import from_arrays
 from zoo.architectures import skeleton
 from zoo.group import Member
 from zoo.initialise import initialise
@@ -148,11 +153,71 @@ def test_lanczos_finds_the_spectrum(small: tuple[HessianProducts, Tensor]) -> No
 
 def test_lanczos_stops_when_the_error_is_small_enough(small: tuple[HessianProducts, Tensor]) -> None:
     found, exact = small
-    rough = extreme_eigenvalues(found, like(found), tolerance=1e-3)
-    assert rough.steps < 40
+    rough = extreme_eigenvalues(found, like(found), tolerance=1e-3, smallest=False)
+    both = extreme_eigenvalues(found, like(found), tolerance=1e-3, steps=100)
+    assert rough.steps < both.steps < 100
     assert ((rough.top[:, 0] / exact[:, -1] - 1).abs() < 1e-3).all()
+    assert ((both.smallest / exact[:, 0] - 1).abs() < 1e-3).all()
+    assert both.smallest_known.all()
+    assert both.top_known.all()
+    early = extreme_eigenvalues(found, like(found), tolerance=1e-3, steps=rough.steps)
+    assert not early.smallest_known.all()
     distance = (exact.unsqueeze(2) - rough.top[:, :1].unsqueeze(1)).abs().min(dim=1).values
     assert (distance <= rough.top_bound[:, :1] + 1e-12).all()
+
+
+def test_what_lanczos_knows_is_right_for_many_spectra() -> None:
+    """Ends that are called known are within the tolerance: of 120 matrices with a bulk, outliers, and small tails."""
+    source, tolerance = torch.Generator().manual_seed(0), 1e-2
+    bulk = torch.randn(120, 120, generator=source, dtype=torch.float64).abs() ** 3 * 0.01
+    tail = torch.rand(120, 1, generator=source, dtype=torch.float64) ** 4 * torch.randn(
+        120, 20, generator=source, dtype=torch.float64
+    )
+    diagonal = torch.cat([bulk, tail, torch.tensor([[3.0, 2.9]], dtype=torch.float64).expand(120, -1)], dim=1)
+    found = extreme_eigenvalues(lambda v: v * diagonal, torch.zeros_like(diagonal), 2, 140, tolerance)
+    exact = diagonal.sort(dim=1).values
+    scale = torch.maximum(exact[:, 0].abs(), 0.01 * exact[:, -1])
+    assert found.smallest_known.all()
+    assert ((found.smallest - exact[:, 0]).abs() <= tolerance * scale).all()
+    assert ((found.top / exact[:, -2:].flip(1) - 1).abs() <= tolerance).all()
+    assert found.steps < 140
+    for steps in (8, 12, 16, 24, 40):  # what is not known yet is called so, but for unlucky start vectors
+        some = extreme_eigenvalues(lambda v: v * diagonal, torch.zeros_like(diagonal), 2, steps, tolerance)
+        wrong = (some.smallest - exact[:, 0]).abs() > tolerance * scale
+        wrong_top = (some.top[:, 0] / exact[:, -1] - 1).abs() > tolerance
+        assert (wrong & some.smallest_known).sum() + (wrong_top & some.top_known[:, 0]).sum() <= 1, steps
+        assert steps > 12 or wrong.sum() > 12
+
+
+def measured_group() -> tuple[Group, Tensor]:
+    """A group of small perceptrons as `measure` has it, and the exact eigenvalues of their Hessians."""
+    module, weights, samples = population(*CASES["mlp"])
+    data = from_arrays("exact", 0, [(samples.x[:, 0].float().repeat(4, 1, 1).numpy(), samples.y.repeat(4).numpy())])
+    group = Group([f"m{n}" for n in range(MEMBERS)], module, {n: t.float() for n, t in weights.items()}, data, 0)
+    exact = {name: tensor.double() for name, tensor in group.weights.items()}
+    train = Samples(data.train.x.double(), data.train.y)
+    return group, torch.linalg.eigvalsh(exact_hessian(products(module, exact, train)))
+
+
+def test_by_default_both_ends_of_the_spectrum_are_those_of_the_exact_hessian() -> None:
+    group, exact = measured_group()
+    rows = curvature.ends(group, METRICS["hessian_smallest_eigenvalue"].settings)
+    smallest = [row[0].value for row in rows["hessian_smallest_eigenvalue"]]
+    assert smallest == pytest.approx(exact[:, 0].tolist(), rel=1e-3)
+    ratios = [row[0].value for row in rows["extreme_ratio"]]
+    assert ratios == pytest.approx((exact[:, 0].abs() / exact[:, -1]).tolist(), rel=2e-3)
+    tops = curvature.curvature(group, METRICS["hessian_top_eigenvalue"].settings)["hessian_top_eigenvalue"]
+    assert [row[0].value for row in tops] == pytest.approx(exact[:, -1].tolist(), rel=1e-3)
+
+
+def test_an_end_that_the_steps_do_not_reach_is_a_reason_and_no_value() -> None:
+    group, exact = measured_group()
+    few = {**METRICS["extreme_ratio"].settings, "steps": 8}
+    for name, rows in curvature.ends(group, few).items():
+        assert [row[0].value for row in rows] == [None] * MEMBERS, name
+        assert all("more steps" in str(row[0].reason) for row in rows)
+    rows = curvature.ends(group, few)["hessian_smallest_eigenvalue"]
+    assert all(float(str(row[0].detail["reached"])) > low for row, low in zip(rows, exact[:, 0].tolist(), strict=True))
 
 
 @pytest.mark.parametrize(
@@ -207,6 +272,33 @@ def test_the_claimed_error_covers_the_trace_at_its_rate(
     assert score.mean(dim=0).abs().max() < 3 / 200**0.5 * 1.1
     assert ((score.abs() < 1).double().mean(dim=0) - 0.68).abs().max() < 3 * 0.033
     assert ((score.abs() < 2).double().mean(dim=0) - 0.95).abs().max() < 3 * 0.0155
+
+
+@pytest.mark.parametrize("tolerance", [0.3, 0.1])
+def test_a_trace_that_stops_early_covers_its_exact_value_as_often(
+    tolerance: float, tabulated: tuple[Callable[[Tensor], Tensor], Tensor, Tensor]
+) -> None:
+    """Over 200 repetitions of three members each; by turns few probes suffice and many are needed."""
+    operator, shape, exact = tabulated
+    covered, counts = [], []
+    for seed in range(200):
+        for number in range(MEMBERS):
+            alone = lambda v, n=number: operator(v.expand(MEMBERS, -1))[n : n + 1]  # noqa: E731 - a slice of it
+            _, trace = eigenvalues_and_trace(
+                alone, shape[:1], steps=6, probes=300, trace_tolerance=tolerance, seed=3 * seed
+            )
+            covered.append(bool((trace.value - exact[number]).abs() < 1.959964 * trace.standard_error))
+            counts.append(trace.probes)
+    for number in range(MEMBERS):
+        share = sum(covered[number::MEMBERS]) / 200
+        assert abs(share - 0.95) < 3 * (0.95 * 0.05 / 200) ** 0.5, (number, share)
+    assert abs(sum(covered) / len(covered) - 0.95) < 3 * (0.95 * 0.05 / len(covered)) ** 0.5
+    assert max(counts) < 300
+
+
+def test_few_probes_widen_the_error_as_student_says() -> None:
+    for count in (2, 3, 4, 5, 6, 9, 15, 40, 300):
+        assert _widening(count) == pytest.approx(student.ppf(0.975, count - 1) / student.ppf(0.975, 1e9), rel=2e-3)
 
 
 def test_a_trace_stops_at_the_requested_error(small: tuple[HessianProducts, Tensor]) -> None:

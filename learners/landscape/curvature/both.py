@@ -1,4 +1,4 @@
-"""Ends of the spectra and traces from one Lanczos run: its space is what the trace's probes need not see."""
+"""Largest eigenvalues and traces from one Lanczos run: its space is what the trace's probes need not see."""
 
 from torch import Tensor
 
@@ -20,7 +20,10 @@ def eigenvalues_and_trace(
     probes: int = PROBES,
     seed: int = 0,
 ) -> tuple[Extremes, Trace]:
-    """Find the largest and smallest eigenvalues, and estimate the trace with what that has cost already.
+    """Find the largest eigenvalues, and estimate the trace with what that has cost already.
+
+    The smallest eigenvalue is not waited for, since it takes several times the steps: what is said of it is what there
+    was to see on the way, see `smallest_known`.
 
     Lanczos has found the directions of large eigenvalues, in which almost all of the variance of Hutchinson's estimator
     lies; on their space the trace is that of the tridiagonal matrix. So probes are needed for the rest only, as in
@@ -30,15 +33,15 @@ def eigenvalues_and_trace(
         operator: Products of N symmetric matrices.
         like: A tensor `[N, P]` of their shape, type and device.
         count: How many of the largest eigenvalues.
-        eigenvalue_tolerance: Their relative error, see `is_known`.
+        eigenvalue_tolerance: Their relative error, see `known`.
         trace_tolerance: Standard error of the trace, as a share of it, see `hutchinson`.
         steps: Lanczos steps at most.
         probes: Probes at most.
         seed: Of start vectors and probes.
     """
     start = gaussian(like, 1, seed)[:, 0]
-    found = lanczos(operator, start, steps, lambda krylov: is_known(krylov, count, eigenvalue_tolerance))
+    found = lanczos(operator, start, steps, lambda krylov: is_known(krylov, count, eigenvalue_tolerance, False))
     inside = found.diagonal.double().sum(dim=1)
     taken = found.basis.shape[1]
     trace = deflated(operator, like, found.basis, inside, taken, probes, trace_tolerance, seed)
-    return extremes_of(found, count), trace
+    return extremes_of(found, count, eigenvalue_tolerance), trace

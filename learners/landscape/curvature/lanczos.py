@@ -6,6 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+LOOK = 4
+"""Steps from one look at what was found to the next."""
+
 Operator = Callable[[Tensor], Tensor]
 """Multiplies N symmetric matrices with a vector each: `[N, P]` in, `[N, P]` out."""
 
@@ -33,6 +36,15 @@ class Krylov:
         matrix: Tensor = torch.diag_embed(self.diagonal.double()) + above + above.mT
         return matrix
 
+    def before(self, steps: int) -> "Krylov | None":
+        """What there was so many steps earlier; None where that is before the first one."""
+        count = self.basis.shape[1] - steps
+        if count < 1:
+            return None
+        return Krylov(
+            self.basis[:, :count], self.diagonal[:, :count], self.beside[:, : count - 1], self.beside[:, count - 1]
+        )
+
     def ritz(self) -> tuple[Tensor, Tensor]:
         """Ritz values, ascending, `[N, m]`, and the last entry of each one's vector in T's basis, `[N, m]`, float64."""
         values, vectors = eigen(self.tridiagonal)
@@ -45,7 +57,7 @@ class Krylov:
         return found
 
     def bounds(self) -> Tensor:
-        """Distance of each Ritz value to an eigenvalue at most, `[N, m]`: the norm of its vector's residual."""
+        """Distance of each Ritz value to some eigenvalue at most, `[N, m]`: the norm of its vector's residual."""
         _, last = self.ritz()
         return self.residual.double().unsqueeze(1) * last.abs()
 
@@ -67,13 +79,13 @@ def lanczos(operator: Operator, start: Tensor, steps: int, done: Callable[[Krylo
         operator: The products.
         start: A vector for each, `[N, P]`; not zero.
         steps: Products at most; more than P find nothing new.
-        done: Is asked after every fourth step whether that is enough.
+        done: Is asked after every `LOOK` steps whether that is enough.
 
     Source:
         Golub and Van Loan, "Matrix Computations", chapter 10; Parlett, "The Symmetric Eigenvalue Problem", chapter 13.
     """
     steps = min(steps, start.shape[1])
-    basis = start.new_zeros(start.shape[0], steps, start.shape[1])
+    basis = start.new_empty(start.shape[0], steps, start.shape[1])  # what is not reached takes no memory
     diagonal, beside = start.new_zeros(len(start), steps), start.new_zeros(len(start), steps)
     vector = start / start.norm(dim=1, keepdim=True)
     for step in range(steps):
@@ -84,7 +96,7 @@ def lanczos(operator: Operator, start: Tensor, steps: int, done: Callable[[Krylo
         norm = rest.norm(dim=1)
         vector, beside[:, step] = _next(rest, norm, image, basis[:, : step + 1])
         last = step + 1 == steps
-        if last or (done is not None and step % 4 == 3):
+        if last or (done is not None and step % LOOK == LOOK - 1):
             found = Krylov(basis[:, : step + 1], diagonal[:, : step + 1], beside[:, :step], beside[:, step])
             if last or (done is not None and done(found)):
                 return found

@@ -1,5 +1,6 @@
 """The trace of many Hessians by random probes: Hutchinson's estimator, stopping at a requested error."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,8 +9,13 @@ from torch import Tensor
 from learners.landscape.curvature.lanczos import Operator
 from learners.landscape.curvature.probes import rademacher
 
-FEWEST_PROBES = 6
-PROBES_AT_ONCE = 3
+FEWEST_PROBES = 9
+GROWTH = 1.25
+"""How many more probes each look at the error has than the one before: every look is a chance to stop by luck."""
+NORMAL = 1.959964
+"""What a normal variable exceeds once in forty times."""
+STUDENT = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764}
+"""What Student's t exceeds once in forty times, by its degrees of freedom, where the series is too rough."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,8 @@ class Trace:
 
     Attributes:
         value: `[N]`.
-        standard_error: `[N]`; zero where the trace is exact.
+        standard_error: `[N]`; zero where the trace is exact. It is wider than that of the mean by what Student's t
+            asks of so few probes, so that 1.96 of it to either side cover the trace 95 times in a hundred.
         probes: Random vectors that it rests on.
         products: Products that it took, those of a sketch included.
     """
@@ -44,20 +51,15 @@ def hutchinson(
         like: A tensor `[N, P]` of their shape, type and device.
         probes: Random vectors at most.
         tolerance: Stop once the standard error of each trace is below this share of it; 0: use all probes. At least
-            six are used. An estimate that stops is a little too sure of itself, since it stops at lucky moments.
+            nine are used, and the error is looked at a few times only, so that an estimate does not stop by luck.
         seed: Of the probes.
         around: Orthonormal rows `[N, m, P]` whose space is left out: the trace is that on its complement.
 
     Source:
         Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix".
     """
-    found = torch.zeros(like.shape[0], 0, dtype=torch.float64, device=like.device)
-    vectors = rademacher(like, probes, seed)
-    for block in torch.split(vectors, PROBES_AT_ONCE, dim=1):
-        found = torch.cat([found, _quadratic_forms(operator, block, around)], dim=1)
-        if found.shape[1] >= FEWEST_PROBES and _good_enough(found, tolerance):
-            break
-    return _estimate(found, 0.0, found.shape[1])
+    nothing = torch.zeros(like.shape[0], dtype=torch.float64, device=like.device)
+    return _probed(operator, rademacher(like, probes, seed), around, nothing, 0, tolerance)
 
 
 def hutch_plus_plus(
@@ -109,12 +111,7 @@ def deflated(
     """
     if basis.shape[1] >= like.shape[1]:
         return Trace(inside, torch.zeros_like(inside), 0, spent)
-    found = torch.zeros(like.shape[0], 0, dtype=torch.float64, device=like.device)
-    for block in torch.split(rademacher(like, probes, seed), PROBES_AT_ONCE, dim=1):
-        found = torch.cat([found, _quadratic_forms(operator, block, basis)], dim=1)
-        if found.shape[1] >= FEWEST_PROBES and _good_enough(found, tolerance, inside):
-            break
-    return _estimate(found, inside, spent + found.shape[1])
+    return _probed(operator, rademacher(like, probes, seed), basis, inside, spent, tolerance)
 
 
 def operator_on_each(operator: Operator, vectors: Tensor) -> Tensor:
@@ -129,12 +126,42 @@ def _quadratic_forms(operator: Operator, vectors: Tensor, around: Tensor | None)
     return (operator_on_each(operator, vectors) * vectors).sum(dim=2).double()
 
 
-def _good_enough(found: Tensor, tolerance: float, inside: Tensor | float = 0.0) -> bool:
-    error = found.std(dim=1) / found.shape[1] ** 0.5
-    return bool((error <= tolerance * (found.mean(dim=1) + inside).abs()).all())
+def _probed(
+    operator: Operator, vectors: Tensor, around: Tensor | None, inside: Tensor, spent: int, tolerance: float
+) -> Trace:
+    """The trace `inside` and the mean over probes `[N, k, P]`, as many of them as the tolerance asks for."""
+    found = torch.zeros(len(vectors), 0, dtype=torch.float64, device=vectors.device)
+    for block in _looks(vectors):
+        found = torch.cat([found, _quadratic_forms(operator, block, around)], dim=1)
+        estimate = Trace(found.mean(dim=1) + inside, _error(found), found.shape[1], spent + found.shape[1])
+        good = estimate.standard_error <= tolerance * estimate.value.abs()
+        if bool((good | ~estimate.value.isfinite()).all()):  # a diverged network never gets there
+            break
+    return estimate
 
 
-def _estimate(found: Tensor, inside: Tensor | float, products: int) -> Trace:
+def _looks(vectors: Tensor) -> Iterator[Tensor]:
+    """The probes in blocks, each up to the next look at the error."""
+    begin, end, probes = 0, FEWEST_PROBES, vectors.shape[1]
+    while begin < probes:
+        yield vectors[:, begin:end]
+        begin, end = end, max(end + 1, int(end * GROWTH))
+
+
+def _error(found: Tensor) -> Tensor:
     count = found.shape[1]
-    error = found.std(dim=1) / count**0.5 if count > 1 else torch.full_like(found[:, 0], torch.nan)
-    return Trace(found.mean(dim=1) + inside, error, count, products)
+    if count < 2:
+        return torch.full_like(found[:, 0], torch.nan)
+    error: Tensor = found.std(dim=1) / count**0.5 * _widening(count)
+    return error
+
+
+def _widening(count: int) -> float:
+    """How much wider 95 % of Student's t are than of the normal distribution (Abramowitz and Stegun, 26.7.5)."""
+    free, z = count - 1, NORMAL
+    series = (
+        (z**3 + z) / (4 * free)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
+    )
+    return STUDENT.get(free, z + series) / z

@@ -24,6 +24,7 @@ class Metric:
 
 
 HESSIAN = {"samples": 1000, "eigenvalue_tolerance": 1e-3, "trace_tolerance": 0.05, "steps": 40, "probes": 100}
+ENDS = {"samples": 1000, "eigenvalue_tolerance": 1e-3, "steps": 100}
 TOP = {"samples": 1000, "eigenvalue_tolerance": 1e-3, "steps": 80, "count": 5}
 TRACES = {"samples": 1000, "trace_tolerance": 0.05, "probes": 300, "sketch": 15}
 DENSITY = {"samples": 1000, "steps": 40, "probes": 5, "points": 41}
@@ -58,15 +59,15 @@ LEARNING_CURVE = (
 
 
 def _curvature() -> Iterable[Metric]:
-    for name in ("hessian_trace", "hessian_top_eigenvalue", "hessian_smallest_eigenvalue", "extreme_ratio"):
+    for name in ("hessian_trace", "hessian_top_eigenvalue", "layer_hessian_trace", "layer_hessian_top_eigenvalue"):
         yield Metric(name, pair=False, settings=HESSIAN, random=True)
+    for name in ("hessian_smallest_eigenvalue", "extreme_ratio", "layer_hessian_smallest_eigenvalue"):
+        yield Metric(name, pair=False, settings=ENDS, random=True)
     yield Metric("hessian_eigenvalue", pair=False, settings=TOP, random=True)
     for name in ("hessian_trace_hutchinson", "hessian_trace_hutch_plus_plus"):
         yield Metric(name, pair=False, settings=TRACES, random=True)
     for name in ("negative_share", "spectral_density"):
         yield Metric(name, pair=False, settings=DENSITY, random=True)
-    for name in ("layer_hessian_trace", "layer_hessian_top_eigenvalue", "layer_hessian_smallest_eigenvalue"):
-        yield Metric(name, pair=False, settings=HESSIAN, random=True)
 
 
 def _other_single() -> Iterable[Metric]:

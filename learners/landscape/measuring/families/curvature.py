@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from learners.landscape.curvature.density import spectral_density
 from learners.landscape.curvature.eigenvalues import Extremes, extreme_eigenvalues
 from learners.landscape.curvature.loss import cross_entropy_sum
 from learners.landscape.curvature.products import HessianProducts
-from learners.landscape.curvature.trace import Trace, hutch_plus_plus, hutchinson
+from learners.landscape.curvature.trace import hutch_plus_plus, hutchinson
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
 from schemas import UsageError
@@ -24,16 +25,19 @@ WIDER = 1.1
 BELL = 1 / 40
 """Standard deviation of a density's bells, as a share of the grid."""
 
-Family = Callable[[Group, Settings], Columns]
+Family = Callable[..., Columns]
+Detail = dict[str, object]
+Block = Callable[[Group, Settings, Sequence[str], Detail], Columns]
+"""Measures the block of the Hessian that belongs to some parameters."""
 
 
 def twice_differentiable(family: Family) -> Family:
     """Turn torch's refusal to differentiate into a reason."""
 
     @wraps(family)
-    def guarded(group: Group, settings: Settings) -> Columns:
+    def guarded(*arguments: object) -> Columns:
         try:
-            return family(group, settings)
+            return family(*arguments)
         except RuntimeError as error:
             if any(words in str(error) for words in UNDIFFERENTIABLE):
                 raise UsageError(f"the loss cannot be differentiated twice: {' '.join(str(error).split())}") from error
@@ -44,17 +48,33 @@ def twice_differentiable(family: Family) -> Family:
 
 @twice_differentiable
 def curvature(group: Group, settings: Settings) -> Columns:
-    """Ends of the Hessian's spectrum and its trace, from one Lanczos run."""
-    return _both(group, settings, group.parameter_names, "", {})
+    """The largest eigenvalue of the Hessian and its trace, from one Lanczos run."""
+    return _top_and_trace(group, settings, group.parameter_names, {})
 
 
 @twice_differentiable
+def ends(group: Group, settings: Settings) -> Columns:
+    """The smallest eigenvalue, and its size over that of the largest one."""
+    return _ends(group, settings, group.parameter_names, {})
+
+
 def layers(group: Group, settings: Settings) -> Columns:
-    """The same for the block of the Hessian that belongs to each layer."""
+    """`curvature` for the block of the Hessian that belongs to each layer."""
+    return _by_layer(_top_and_trace, group, settings)
+
+
+def layer_ends(group: Group, settings: Settings) -> Columns:
+    """The smallest eigenvalue of each layer's block."""
+    columns = _by_layer(_ends, group, settings)
+    return {name: values for name, values in columns.items() if "ratio" not in name}
+
+
+@twice_differentiable
+def _by_layer(measure: Block, group: Group, settings: Settings) -> Columns:
     columns: Columns = {}
     for layer, names in group.layers.items():
-        found_here = _both(group, settings, names, "layer_", {"layer": layer})
-        for name, values in found_here.items():
+        found_here = measure(group, settings, names, {"layer": layer})
+        for name, values in {f"layer_{name}": values for name, values in found_here.items()}.items():
             rows = columns.setdefault(name, [[] for _ in group.names])
             for row, more in zip(rows, values, strict=True):
                 row.extend(more)
@@ -66,22 +86,18 @@ def eigenvalues(group: Group, settings: Settings) -> Columns:
     """The largest eigenvalues by rank, each with how far it may be from one at most."""
     rows: list[list[Found]] = []
     for products, like in _products(group, settings, group.parameter_names):
-        ends = extreme_eigenvalues(
+        extremes = extreme_eigenvalues(
             products,
             like,
             count=int(settings["count"]),
             steps=int(settings["steps"]),
             tolerance=float(settings["eigenvalue_tolerance"]),
             seed=group.seed,
+            smallest=False,
         )
-        for top, bounds in zip(ends.top, ends.top_bound, strict=True):
-            ranked = enumerate(zip(top, bounds, strict=True), start=1)
-            rows.append(
-                [
-                    found(value, None, len(products.samples), ends.steps, rank=rank, bound=float(bound))
-                    for rank, (value, bound) in ranked
-                ]
-            )
+        ranks = range(extremes.top.shape[1])
+        ranked = [_tops(extremes, rank, len(products.samples), {"rank": rank + 1}) for rank in ranks]
+        rows += [[row for each in of_model for row in each] for of_model in zip(*ranked, strict=True)]
     return {"hessian_eigenvalue": rows}
 
 
@@ -133,9 +149,10 @@ def _products(group: Group, settings: Settings, names: Sequence[str]) -> Iterato
         yield products, torch.zeros(products.size, products.dimension, dtype=products.like.dtype)
 
 
-def _both(group: Group, settings: Settings, names: Sequence[str], prefix: str, detail: dict[str, object]) -> Columns:
-    columns: Columns = {}
+def _top_and_trace(group: Group, settings: Settings, names: Sequence[str], detail: Detail) -> Columns:
+    columns: Columns = {"hessian_trace": [], "hessian_top_eigenvalue": []}
     for products, like in _products(group, settings, names):
+        samples = len(products.samples)
         extremes, trace = eigenvalues_and_trace(
             products,
             like,
@@ -145,26 +162,48 @@ def _both(group: Group, settings: Settings, names: Sequence[str], prefix: str, d
             probes=int(settings["probes"]),
             seed=group.seed,
         )
-        for name, values in _columns(extremes, trace, len(products.samples), detail).items():
-            columns.setdefault(f"{prefix}{name}" if name != "extreme_ratio" else name, []).extend(values)
-    if prefix:
-        del columns["extreme_ratio"]
+        columns["hessian_trace"] += _each(trace.value, trace.standard_error, samples, trace.probes, **detail)
+        columns["hessian_top_eigenvalue"] += _tops(extremes, 0, samples, detail)
     return columns
 
 
-def _columns(extremes: Extremes, trace: Trace, samples: int, detail: dict[str, object]) -> Columns:
-    def bounded(values: Tensor, bounds: Tensor) -> list[list[Found]]:
-        both = zip(values, bounds, strict=True)
-        return [[found(value, None, samples, extremes.steps, bound=float(bound), **detail)] for value, bound in both]
+def _ends(group: Group, settings: Settings, names: Sequence[str], detail: Detail) -> Columns:
+    columns: Columns = {"hessian_smallest_eigenvalue": [], "extreme_ratio": []}
+    for products, like in _products(group, settings, names):
+        samples, tolerance = len(products.samples), float(settings["eigenvalue_tolerance"])
+        extremes = extreme_eigenvalues(
+            products, like, steps=int(settings["steps"]), tolerance=tolerance, seed=group.seed
+        )
+        columns["hessian_smallest_eigenvalue"] += _judged(
+            extremes.smallest, extremes.smallest_bound, extremes.smallest_known, extremes.steps, samples, detail
+        )
+        both, nothing = (
+            extremes.smallest_known & extremes.top_known[:, 0],
+            torch.full_like(extremes.smallest, torch.nan),
+        )
+        columns["extreme_ratio"] += _judged(extreme_ratio(extremes), nothing, both, extremes.steps, samples, detail)
+    return columns
 
-    return {
-        "hessian_trace": _each(trace.value, trace.standard_error, samples, trace.probes, **detail),
-        "hessian_top_eigenvalue": bounded(extremes.top[:, 0], extremes.top_bound[:, 0]),
-        "hessian_smallest_eigenvalue": bounded(extremes.smallest, extremes.smallest_bound),
-        "extreme_ratio": _each(
-            extreme_ratio(extremes), torch.full_like(extremes.smallest, torch.nan), samples, extremes.steps, **detail
-        ),
-    }
+
+def _tops(extremes: Extremes, rank: int, samples: int, detail: Detail) -> list[list[Found]]:
+    """The largest eigenvalue of a rank from 0, of each model."""
+    top, bound, known = (part[:, rank] for part in (extremes.top, extremes.top_bound, extremes.top_known))
+    return _judged(top, bound, known, extremes.steps, samples, detail)
+
+
+def _judged(
+    values: Tensor, bounds: Tensor, known: Tensor, steps: int, samples: int, detail: Detail
+) -> list[list[Found]]:
+    """Values that Lanczos knows as well as was asked for; of the others what it has found, in the reason."""
+    rows = []
+    for value, bound, sure in zip(values.tolist(), bounds.tolist(), known.tolist(), strict=True):
+        more = {**detail, "bound": bound} if isfinite(bound) else detail
+        row = found(value, None, samples, steps, **more)
+        if row.reason is None and not sure:
+            reason = f"after {steps} Lanczos steps it is not known to eigenvalue_tolerance; set more steps"
+            row = Found(None, None, samples, steps, reason, {**more, "reached": value})
+        rows.append([row])
+    return rows
 
 
 def _each(values: Tensor, errors: Tensor, samples: int, probes: int, **detail: object) -> list[list[Found]]:
