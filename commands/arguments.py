@@ -23,8 +23,11 @@ OtherSettings = Annotated[
 ]
 
 
-def settings_of(texts: list[str] | None) -> dict[str, float | int | str]:
-    """Read NAME=VALUE settings.
+EXAMPLES = {"--set": "epochs=5", "--at": "label_noise=0.2"}
+
+
+def settings_of(texts: list[str] | None, option: str = "--set") -> dict[str, float | int | str]:
+    """Read NAME=VALUE settings of an option.
 
     Raises:
         UsageError: One is something else.
@@ -33,7 +36,7 @@ def settings_of(texts: list[str] | None) -> dict[str, float | int | str]:
     for text in texts or []:
         name, _, value = (part.strip() for part in text.partition("="))
         if not name or not value:
-            raise UsageError(f"--set {text!r}: expected NAME=VALUE, such as epochs=5")
+            raise UsageError(f"{option} {text!r}: expected NAME=VALUE, such as {EXAMPLES[option]}")
         found[name] = value
     return found
 

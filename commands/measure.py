@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, OtherSettings, Quiet, Selection, settings_of
+from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, OtherSettings, Quiet, Selection, settings_of
 from commands.terminal import progress_bar, show
 from schemas import open_lake
 
@@ -26,6 +26,7 @@ def measure(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of probes, samples and curves.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -43,6 +44,7 @@ def measure(
             seed=seed,
             settings=settings_of(setting),
             description=given,
+            device=device.value,
             progress=progress,
         )
     show(done, as_json)

@@ -46,6 +46,25 @@ def test_bins_are_those_of_scikit_learn(strategy: str) -> None:
         np.testing.assert_allclose(found.confidence[model][filled].numpy(), mean, rtol=1e-12)
 
 
+def test_equal_confidences_share_a_bin_whatever_the_order_of_samples() -> None:
+    source = torch.Generator().manual_seed(0)
+    confidence = (torch.rand(1, 200, generator=source, dtype=torch.float64) * 8).round() / 8
+    confidence[0, :70] = 1.0
+    right = (torch.rand(1, 200, generator=source) < 0.7).double()
+    chosen = equal_mass(confidence, 10)
+    for value in set(confidence.flatten().tolist()):
+        assert len(set(chosen[confidence == value].tolist())) == 1
+    errors = []
+    for seed in range(5):
+        order = torch.randperm(200, generator=torch.Generator().manual_seed(seed))
+        shuffled, hits = confidence[:, order], right[:, order]
+        errors.append(binned(shuffled, hits, equal_mass(shuffled, 10), 10).expected_error().item())
+    assert errors == pytest.approx([errors[0]] * 5, abs=1e-12)
+    certain = torch.ones(1, 50, dtype=torch.float64)  # all in one bin: the error is that of the mean
+    hits = (torch.arange(50).view(1, -1) % 5 > 0).double()
+    assert binned(certain, hits, equal_mass(certain, 10), 10).expected_error().item() == pytest.approx(0.2)
+
+
 def test_likelihood_and_scores_are_those_of_loops_and_scikit_learn() -> None:
     logits, y = logits_of()
     found = measures(logits.log_softmax(dim=2), y, bins=10, draws=2)

@@ -1,5 +1,6 @@
 """Phases: rules, thresholds and the published table of 845 ResNets, whose pictures have borders drawn by hand."""
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import label  # type: ignore[import-untyped] # scipy ships no types
 
 from learners import assign_phases
+from learners.landscape.measuring.selected import balanced_pairs
 from learners.landscape.phases.assigning import Judged, judge_frame
+from learners.landscape.phases.bootstrap import _spread
 from learners.landscape.phases.borders import mesh
 from learners.landscape.phases.diagram import diagram, write_diagram
 from learners.landscape.phases.grid import grid_of
@@ -55,6 +59,9 @@ def test_published_models_fall_into_five_regions_ordered_by_an_accuracy_that_the
     grid = grid_of(judged.cells.axes)
     assert grid is not None
     assert len(np.unique(regions(grid, judged.verdicts.phase))) == 5
+    by_sides = regions(grid, judged.verdicts.phase, corners=False)
+    pieces = {phase: len(set(by_sides[judged.verdicts.phase == phase].tolist())) for phase in PHASES}
+    assert pieces == {"I": 1, "II": 1, "III": 1, "IV-A": 2, "IV-B": 1}  # as docs/phases.md says
     frame = frame.with_columns(test_accuracy_pct=-pl.col("test_accuracy_pct"))
     assert assign_phases(frame.drop("phase", "phase_probability"), columns=PUBLISHED)["phase"].equals(frame["phase"])
 
@@ -197,6 +204,106 @@ def test_members_of_a_cell_are_judged_together() -> None:
 def test_models_that_diverged_are_missing_or_high() -> None:
     frame = made([(float("inf"), -9.0, 0.1), (0.01, 0.0, 0.9)])
     assert assign_phases(frame)["phase"].to_list() == ["I", "IV-B"]
+
+
+CELLS = 500
+
+
+def simulated(seeds: int, of_seeds: float, of_pairs: float) -> tuple[pl.DataFrame, list[str]]:
+    """Cells whose means are known, seeds that differ from them, pairs made of their seeds; and the true phases."""
+    source = np.random.default_rng(seeds)
+    loss = np.exp(source.uniform(np.log(0.03), np.log(0.3), CELLS))
+    connectivity, cka = source.uniform(-5, 2, CELLS), source.uniform(0.4, 0.9, CELLS)
+    truth = assign_phases(made(list(zip(loss, connectivity, cka, strict=True))), stated())["phase"].to_list()
+    own = source.standard_normal((CELLS, seeds, 3))
+    rows: list[dict[str, object]] = []
+    for cell in range(CELLS):
+        place = {"width": cell + 1, "batch_size": 1}
+        for i in range(seeds):
+            value = loss[cell] * (1 + 0.15 * own[cell, i, 0])
+            rows.append(place | {"first": f"{i}", "second": None, "train_loss": value})
+        for i, j in combinations(range(seeds), 2):
+            both = of_seeds * (own[cell, i] + own[cell, j]) + of_pairs * source.standard_normal(3)
+            values = {"mode_connectivity": connectivity[cell] + both[1], "cka": cka[cell] + 0.05 * both[2]}
+            rows.append(place | {"first": f"{i}", "second": f"{j}", "train_loss": None} | values)
+    return pl.DataFrame(rows, infer_schema_length=None), truth
+
+
+def stated() -> Rule:
+    """The taxonomy with its thresholds as they are written."""
+    rule = load_rule("taxonomy")
+    plain = {n: m.model_copy(update={"calibration": None} if m.threshold else {}) for n, m in rule.metrics.items()}
+    return rule.model_copy(update={"metrics": plain})
+
+
+@pytest.mark.parametrize(("seeds", "of_seeds", "of_pairs"), [(3, 1.0, 0.0), (5, 1.0, 0.3), (4, 0.3, 1.0)])
+def test_phases_are_right_as_often_as_their_probability_says(seeds: int, of_seeds: float, of_pairs: float) -> None:
+    """Among cells of about the same probability the share of right phases is that, give or take three deviations.
+
+    Where pairs bring much of their own, the probability may be too low, for that cannot be told from few seeds.
+    """
+    frame, truth = simulated(seeds, of_seeds, of_pairs)
+    judged = judge_frame(frame, stated(), models=("first", "second"))
+    right = judged.verdicts.phase == np.array(truth, dtype=object)
+    for low, high in ((0.3, 0.7), (0.7, 0.9), (0.9, 0.97), (0.97, 1.01)):
+        among = (judged.probability >= low) & (judged.probability < high)
+        claimed, share, count = judged.probability[among].mean(), right[among].mean(), among.sum()
+        slack = 3 * np.sqrt(max(claimed * (1 - claimed), 1e-3) / count)
+        assert share > claimed - slack, (low, claimed, share, count)
+        assert share < claimed + slack + 0.1 * of_pairs, (low, claimed, share, count)
+
+
+def test_a_pairs_spread_is_that_of_its_seeds() -> None:
+    """The claimed deviation of a mean over pairs against the true one, over many cells; exact for sums of seeds."""
+    source = np.random.default_rng(3)
+    for seeds, pairs in ((3, 3), (5, 10), (8, 10), (20, 10)):
+        names = [f"{number:02d}" for number in range(seeds)]
+        chosen = balanced_pairs(names, pairs)
+        own = dict(zip(names, source.standard_normal((seeds, 400)), strict=True))
+        rows = [
+            {"width": cell + 1, "batch_size": 1, "first": a, "second": b, "cka": own[a][cell] + own[b][cell]}
+            for cell in range(400)
+            for a, b in chosen
+        ]
+        cells = judge_frame(pl.DataFrame(rows), models=("first", "second")).cells
+        spread = _spread(cells.values["cka"], cells.models)
+        times = [sum(name in pair for pair in chosen) for name in names]
+        exact = sum(count**2 for count in times) / len(chosen) ** 2
+        assert (spread.pulls**2).sum(axis=1).mean() == pytest.approx(exact, rel=0.2)
+        assert np.var(spread.centre) == pytest.approx(exact, rel=0.25)
+
+
+def test_pairs_are_balanced() -> None:
+    for count in (2, 3, 5, 6, 7, 12, 20, 40):
+        names = [f"m{number:02d}" for number in range(count)]
+        pairs = balanced_pairs(names)
+        assert len(set(pairs)) == len(pairs) == min(10, count * (count - 1) // 2)
+        times = [sum(name in pair for pair in pairs) for name in names[:20]]
+        assert max(times) - min(times) <= 1
+
+
+@pytest.mark.parametrize("corners", [True, False])
+def test_regions_are_those_that_scipy_labels(corners: bool) -> None:
+    source = np.random.default_rng(0)
+    axes = pl.DataFrame({"width": np.repeat(np.arange(1, 13), 11), "batch_size": np.tile(np.arange(1, 12), 12)})
+    grid = grid_of(axes)
+    assert grid is not None
+    phase = source.choice(np.array(["I", "II", "III"], dtype=object), 132)
+    found = regions(grid, phase, corners)
+    structure = np.ones((3, 3)) if corners else None
+    theirs = {name: label(phase[grid.cell] == name, structure) for name in ("I", "II", "III")}
+    assert len(np.unique(found)) == sum(count for _, count in theirs.values())
+    for name, (labels, count) in theirs.items():
+        here = phase[grid.cell] == name
+        pairs = set(zip(found[grid.cell][here].tolist(), labels[here].tolist(), strict=True))
+        assert len(pairs) == count
+
+
+def test_a_phase_that_is_there_is_not_overwritten() -> None:
+    frame = assign_phases(made([(0.01, 0.0, 0.9)]))
+    with pytest.raises(UsageError, match="a column 'phase' already"):
+        assign_phases(frame)
+    assert assign_phases(frame.rename({"phase": "earlier", "phase_probability": "p"}))["phase"].to_list() == ["IV-B"]
 
 
 def test_an_empty_table_stays_empty() -> None:

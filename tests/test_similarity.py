@@ -2,6 +2,7 @@
 
 from math import log
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -78,10 +79,25 @@ def test_distances_by_hand() -> None:
 def test_connectivity_is_the_largest_deviation_whichever_way() -> None:
     places = torch.linspace(0, 1, 3, dtype=torch.float64)
     error = torch.tensor([[2.0, 12.0, 4.0], [2.0, 1.0, 4.0], [0.0, 0.0, 0.0]], dtype=torch.float64)
-    found = Profile(places, error, error)
+    found = Profile(places, error.unsqueeze(2), error.unsqueeze(2))
     assert found.connectivity.tolist() == [-9, 2, 0]
     assert found.barrier.tolist() == [9, 0, 0]
     assert found.peak.tolist() == [0.5, 1, 0]
+
+
+def test_the_error_of_a_barrier_is_its_spread_over_data_sets() -> None:
+    """Two ends that err by chance, and a hump between them: of data sets drawn anew, the barriers' own deviation."""
+    places, source = torch.linspace(0, 1, 5, dtype=torch.float64), torch.Generator().manual_seed(0)
+    chance = torch.tensor([0.1, 0.3, 0.45, 0.3, 0.2], dtype=torch.float64)
+    barriers, errors = [], []
+    for seed in range(200):
+        wrong = 100.0 * (torch.rand(1, 5, 300, generator=source, dtype=torch.float64) < chance.view(1, -1, 1))
+        found = Profile(places, wrong, wrong)
+        barriers.append(found.barrier.item())
+        errors.append(found.barrier_error(60, seed).item())
+        assert found.error_error[0, 2].item() == pytest.approx(float(np.std(wrong[0, 2].numpy(), ddof=1)) / 300**0.5)
+    assert np.mean(errors) == pytest.approx(np.std(barriers), rel=0.15)  # 200 values know their deviation to 5 %
+    assert Profile(places, wrong, wrong).barrier_error(1, 0).isnan().all()
 
 
 @pytest.fixture(scope="module")

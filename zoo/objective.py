@@ -76,6 +76,13 @@ class Convection:
     def __init__(self, members: Sequence[Member]) -> None:
         self.coefficients = tuple(member.convection or 0.0 for member in members)
 
+    @classmethod
+    def of(cls, coefficients: Sequence[float]) -> "Convection":
+        """The equations of these coefficients, one a member."""
+        made = cls([])
+        made.coefficients = tuple(coefficients)
+        return made
+
     def one(
         self, module: nn.Module, weights: Mapping[str, Tensor], coefficient: Tensor, x: Tensor, y: Tensor
     ) -> tuple[Tensor, Tensor]:
@@ -85,10 +92,14 @@ class Convection:
 
     def measure(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
         """As `Objective.measure`."""
+        loss, error = self.each(module, population, samples)
+        return loss.mean(dim=1), error.mean(dim=1)
+
+    def each(self, module: nn.Module, population: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
+        """Each member's loss and squared error on each sample, `[N, n]` each, float64."""
         first = {name: tensor[:1] for name, tensor in population.items()}
         portion = modest_portion(lambda few: self._each(module, first, few), len(self.coefficients), samples.x)
-        loss, error = while_short(portion, lambda part: self._in_parts(module, population, samples.x, part), "pinn")
-        return loss.mean(dim=1), error.mean(dim=1)
+        return while_short(portion, lambda part: self._in_parts(module, population, samples.x, part), "pinn")
 
     def _in_parts(
         self, module: nn.Module, population: Mapping[str, Tensor], x: Tensor, portion: Portion

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import log10
 from typing import Literal
 
-from learners.landscape.phases.population import LOADS, TEMPERATURES
+from learners.landscape.phases.axes import LOADS, TEMPERATURES
 from learners.reporting.figure import quoted
 from schemas import Lake
 

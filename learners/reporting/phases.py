@@ -16,19 +16,25 @@ from learners.reporting.figure import INK, PAPER, Figure, Panel, gradient, legen
 from schemas import Lake, UsageError
 
 JUDGED = """
-SELECT phase_rule.rule, content, coalesce(any_value(settings), '{}') AS settings, max(cell_phase.judged_at) AS judged_at
+SELECT phase_rule.rule, content, coalesce(any_value(settings), '{}') AS settings,
+    max(cell_phase.judged_at) AS judged_at, coalesce(held::VARCHAR, '{}') AS held
 FROM cell_phase JOIN phase_rule ON phase_rule.sha256 = cell_phase.rule_sha256
 WHERE population_id = $population_id GROUP BY ALL ORDER BY judged_at DESC
 """
-CELLS = "FROM phases WHERE population_id = {population} AND rule = {rule} ORDER BY load DESC, temperature"
+CELLS = """
+FROM phases WHERE population_id = {population} AND rule = {rule} AND coalesce(held::VARCHAR, '{{}}') = {held}
+ORDER BY load DESC, temperature
+""".strip()
 PLACES = ("x", "x2", "y", "y2", "x_middle", "y_middle")
 
 
 @dataclass(frozen=True)
 class PhaseMap:
-    """A phase diagram, the rule that it is by, the columns of `member` that are its axes, and the phases' colours."""
+    """A phase diagram, its rule, the columns of `member` that are its axes, what is held, and the phases' colours."""
 
     rule: str
+    held: str
+    """As JSON: columns of `member` that vary beside the axes, and the value that counts."""
     axes: tuple[str, str]
     colours: dict[str, str]
     figure: Figure
@@ -37,17 +43,17 @@ class PhaseMap:
 def phase_maps(lake: Lake, population_id: str) -> list[PhaseMap]:
     """A diagram for each rule by which a population was judged, the newest first."""
     found = []
-    for name, content, settings, _ in lake.sql(JUDGED, population_id=population_id).iter_rows():
+    for name, content, settings, _, held in lake.sql(JUDGED, population_id=population_id).iter_rows():
         try:
             rule = Rule.model_validate_json(content)
-            judged, axes = judged_population(lake, population_id, rule, json.loads(settings))
+            judged, axes = judged_population(lake, population_id, rule, json.loads(settings), json.loads(held))
         except UsageError:  # its members or measurements are gone
             continue
         grid = grid_of(judged.cells.axes)
         if grid is None:
             continue
         titles = (axes[0].replace("_", " "), axes[1].replace("_", " "))
-        sql = CELLS.format(population=quoted(population_id), rule=quoted(name))
+        sql = CELLS.format(population=quoted(population_id), rule=quoted(name), held=quoted(held))
         rows = lake.sql(sql)
         cells = placed(judged.table(), grid)
         map_ = _map(cells, borders(judged, grid), region_names(judged, grid), list(rule.labels), grid, titles)
@@ -58,8 +64,9 @@ def phase_maps(lake: Lake, population_id: str) -> list[PhaseMap]:
             f"By the rule {name}, from training loss, mode connectivity, CKA and the Hessian's trace, and no accuracy."
             " Paler where the bootstrap over seeds and pairs is less sure; lines are the rule between the cells."
         )
-        figure = Figure("Phases", says, finding, sql, rows, (map_, *maps), layout="lead")
-        found.append(PhaseMap(name, axes, dict(zip(rule.labels, COLOURS, strict=False)), figure))
+        at = "".join(f", {axis.replace('_', ' ')} {value}" for axis, value in json.loads(held).items())
+        figure = Figure(f"Phases{at}", says, finding, sql, rows, (map_, *maps), layout="lead")
+        found.append(PhaseMap(name, held, axes, dict(zip(rule.labels, COLOURS, strict=False)), figure))
     return found
 
 

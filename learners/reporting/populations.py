@@ -1,5 +1,6 @@
 """The report on a trained population: accuracy over its grid, its phases, and its training curves by phase."""
 
+import json
 from math import isfinite
 
 import altair
@@ -36,7 +37,8 @@ GROUP BY ALL ORDER BY ALL
 """
 JOINED = """
 JOIN cell_phase ON cell_phase.population_id = member.population_id AND cell_phase.rule = {rule}
-    AND load = member.{load} AND temperature = member.{temperature}"""
+    AND load = member.{load} AND temperature = member.{temperature}
+    AND coalesce(cell_phase.held::VARCHAR, '{{}}') = {held}{held_members}"""
 MOST_EPOCHS = 40  # points of a curve
 MOST_CELLS = 100  # curves of a figure
 
@@ -137,7 +139,15 @@ def _curves(lake: Lake, grid: Grid, maps: list[PhaseMap]) -> list[Figure]:
     axes = [axis.sql("member.") for axis in grid.axes] or [f"member.{_line(lake, grid)}"]
     joined = ""
     if judged:
-        joined = JOINED.format(rule=quoted(judged.rule), load=judged.axes[0], temperature=judged.axes[1])
+        joined = JOINED.format(
+            rule=quoted(judged.rule),
+            load=judged.axes[0],
+            temperature=judged.axes[1],
+            held=quoted(judged.held),
+            held_members="".join(
+                f" AND member.{axis} = {quoted(str(value))}" for axis, value in json.loads(judged.held).items()
+            ),
+        )
     sql = CURVES.format(
         phase="cell_phase.phase" if judged else "''",
         axes=", ".join(axes),

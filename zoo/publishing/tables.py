@@ -24,6 +24,8 @@ FROM split_of JOIN member USING (model_id) JOIN phases ON phases.population_id =
     AND temperature = CASE temperature_axis WHEN 'batch_size' THEN member.batch_size
         WHEN 'learning_rate' THEN member.learning_rate WHEN 'weight_decay' THEN member.weight_decay
         WHEN 'epochs' THEN member.epochs END
+    AND (held IS NULL OR len(list_filter(json_keys(held),
+        lambda name: (to_json(member)->>('$.' || name)) IS DISTINCT FROM (held->>('$.' || name)))) = 0)
 """
 """The phase of each model's cell, a row for each rule."""
 DEFAULT_RULE = "taxonomy"

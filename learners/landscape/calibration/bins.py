@@ -76,9 +76,14 @@ def equal_width(confidence: Tensor, bins: int = BINS) -> Tensor:
 
 
 def equal_mass(confidence: Tensor, bins: int = BINS) -> Tensor:
-    """The bin of each confidence when bins have the same number of samples, by rank along the last axis, int64."""
-    rank = confidence.argsort(dim=-1, stable=True).argsort(dim=-1, stable=True)
-    return rank * bins // confidence.shape[-1]
+    """The bin of each confidence when bins have the same number of samples, by rank along the last axis, int64.
+
+    Equal confidences are in one bin, that of the middle of their ranks, so that bins do not hang on the order of
+    samples, and are of unequal mass where many are equal.
+    """
+    ordered = confidence.sort(dim=-1).values.contiguous()
+    first, behind = (torch.searchsorted(ordered, confidence.contiguous(), right=right) for right in (False, True))
+    return (first + behind - 1) * bins // (2 * confidence.shape[-1])
 
 
 def binned(confidence: Tensor, right: Tensor, chosen: Tensor, bins: int = BINS, weight: Tensor | None = None) -> Binned:

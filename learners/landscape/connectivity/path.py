@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from zoo.population import Samples, Weights, evaluate, forward
+from zoo.population import Samples, Weights, forward, losses, samples_at_once, size
+from zoo.randomness import generator
 
 POINTS = 21
 SAMPLES_AT_ONCE = 512
@@ -23,13 +24,36 @@ class Profile:
 
     Attributes:
         places: From 0 to 1, `[T]`.
-        loss: Mean loss in nats, `[pairs, T]`.
-        error: Share of wrong predictions in percentage points, `[pairs, T]`.
+        losses: Loss of each sample in nats, `[pairs, T, n]`; of a text the mean over its places. NaN where outputs are
+            not finite.
+        wrong: Which predictions are wrong, in percentage points (0 or 100; of a text the mean), `[pairs, T, n]`.
     """
 
     places: Tensor
-    loss: Tensor
-    error: Tensor
+    losses: Tensor
+    wrong: Tensor
+
+    @property
+    def loss(self) -> Tensor:
+        """Mean loss in nats, `[pairs, T]`."""
+        return self.losses.mean(dim=2)
+
+    @property
+    def error(self) -> Tensor:
+        """Share of wrong predictions in percentage points, `[pairs, T]`."""
+        return self.wrong.mean(dim=2)
+
+    @property
+    def loss_error(self) -> Tensor:
+        """Standard error of `loss` over the samples."""
+        error: Tensor = self.losses.std(dim=2) / self.losses.shape[2] ** 0.5
+        return error
+
+    @property
+    def error_error(self) -> Tensor:
+        """Standard error of `error` over the samples."""
+        error: Tensor = self.wrong.std(dim=2) / self.wrong.shape[2] ** 0.5
+        return error
 
     @property
     def connectivity(self) -> Tensor:
@@ -50,13 +74,28 @@ class Profile:
         Source:
             Frankle et al. 2020, "Linear mode connectivity and the lottery ticket hypothesis".
         """
-        between = self.error[:, :1] + (self.error[:, -1:] - self.error[:, :1]) * self.places
-        return (self.error - between).max(dim=1).values
+        return self._barrier(self.error)
+
+    def barrier_error(self, draws: int, seed: int) -> Tensor:
+        """Standard error of `barrier` over the samples, `[pairs]`, by drawing them anew, the same for all places.
+
+        NaN for a single draw.
+        """
+        count, source = self.wrong.shape[2], generator("barrier", seed)
+        each = []
+        for _ in range(draws):
+            times = torch.bincount(torch.randint(count, (count,), generator=source), minlength=count)
+            each.append(self._barrier(self.wrong @ times.to(self.wrong) / count))
+        return torch.stack(each).std(dim=0) if draws > 1 else torch.full_like(self.barrier, torch.nan)
+
+    def _barrier(self, error: Tensor) -> Tensor:
+        between = error[:, :1] + (error[:, -1:] - error[:, :1]) * self.places
+        return (error - between).max(dim=1).values
 
     @property
     def peak(self) -> Tensor:
-        """The place at which the error is largest, `[pairs]`."""
-        return self.places[self.error.argmax(dim=1)]
+        """The place at which the error is largest, `[pairs]`; NaN where it is not known everywhere."""
+        return self.places[self.error.argmax(dim=1)].where(self.error.isfinite().all(dim=1), torch.nan)
 
 
 def profile(
@@ -72,13 +111,25 @@ def profile(
         points: Places.
     """
     places = torch.linspace(0, 1, points, dtype=torch.float64)
-    scores = []
+    each = []
     for place in places.tolist():
-        weights = path(place) | re_estimated(module, path(place), buffers, samples)
-        scores.append(evaluate(module, weights, samples))
-    loss = torch.stack([score.loss for score in scores], dim=1)
-    error = 100 * (1 - torch.stack([score.accuracy for score in scores], dim=1))
-    return Profile(places.to(loss.device), loss, error)
+        parameters = path(place)
+        each.append(_scored(module, parameters | re_estimated(module, parameters, buffers, samples), samples))
+    losses_of, wrong = (torch.stack([pair[part] for pair in each], dim=1) for part in (0, 1))
+    return Profile(places.to(losses_of.device), losses_of, wrong)
+
+
+@torch.no_grad()
+def _scored(module: nn.Module, weights: Mapping[str, Tensor], samples: Samples) -> tuple[Tensor, Tensor]:
+    """Loss and wrongness of each sample, `[pairs, n]`, float64."""
+    count, each, chunk = size(weights), [], samples_at_once(module, weights, samples.x)
+    for x, y in zip(*(torch.split(t, chunk) for t in (samples.x, samples.y)), strict=True):
+        logits = forward(module, weights, x)
+        finite = logits.isfinite().all(dim=-1)
+        both = losses(logits, y).double(), 100.0 * (logits.argmax(dim=-1) != y).double()
+        each.append(torch.stack([t.where(finite, torch.nan).reshape(count, len(y), -1).mean(dim=2) for t in both]))
+    found = torch.cat(each, dim=2)
+    return found[0], found[1]
 
 
 def re_estimated(

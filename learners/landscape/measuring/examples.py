@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from learners.landscape.example_scores import el2n, grand
+from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Group
 from learners.landscape.measuring.metrics import Metric
 from learners.landscape.measuring.recording import Recorder
@@ -18,9 +19,15 @@ from learners.landscape.measuring.selected import Chosen, built, loaded, unloada
 from schemas import DataError, UsageError
 from zoo.datasets import Dataset
 
+
+@differentiable
+def _pull(group: Group) -> Tensor:
+    return grand(group.module, group.weights, group.parameter_names, group.dataset.train)
+
+
 SCORES: dict[str, Callable[[Group], Tensor]] = {
     "el2n": lambda group: el2n(group.module, group.weights, group.dataset.train),
-    "grand": lambda group: grand(group.module, group.weights, group.parameter_names, group.dataset.train),
+    "grand": _pull,
 }
 KNOWN = """
 SELECT count(*) FROM example_measurement
@@ -40,6 +47,7 @@ class _Sums:
     reasons: list[str] = field(default_factory=list)
 
     def add(self, group: Group, scores: Tensor) -> None:
+        scores = scores.cpu()
         finite = torch.isfinite(scores).all(dim=1)
         self.models += [name for name, counts in zip(group.names, finite.tolist(), strict=True) if counts]
         self.total = self.total + scores[finite].sum(dim=0)
@@ -58,8 +66,10 @@ class _Sums:
         return (variance / count).sqrt()
 
 
-def measure_examples(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric) -> tuple[int, int, int]:
-    """Score the training examples, once for each dataset that selected models share.
+def measure_examples(
+    recorder: Recorder, chosen: Sequence[Chosen], metric: Metric, device: str = "cpu"
+) -> tuple[int, int, int]:
+    """Score the training examples with their true labels, once for each dataset that selected models share.
 
     Models that diverged, or whose weights cannot be had, are left out.
 
@@ -74,18 +84,20 @@ def measure_examples(recorder: Recorder, chosen: Sequence[Chosen], metric: Metri
             together.setdefault((data.name, data.split_seed, data.sha256), []).append(group)
         except (UsageError, DataError):
             unknown.append(group)
-    counts = [_measured(recorder, groups, metric) for groups in (*together.values(), *([unknown] if unknown else []))]
+    counts = [
+        _measured(recorder, groups, metric, device) for groups in (*together.values(), *([unknown] if unknown else []))
+    ]
     first, second, third = (sum(count[part] for count in counts) for part in range(3))
     return first, second, third
 
 
-def _measured(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric) -> tuple[int, int, int]:
+def _measured(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric, device: str) -> tuple[int, int, int]:
     ids = sorted(model_id for group in chosen for model_id in group.ids)
     selection = sha256("\n".join(ids).encode()).hexdigest()
     known = recorder.lake.sql(KNOWN, selection=selection, metric=metric.name, mark=recorder.mark(metric)).item()
     if known:
         return 0, int(known), 0
-    sums, data = _summed(recorder, chosen, metric)
+    sums, data = _summed(recorder, chosen, metric, device)
     rows = _rows(sums, data, metric)
     if data is None or not sums.models:
         reason = sums.reasons[0] if sums.reasons else "no model has weights that could be read"
@@ -94,7 +106,7 @@ def _measured(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric) -> t
     return (len(rows), 0, 0) if sums.models else (0, 0, 1)
 
 
-def _summed(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric) -> tuple[_Sums, Dataset | None]:
+def _summed(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric, device: str) -> tuple[_Sums, Dataset | None]:
     sums, data = _Sums(), None
     epoch = int(metric.settings["epoch"])
     for group in chosen:
@@ -104,16 +116,21 @@ def _summed(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric) -> tup
         if not ids:
             continue
         try:
-            found = loaded(recorder.lake, group, ids, recorder.seed, None if epoch < 0 else epoch)
+            found = loaded(recorder.lake, group, ids, recorder.seed, device, None if epoch < 0 else epoch)
         except (UsageError, DataError) as error:
             sums.reasons.append(str(error))
             continue
         data = found.dataset
-        if type(found.module).__name__ == "PINN":
-            sums.reasons.append(f"{metric.name} needs classes, and a physics-informed network has none")
+        reason = f"{metric.name} needs classes, and a physics-informed network has none"
+        reason = reason if found.physical else found.unfit or ""
+        if reason:
+            sums.reasons.append(reason)
             continue
         for part in found.parts(len(data.train) * max(1, data.classes)):
-            sums.add(part, SCORES[metric.name](part))
+            try:
+                sums.add(part, SCORES[metric.name](part))
+            except UsageError as error:
+                sums.reasons.append(str(error))
     return sums, data
 
 

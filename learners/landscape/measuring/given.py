@@ -1,11 +1,13 @@
 """What a caller says of models that the lake does not know how to run: an architecture and data."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from hashlib import sha256
 
 import torch
 from torch import nn
 
+from learners.landscape.measuring.fingerprint import fingerprint
 from schemas import UsageError
 from zoo.datasets import Dataset, load_dataset
 from zoo.describe import Description
@@ -44,12 +46,12 @@ def given_by(description: Description | None, architecture: nn.Module | None, da
         return _given(label, description.skeleton(), found, description.model_dump_json())
     if architecture is None or data is None:
         raise UsageError("an architecture needs data, and data an architecture or a description; give both")
-    return _given(type(architecture).__name__, architecture.eval(), data, repr(architecture))
+    network = deepcopy(architecture).eval()
+    return _given(type(architecture).__name__, network, data, fingerprint(network, data.train.x))
 
 
 def _given(label: str, module: nn.Module, data: Dataset, text: str) -> Given:
-    shapes = [(name, list(tensor.shape)) for name, tensor in module.state_dict().items()]
-    digest = sha256(f"{text}{shapes}{data.name}{data.split_seed}{data.sha256}".encode())
+    digest = sha256(f"{text}{data.name}{data.split_seed}{data.sha256}".encode())
     for part in (data.train, data.validation, data.test):
         digest.update(part.y.to(torch.int64).cpu().numpy().tobytes())
     return Given(label, module, data, digest.hexdigest()[:16])

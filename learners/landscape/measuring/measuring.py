@@ -1,6 +1,7 @@
 """Measures whatever a query selects and writes each figure to the lake, with settings, error, seed or reason."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import polars as pl
 from torch import nn
@@ -35,6 +36,7 @@ from learners.landscape.measuring.selected import Chosen, choose, loaded, unload
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import Dataset
 from zoo.describe import Description
+from zoo.device import chosen_device
 
 Progress = Callable[[int, int, str], None]
 """Hears of groups done, groups in all, and what is measured."""
@@ -67,7 +69,14 @@ OFFERED: dict[Family, tuple[str, ...]] = {
 }
 """Families in the order in which they are measured."""
 
-WITHOUT_CLASSES = ("l2_distance", "cosine_distance", "aligned_l2_distance", "aligned_cosine_distance", *LEARNING_CURVE)
+OF_WEIGHTS = ("l2_distance", "cosine_distance", "aligned_l2_distance", "aligned_cosine_distance")
+WITHOUT_CLASSES = (
+    *(*OF_WEIGHTS, *LEARNING_CURVE, "loss"),
+    *("hessian_trace", "hessian_top_eigenvalue", "hessian_smallest_eigenvalue", "extreme_ratio", "hessian_eigenvalue"),
+    *("hessian_trace_hutchinson", "hessian_trace_hutch_plus_plus", "negative_share", "spectral_density"),
+    *("layer_hessian_trace", "layer_hessian_top_eigenvalue", "layer_hessian_smallest_eigenvalue"),
+)
+BROKEN = "its weights are not all finite numbers: the model has diverged"
 
 
 def measure(
@@ -80,13 +89,17 @@ def measure(
     description: Description | None = None,
     architecture: nn.Module | None = None,
     data: Dataset | None = None,
+    device: str = "auto",
     progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Measure every model that a query selects, and pairs of them, and write what is found to the lake.
 
-    Pairs are those of members that differ in their seeds alone, ten a cell at most; of models of no population those of
-    one shape. Final weights are measured. What has been measured with the same settings and seed is not measured again;
-    what is found on the way is written too. Members trained on noisy labels are measured on the true ones.
+    Pairs are those of members that differ in their seeds alone, ten a cell at most, each member in about as many; of
+    models of no population those of one shape. Final weights are measured. What has been measured with the same
+    settings and seed is not measured again; what is found on the way is written too.
+
+    A member that was trained on a share of the data or on noisy labels is measured on those samples and labels, and two
+    of them on the labels of both. Others, and scores of examples, go by the data as they are.
 
     Args:
         lake: Where the models are, and rows of `measurement`, `pair_measurement` and `example_measurement` go.
@@ -95,8 +108,9 @@ def measure(
         seed: Of probes, samples and curves.
         settings: Other settings than a metric's own, for whichever metrics have them, as `{"epochs": 5}`.
         description: How the models are built and on what they were trained, where the lake does not know it.
-        architecture: Instead of that a network of one's own, of which names and shapes of tensors count.
+        architecture: Instead of that a network of one's own; its values do not count, all else does, see `fingerprint`.
         data: Its data; needed with `architecture`.
+        device: `cpu`, `cuda` or `auto`, which is a GPU if there is one.
         progress: Is called after each group of models of one shape.
 
     Returns:
@@ -104,8 +118,8 @@ def measure(
         known before, and how many have no value.
 
     Raises:
-        UsageError: There is no such metric or setting; the query selects nothing; nobody knows how a model is built, or
-            its tensors are not those of what was given.
+        UsageError: There is no such metric, setting or device; the query selects nothing; nobody knows how a model is
+            built, or its tensors are not those of what was given.
     """
     asked = [metric_named(name) for name in dict.fromkeys(metrics)]
     if not asked:
@@ -114,23 +128,24 @@ def measure(
     wanted = {metric.name for metric in asked if not metric.examples}
     names = {name for names in OFFERED.values() if wanted & set(names) for name in names}
     offered = {name: with_settings(metric_named(name), other) for name in sorted(names)}
+    where = chosen_device(device)
     given = given_by(description, architecture, data)
     chosen = choose(lake, sql, given)
     counts: dict[str, list[int]] = {name: [0, 0, 0] for name in sorted(wanted)}
     recorder = Recorder(lake, seed, given.digest if given else None)
     for number, group in enumerate(chosen):
-        _measure_group(recorder, group, offered, counts)
+        _measure_group(replace(recorder, seen=group.seen), group, offered, counts, where)
         if progress is not None:
             progress(number + 1, len(chosen), group.label)
     for metric in asked:
         if metric.examples:
-            counts[metric.name] = list(measure_examples(recorder, chosen, with_settings(metric, other)))
+            counts[metric.name] = list(measure_examples(recorder, chosen, with_settings(metric, other), where))
     rows = [(metric.name, *counts[metric.name]) for metric in asked]
     return pl.DataFrame(rows, schema=["metric", "measured", "known", "without_value"], orient="row")
 
 
 def _measure_group(
-    recorder: Recorder, chosen: Chosen, offered: Mapping[str, Metric], counts: dict[str, list[int]]
+    recorder: Recorder, chosen: Chosen, offered: Mapping[str, Metric], counts: dict[str, list[int]], device: str
 ) -> None:
     missing = recorder.missing(offered.values(), chosen.ids, chosen.pairs)
     for name, count in counts.items():
@@ -145,7 +160,7 @@ def _measure_group(
     ids = [model_id for model_id in ids if model_id not in without]
     if not ids:
         return
-    group = loaded(recorder.lake, chosen, ids, recorder.seed)
+    group = loaded(recorder.lake, chosen, ids, recorder.seed, device)
     for family, names in OFFERED.items():
         asked = [name for name in names if left.get(name)]
         if any(name in counts for name in asked):
@@ -186,30 +201,55 @@ def _family(
     group: Group, family: Family, asked: Sequence[Metric], missing: Mapping[str, list[Key]]
 ) -> dict[str, list[tuple[Key, list[Found]]]]:
     """What a family of metrics finds, for the models or pairs that have no row of them yet."""
-    place = {name: number for number, name in enumerate(group.names)}
-    keys = [key for metric in asked for key in missing[metric.name] if all(name in place for name in key)]
+    keys = [key for metric in asked for key in missing[metric.name] if set(key) <= set(group.names)]
     keys = list(dict.fromkeys(keys))
-    reason, columns = _refusal(group, asked[0]), None
-    if reason is None:
-        try:
-            pairs = [tuple(place[name] for name in key) for key in keys]
-            columns = family(group, pairs, asked[0].settings) if asked[0].pair else family(group, asked[0].settings)
-        except (UsageError, DataError) as error:
-            reason = str(error)
-    if columns is None:
-        return {metric.name: [(key, [Found(None, reason=reason)]) for key in keys] for metric in asked}
-    every = keys if asked[0].pair else [(name,) for name in group.names]
-    wanted = {metric.name: set(missing[metric.name]) for metric in asked}
+    broken = frozenset() if asked[0].name in LEARNING_CURVE else group.broken
+    whole = [number for number, name in enumerate(group.names) if name not in broken]
+    alive = [key for key in keys if not broken & set(key)]
+    found_here = _of_whole(group.subset(whole) if broken else group, family, asked, alive) if alive else {}
+    dead = [Found(None, reason=BROKEN)]
     return {
-        name: [(key, values) for key, values in zip(every, columns[name], strict=True) if key in wanted[name]]
-        for name in wanted
+        metric.name: [
+            (key, dead if broken & set(key) else found_here[metric.name][key])
+            for key in keys
+            if key in missing[metric.name]
+        ]
+        for metric in asked
+    }
+
+
+def _of_whole(
+    group: Group, family: Family, asked: Sequence[Metric], keys: Sequence[Key]
+) -> dict[str, dict[Key, list[Found]]]:
+    """The same for models whose weights are finite; one reason for all where the family cannot be had."""
+    place = {name: number for number, name in enumerate(group.names)}
+    columns: dict[str, dict[Key, list[Found]]] = {}
+    reasons = {metric.name: _refusal(group, metric) for metric in asked}
+    if not all(reasons.values()):
+        try:
+            if asked[0].pair:
+                pairs = [tuple(place[name] for name in key) for key in keys]
+                rows = family(group, pairs, asked[0].settings)
+                columns = {name: dict(zip(keys, values, strict=True)) for name, values in rows.items()}
+            else:
+                for part in group.as_trained():
+                    for name, values in family(part, asked[0].settings).items():
+                        of_models: dict[Key, list[Found]] = {
+                            (one,): value for one, value in zip(part.names, values, strict=True)
+                        }
+                        columns.setdefault(name, {}).update(of_models)
+        except (UsageError, DataError) as error:
+            reasons = {name: reason or str(error) for name, reason in reasons.items()}
+    return {
+        name: {key: [Found(None, reason=reason)] if reason else columns[name][key] for key in keys}
+        for name, reason in reasons.items()
     }
 
 
 def _refusal(group: Group, metric: Metric) -> str | None:
     """Why a metric cannot be had for any model of a group."""
-    if type(group.module).__name__ == "PINN" and metric.name not in WITHOUT_CLASSES:
+    if group.physical and metric.name not in WITHOUT_CLASSES:
         return f"{metric.name} needs classes, and a physics-informed network has none"
     if group.dataset.classes < 2 and metric.name.endswith("cka"):
         return f"{metric.name} needs at least two classes, the dataset has {group.dataset.classes}"
-    return None
+    return None if metric.name in ("l2_distance", "cosine_distance", *LEARNING_CURVE) else group.unfit

@@ -101,7 +101,7 @@ def _of_pairs() -> Iterable[Metric]:
     for name in ("mode_connectivity", "curve_peak", "curve_error", "curve_loss"):
         yield Metric(name, pair=True, settings=CURVE, random=True)
     for name in ("linear_barrier", "line_error", "line_loss"):
-        yield Metric(name, pair=True, settings={"points": 21})
+        yield Metric(name, pair=True, settings={"points": 21, "draws": 100}, random=True)
 
 
 METRICS = {metric.name: metric for metric in (*_other_single(), *_curvature(), *_of_pairs())}

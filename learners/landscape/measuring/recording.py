@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import polars as pl
 
@@ -33,9 +34,14 @@ OURS = "settings->>'$.landscape' = $mark AND metric = $metric"
 AGAIN = "settings->>'$.again' = 'true'"
 
 
-def mark_of(metric: Metric, seed: int, given: str | None = None) -> str:
-    """What a value depends on, as text: the same for the same settings, seed and data."""
-    known = {**metric.settings, "split": metric.split, "seed": seed if metric.random else None}
+def mark_of(
+    metric: Metric, seed: int, given: str | None = None, seen: Mapping[str, object] = MappingProxyType({})
+) -> str:
+    """What a value depends on, as text: the same for the same settings, seed and data.
+
+    `seen` is `TrainedOn.mark`: what members saw of the training data, where that is not all of them as they are.
+    """
+    known = {**metric.settings, "split": metric.split, "seed": seed if metric.random else None, **seen}
     return json.dumps(known | ({"given": given} if given else {}), sort_keys=True)
 
 
@@ -47,15 +53,17 @@ class Recorder:
         lake: Where they are.
         seed: Of everything that is drawn.
         given: A digest of the architecture and data that the caller gave; None where the lake knows them.
+        seen: What the members that are measured saw of the training data, see `mark_of`.
     """
 
     lake: Lake
     seed: int
     given: str | None
+    seen: Mapping[str, object] = field(default_factory=dict)
 
     def mark(self, metric: Metric) -> str:
         """What a value of this call depends on."""
-        return mark_of(metric, self.seed, self.given)
+        return mark_of(metric, self.seed, self.given, self.seen)
 
     def missing(self, metrics: Iterable[Metric], ids: Sequence[str], pairs: Sequence[Key]) -> dict[str, list[Key]]:
         """By metric the models or pairs without a row, or with one only that says that weights were not to be had."""
@@ -106,7 +114,7 @@ class Recorder:
                 transaction.append(table, pl.DataFrame(rows, schema=schema))
 
     def _row(self, metric: Metric, found: Found, now: datetime, again: bool) -> dict[str, object]:
-        settings = {**metric.settings, **found.detail, "landscape": self.mark(metric)}
+        settings = {**metric.settings, **self.seen, **found.detail, "landscape": self.mark(metric)}
         return {
             "metric": metric.name,
             "split": metric.split,

@@ -1,7 +1,7 @@
 """What is to be measured: the selected models in groups of one shape and dataset, and the pairs among them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
 import torch
@@ -10,6 +10,7 @@ from torch import nn
 from learners.landscape.measuring.given import Given
 from learners.landscape.measuring.group import Group
 from learners.landscape.measuring.stitches import Stitch, stitches
+from learners.landscape.measuring.trained_on import WHOLE, TrainedOn, trained_on
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import Dataset, load_dataset
 from zoo.describe import Description, describe_all
@@ -26,6 +27,9 @@ SELECT model_id, to_json(struct_pack(population_id, width, batch_size, learning_
 FROM member WHERE model_id IN (SELECT unnest($ids))
 """
 SEEDS = "SELECT model_id, seed FROM member WHERE model_id IN (SELECT unnest($ids))"
+COEFFICIENTS = (
+    "SELECT model_id, convection FROM member WHERE model_id IN (SELECT unnest($ids)) AND convection IS NOT NULL"
+)
 CURVES = """
 SELECT model_id, value FROM training WHERE split = 'train' AND metric = 'loss' AND model_id IN (SELECT unnest($ids))
 ORDER BY model_id, epoch
@@ -42,6 +46,13 @@ class Chosen:
     origin: Origin
     pairs: list[tuple[str, str]]
     """Members of one cell, which differ in their seeds alone; of models that are in no population all of the group."""
+    trained_on: Mapping[str, TrainedOn] = field(default_factory=dict)
+    """Of members that were not trained on all samples as they are, what they saw; alike for all but for seeds."""
+
+    @property
+    def seen(self) -> dict[str, object]:
+        """What values depend on through that, as a part of `mark_of`."""
+        return self.trained_on.get(self.ids[0], WHOLE).mark
 
     @property
     def label(self) -> str:
@@ -67,10 +78,14 @@ def choose(lake: Lake, sql: str, given: Given | None = None) -> list[Chosen]:
         raise UsageError("the query returns an epoch, and final weights are what is measured; leave it out")
     ids: list[str] = list(dict.fromkeys(rows["model_id"].to_list()))
     cells = dict(lake.sql(CELLS, ids=ids).iter_rows())
-    groups: dict[Origin, list[str]] = {}
+    seen = trained_on(lake, ids) if given is None else {}
+    groups: dict[tuple[Origin, str], list[str]] = {}
     for model_id, origin in zip(ids, _origins(lake, ids, given), strict=True):
-        groups.setdefault(origin, []).append(model_id)
-    return [Chosen(members, origin, _pairs(members, cells)) for origin, members in groups.items()]
+        groups.setdefault((origin, str(seen.get(model_id, WHOLE).mark)), []).append(model_id)
+    return [
+        Chosen(members, origin, _pairs(members, cells), {name: seen[name] for name in members if name in seen})
+        for (origin, _), members in groups.items()
+    ]
 
 
 def _origins(lake: Lake, ids: list[str], given: Given | None) -> list[Origin]:
@@ -89,7 +104,25 @@ def _pairs(members: Sequence[str], cells: dict[str, str]) -> list[tuple[str, str
     by_cell: dict[str, list[str]] = {}
     for model_id in members:
         by_cell.setdefault(cells.get(model_id, ""), []).append(model_id)
-    return [pair for cell in by_cell.values() for pair in list(combinations(sorted(cell), 2))[:MOST_PAIRS]]
+    return [pair for cell in by_cell.values() for pair in balanced_pairs(sorted(cell))]
+
+
+def balanced_pairs(members: Sequence[str], most: int = MOST_PAIRS) -> list[tuple[str, str]]:
+    """At most so many pairs of models, each of them in about as many: those that are in the fewest come next.
+
+    >>> balanced_pairs(["a", "b", "c", "d"], 4)
+    [('a', 'b'), ('c', 'd'), ('a', 'c'), ('b', 'd')]
+    """
+    times = dict.fromkeys(members[: 2 * most], 0)
+    left = {pair: number for number, pair in enumerate(combinations(times, 2))}
+    chosen: list[tuple[str, str]] = []
+    while left and len(chosen) < most:
+        pair = min(left, key=lambda two: (times[two[0]] + times[two[1]], max(times[two[0]], times[two[1]]), left[two]))
+        del left[pair]
+        chosen.append(pair)
+        times[pair[0]] += 1
+        times[pair[1]] += 1
+    return chosen
 
 
 def unloadable(lake: Lake, chosen: Chosen, ids: Sequence[str]) -> dict[str, str]:
@@ -151,8 +184,10 @@ def built(lake: Lake, origin: Origin) -> tuple[nn.Module, Dataset]:
     return origin.skeleton(), load_dataset(origin.dataset, origin.split_seed)
 
 
-def loaded(lake: Lake, chosen: Chosen, ids: Sequence[str], seed: int, epoch: int | None = None) -> Group:
-    """Load weights and data of some models of a group; `unloadable` has said of which that can be done.
+def loaded(
+    lake: Lake, chosen: Chosen, ids: Sequence[str], seed: int, device: str = "cpu", epoch: int | None = None
+) -> Group:
+    """Load weights and data of some models of a group to a device; `unloadable` has said of which that can be done.
 
     `epoch` names other checkpoints than the final ones.
     """
@@ -166,4 +201,9 @@ def loaded(lake: Lake, chosen: Chosen, ids: Sequence[str], seed: int, epoch: int
         query = "SELECT unnest($ids) AS model_id, $epoch::INTEGER AS epoch"
         weights = load_population(lake, query, ids=list(ids), epoch=epoch).tensors
         weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-    return Group(list(ids), module, weights, data, seed, dict(lake.sql(SEEDS, ids=list(ids)).iter_rows()), curves)
+    group = Group(list(ids), module, weights, data, seed, curves=curves)
+    group.seeds, group.coefficients = (
+        dict(lake.sql(query, ids=list(ids)).iter_rows()) for query in (SEEDS, COEFFICIENTS)
+    )
+    group.trained_on = {name: chosen.trained_on[name] for name in ids if name in chosen.trained_on}
+    return group.to(device)

@@ -13,6 +13,9 @@ from learners.landscape.phases.columns import Values, mapped, metrics_of
 from learners.landscape.phases.rule import METRICS, Rule, load_rule
 from learners.landscape.phases.thresholds import Threshold, thresholds
 from learners.landscape.phases.tree import Verdicts, judge
+from schemas.errors import UsageError
+
+ADDED = ("phase", "phase_probability")
 
 
 def assign_phases(
@@ -20,8 +23,9 @@ def assign_phases(
 ) -> pl.DataFrame:
     """Add the columns `phase` and `phase_probability` to a table of measurements.
 
-    Rows that share `width` and `batch_size` form a cell: its mean is judged, and its members are what the bootstrap
-    draws from. A table without these columns has a cell a row. Values that are null or NaN are missing.
+    Rows that share `width` and `batch_size` form a cell: its mean is judged, and its rows are what the bootstrap
+    weighs, each as a seed of its own. A table without these columns has a cell a row. Values that are null or NaN are
+    missing.
 
     Args:
         frame: One row a model or a cell, with any of the metrics `train_loss` (nats), `train_error` and
@@ -36,12 +40,18 @@ def assign_phases(
         without a probability.
 
     Raises:
-        UsageError: There is no such rule or column, or a column holds no numbers.
+        UsageError: There is no such rule or column, a column holds no numbers, or the table has a `phase` already.
 
     Source:
         Yang et al. 2021, "Taxonomizing local versus global structure in neural network loss landscapes"; Zhou et al.
         2024, "MD tree".
     """
+    taken = [name for name in ADDED if isinstance(frame, pl.DataFrame) and name in frame.columns]
+    if taken:
+        raise UsageError(
+            f"the table has a column {taken[0]!r} already, which would be overwritten; drop it, or rename it: "
+            f'frame.rename({{{taken[0]!r}: "earlier_{taken[0]}"}})'
+        )
     judged = judge_frame(frame, rule, columns)
     cell_of = judged.cells.cell_of
     phase = pl.Series("phase", judged.verdicts.phase[cell_of].tolist(), dtype=pl.String)
@@ -88,14 +98,16 @@ def judge_frame(
     rule: str | Path | Rule = "taxonomy",
     columns: Mapping[str, str] | None = None,
     null: float = 0.0,
+    models: tuple[str, str] | None = None,
 ) -> Judged:
     """Judge a table's cells; arguments and errors as in `assign_phases`.
 
-    `null` is what the CKA estimator scores for unrelated models: 0 for the unbiased one.
+    `null` is what the CKA estimator scores for unrelated models: 0 for the unbiased one. `models` are the columns that
+    name the two models that a row speaks of, see `cells_of`: seeds that pairs share are drawn once for all of them.
     """
     checked = load_rule(rule)
     names = mapped(frame, columns)
-    cells = cells_of(frame, names, metrics_of(frame, names))
+    cells = cells_of(frame, names, metrics_of(frame, names), models)
     values = {name: mean for name, mean in cells.means.items() if name in METRICS}
     found = thresholds(checked, values, null)
     return Judged(checked, cells, found, judge(checked, found, values), probabilities(checked, found, cells))

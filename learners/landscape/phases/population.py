@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import log10
 from pathlib import Path
@@ -18,29 +18,28 @@ from learners.landscape.measuring.metrics import (
     with_settings,
 )
 from learners.landscape.measuring.recording import mark_of
+from learners.landscape.measuring.trained_on import WHOLE, trained_on
 from learners.landscape.phases.assigning import Judged, judge_frame
+from learners.landscape.phases.axes import Held, axes_of, held_members, held_text
 from learners.landscape.phases.diagram import diagram, write_diagram
 from learners.landscape.phases.rule import METRICS, Rule, load_rule
 from learners.landscape.phases.sensitivity import sensitivity
 from schemas import Lake, UsageError
 from zoo.mistakes import expected_one_of
 
-LOADS = ("width", "depth", "label_noise", "data_fraction")
-TEMPERATURES = ("batch_size", "learning_rate", "weight_decay", "epochs")
-
 MEMBERS = "FROM member WHERE population_id = $population_id"
 VALUE = """
-coalesce(max_by(value, measured_at) FILTER (settings->>'$.landscape' = asked.mark), max_by(value, measured_at)) AS value
+coalesce(max_by(value, measured_at) FILTER (settings->>'$.landscape' = asked.mark),
+    max_by(value, measured_at)) AS value
 """
 ASKED = "(SELECT unnest($names) AS metric, unnest($marks) AS mark) AS asked"
 SINGLE = f"""
-SELECT model_id, metric, {VALUE} FROM measurement JOIN {ASKED} USING (metric)
-WHERE model_id IN (SELECT model_id FROM member WHERE population_id = $population_id)
-AND epoch IS NULL AND split = 'train' GROUP BY ALL
+SELECT model_id AS first_id, metric, {VALUE} FROM measurement JOIN {ASKED} USING (metric)
+WHERE model_id IN (SELECT unnest($ids)) AND epoch IS NULL AND split = 'train' GROUP BY ALL
 """  # noqa: S608 - our words
 PAIRS = f"""
-SELECT first_id AS model_id, second_id, metric, {VALUE} FROM pair_measurement JOIN {ASKED} USING (metric)
-WHERE first_id IN (SELECT model_id FROM member WHERE population_id = $population_id) GROUP BY ALL
+SELECT first_id, second_id, metric, {VALUE} FROM pair_measurement JOIN {ASKED} USING (metric)
+WHERE first_id IN (SELECT unnest($ids)) AND second_id IN (SELECT unnest($ids)) GROUP BY ALL
 """  # noqa: S608 - our words
 USED = ("loss", "error", "hessian_trace"), ("cka", "mode_connectivity")
 """Metrics of models and of pairs that become columns."""
@@ -56,12 +55,14 @@ class PopulationPhases:
         axes: Columns of `member` that are load and temperature.
         judged: Everything that the rule says.
         table: A row a cell.
+        held: Columns of `member` that vary beside the axes, with the value of the members that count.
     """
 
     population_id: str
     axes: tuple[str, str]
     judged: Judged
     table: pl.DataFrame
+    held: Held = field(default_factory=dict)
 
     def sensitivity(self) -> pl.DataFrame:
         """Share of cells that keep their phase when one threshold moves, a row a threshold and a step of it."""
@@ -74,7 +75,8 @@ class PopulationPhases:
             UsageError: The ending is another one.
             OutsideError: The file cannot be written.
         """
-        title = f"{self.population_id}: phases by the rule {self.judged.rule.name}"
+        at = "".join(f", {name} = {value}" for name, value in self.held.items())
+        title = f"{self.population_id}{at}: phases by the rule {self.judged.rule.name}"
         return write_diagram(diagram(self.judged, title, (self.axes[0], self.axes[1])), path)
 
 
@@ -84,6 +86,8 @@ def phases_of_population(
     rule: str | Path | Rule = "taxonomy",
     progress: Callable[[int, int, str], None] | None = None,
     settings: Mapping[str, Setting] | None = None,
+    at: Mapping[str, object] | None = None,
+    device: str = "auto",
 ) -> PopulationPhases:
     """Measure what the rule asks for, where that is not done, and give each cell of a population's grid its phase.
 
@@ -93,37 +97,45 @@ def phases_of_population(
         rule: As in `assign_phases`.
         progress: As in `measure`.
         settings: As in `measure`.
+        at: Values of what varies beside the two axes, {"label_noise": 0.2}: those members count.
+        device: As in `measure`.
 
     Raises:
-        UsageError: There is no such population or rule, or its members have no grid of two axes.
+        UsageError: There is no such population or rule, its members have no grid of two axes, or they vary in more.
     """
     checked = load_rule(rule)
     population_id = population_named(lake, population)
-    members = lake.sql(MEMBERS, population_id=population_id)
-    axes = _axes(members, population_id)
-    quoted = population_id.replace("'", "''")
-    query = f"SELECT model_id FROM member WHERE population_id = '{quoted}'"  # noqa: S608 - quoted
+    members, held = held_members(lake.sql(MEMBERS, population_id=population_id), population_id, at or {})
+    axes = axes_of(members, population_id)
+    listed = ", ".join("'" + str(name).replace("'", "''") + "'" for name in members["model_id"])
+    query = f"SELECT unnest([{listed}]) AS model_id"
     given = checked_settings(map(metric_named, PHASE_METRICS), settings or {})
-    measure(lake, query, PHASE_METRICS, settings=given, progress=progress)
-    judged = judge_frame(metrics_of_members(lake, population_id, members, axes, given), checked)
+    measure(lake, query, PHASE_METRICS, settings=given, device=device, progress=progress)
+    judged = _judged(lake, members, axes, given, checked)
     places = members.group_by(width=pl.col(axes[0]), batch_size=pl.col(axes[1])).agg(members=pl.len().cast(pl.Int64))
     table = judged.table().drop("members").join(places, on=["width", "batch_size"], maintain_order="left")
-    found = PopulationPhases(population_id, axes, judged, table)
+    found = PopulationPhases(population_id, axes, judged, table, held)
     _store(lake, found, given)
     return found
 
 
 def judged_population(
-    lake: Lake, population_id: str, rule: Rule, settings: Mapping[str, Setting]
+    lake: Lake, population_id: str, rule: Rule, settings: Mapping[str, Setting], held: Mapping[str, object]
 ) -> tuple[Judged, tuple[str, str]]:
     """Judge a population by what is in the lake; nothing is measured or written. Gives its axes, too.
 
     Raises:
         UsageError: Its members have no grid of two axes.
     """
-    members = lake.sql(MEMBERS, population_id=population_id)
-    axes = _axes(members, population_id)
-    return judge_frame(metrics_of_members(lake, population_id, members, axes, settings), rule), axes
+    members, _ = held_members(lake.sql(MEMBERS, population_id=population_id), population_id, held)
+    axes = axes_of(members, population_id)
+    return _judged(lake, members, axes, settings, rule), axes
+
+
+def _judged(
+    lake: Lake, members: pl.DataFrame, axes: Sequence[str], settings: Mapping[str, Setting], rule: Rule
+) -> Judged:
+    return judge_frame(metrics_of_members(lake, members, axes, settings), rule, models=("first_id", "second_id"))
 
 
 def population_named(lake: Lake, name: str) -> str:
@@ -144,38 +156,27 @@ def population_named(lake: Lake, name: str) -> str:
     raise UsageError(f"population {name!r}: {expected_one_of(name, ids) if ids else 'the lake has none; build one'}")
 
 
-def _axes(members: pl.DataFrame, population_id: str) -> tuple[str, str]:
-    """The first load and the first temperature that vary."""
-    varied = [[name for name in names if members[name].n_unique() > 1] for names in (LOADS, TEMPERATURES)]
-    if members.is_empty() or not all(varied):
-        what = "load" if not varied[0] else "temperature"
-        names = ", ".join(LOADS if what == "load" else TEMPERATURES)
-        raise UsageError(f"population {population_id} varies no {what} ({names}); a phase diagram needs both")
-    return varied[0][0], varied[1][0]
-
-
 def metrics_of_members(
-    lake: Lake, population_id: str, members: pl.DataFrame, axes: Sequence[str], settings: Mapping[str, Setting]
+    lake: Lake, members: pl.DataFrame, axes: Sequence[str], settings: Mapping[str, Setting]
 ) -> pl.DataFrame:
-    """The measurements of a population in canonical columns: a row a member, and a row a pair.
+    """The measurements of members in canonical columns: a row a member, and a row a pair; their names in two more.
 
     Of a metric that was measured in several ways that with these settings counts; else the newest.
     """
-    places = members.select("model_id", width=pl.col(axes[0]), batch_size=pl.col(axes[1]))
-    single, pairs = (
-        lake.sql(
-            query,
-            population_id=population_id,
-            names=list(names),
-            marks=[mark_of(with_settings(metric_named(name), settings), seed=0) for name in names],
-        )
-        for query, names in zip((SINGLE, PAIRS), USED, strict=True)
-    )
-    own = single.pivot(on="metric", index="model_id", values="value") if not single.is_empty() else places[["model_id"]]
-    both = pairs.pivot(on="metric", index=["model_id", "second_id"], values="value") if not pairs.is_empty() else None
-    frame = places.join(own, on="model_id", how="left")
-    if both is not None:
-        frame = pl.concat([frame, places.join(both.drop("second_id"), on="model_id")], how="diagonal")
+    ids = members["model_id"].to_list()
+    places = members.select(first_id="model_id", width=pl.col(axes[0]), batch_size=pl.col(axes[1]))
+    seen = {str(one.mark): one.mark for one in (WHOLE, *trained_on(lake, ids).values())}.values()
+    frames = []
+    for query, names in zip((SINGLE, PAIRS), USED, strict=True):
+        marks = {
+            name: [mark_of(with_settings(metric_named(name), settings), 0, seen=one) for one in seen] for name in names
+        }
+        asked = [(name, mark) for name, each in marks.items() for mark in each]
+        rows = lake.sql(query, ids=ids, names=[name for name, _ in asked], marks=[mark for _, mark in asked])
+        keys = [name for name in rows.columns if name.endswith("_id")]
+        if not rows.is_empty():
+            frames.append(places.join(rows.pivot(on="metric", index=keys, values="value"), on="first_id"))
+    frame = pl.concat([places.with_columns(second_id=pl.lit(None, pl.String)), *frames], how="diagonal")
     if "hessian_trace" in frame.columns:
         logarithm = pl.col("hessian_trace").map_elements(_logarithm, return_dtype=pl.Float64)
         frame = frame.with_columns(log_hessian_trace=logarithm)
@@ -194,9 +195,11 @@ def _store(lake: Lake, found: PopulationPhases, settings: Mapping[str, Setting])
         if known.is_empty():
             transaction.append("phase_rule", pl.DataFrame([content | {"added_at": now}]))
         transaction.sql(
-            "DELETE FROM cell_phase WHERE population_id = $population_id AND rule = $rule",
+            "DELETE FROM cell_phase WHERE population_id = $population_id AND rule = $rule "
+            "AND held IS NOT DISTINCT FROM $held::JSON",
             population_id=found.population_id,
             rule=rule.name,
+            held=held_text(found.held),
         )
         transaction.append("cell_phase", _rows(found, settings, now))
 
@@ -226,5 +229,6 @@ def _rows(found: PopulationPhases, settings: Mapping[str, Setting], now: datetim
         *measured,
         pl.lit(limits).alias("thresholds"),
         pl.lit(json.dumps(dict(settings))).alias("settings"),
+        pl.lit(held_text(found.held), pl.String).alias("held"),
         pl.lit(now).alias("judged_at"),
     )

@@ -9,11 +9,15 @@ from torch import Tensor
 def disagreement(logits: Tensor) -> tuple[Tensor, Tensor]:
     """Share of samples on which two models predict different classes, `[N, N]`, and its standard error.
 
+    A model with outputs that are no finite numbers predicts nothing: NaN.
+
     Args:
         logits: `[N, n, classes]`, on the same samples.
     """
     predicted = logits.argmax(dim=2)
     share = torch.stack([(predicted != one).double().mean(dim=1) for one in predicted])
+    broken = ~logits.isfinite().all(dim=(1, 2))
+    share = share.masked_fill(broken | broken.unsqueeze(1), torch.nan)
     return share, (share * (1 - share) / logits.shape[1]).sqrt()
 
 

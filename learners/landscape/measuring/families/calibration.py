@@ -17,7 +17,9 @@ def calibrated(group: Group, settings: Settings) -> Columns:
         raise UsageError("calibration needs test samples, and validation samples for the temperature; one has none")
     columns: Columns = {}
     for part in group.parts(4 * (test.y.numel() + validation.y.numel()) * max(1, group.dataset.classes)):
-        temperature = fitted_temperature(part.outputs(validation.x), validation.y.flatten())
+        outputs = part.outputs(validation.x)
+        temperature = fitted_temperature(outputs, validation.y.flatten())
+        temperature = temperature.where(outputs.isfinite().all(dim=(1, 2)), torch.nan)
         logits, y = part.outputs(test.x).double(), test.y.flatten()
         plain = _measured(logits, y, settings, group.seed)
         scaled = _measured(logits / temperature.view(-1, 1, 1), y, settings, group.seed)

@@ -1,6 +1,6 @@
 """How two models are connected: along trained curves and the straight line, for many pairs of a group at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -8,69 +8,85 @@ from torch import Tensor
 from learners.landscape.connectivity.bezier import bezier, train_bend
 from learners.landscape.connectivity.line import line
 from learners.landscape.connectivity.path import Profile, profile
+from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
-from zoo.population import Weights
+from learners.landscape.measuring.trained_on import TrainedOn
+from zoo.population import Samples, Weights
 
 Pair = tuple[int, int]
 VALUES_AT_ONCE = 4_000_000
 """Parameters of all curves that are trained together."""
+HELD_AT_ONCE = 40_000_000
+"""Losses and errors of samples along them."""
+PROFILED = 21
+"""Places of a profile, about."""
 
 
+@differentiable
 def curves(group: Group, pairs: Sequence[Pair], settings: Settings) -> Columns:
     """Mode connectivity along trained Bezier curves in percentage points of training error, its place, and the profile.
 
     Each pair's curve is trained `runs` times, from other batches and places; values are means over the runs, with the
     standard error of that.
     """
-    columns: Columns = {"mode_connectivity": [], "curve_peak": [], "curve_error": [], "curve_loss": []}
-    for part in _parts(group, pairs):
-        runs = [_trained(group, part, settings, run) for run in range(int(settings["runs"]))]
-        count = group.dataset.train.y.numel()
-        details = [_seeds(group, pair) for pair in part]
-        measured = {
-            "mode_connectivity": [run.connectivity for run in runs],
-            "curve_peak": [run.peak for run in runs],
-        }
-        for name, each in measured.items():
-            values, errors = _over_runs(each)
-            both = zip(values, errors, details, strict=True)
-            columns[name] += [[found(value, error, count, len(runs), **seeds)] for value, error, seeds in both]
+
+    def measured(part: Sequence[Pair], train: Samples) -> Columns:
+        runs = [_trained(group, part, train, settings, run) for run in range(int(settings["runs"]))]
+        count, details = train.y.numel(), [_seeds(group, pair) for pair in part]
+        columns: Columns = {}
+        for name, each in (
+            ("mode_connectivity", [run.connectivity for run in runs]),
+            ("curve_peak", [run.peak for run in runs]),
+        ):
+            both = zip(*_over_runs(each), details, strict=True)
+            columns[name] = [[found(value, error, count, len(runs), **seeds)] for value, error, seeds in both]
         for name, each in (("curve_error", [r.error for r in runs]), ("curve_loss", [r.loss for r in runs])):
-            columns[name] += _profiled(*_over_runs(each), runs[0].places, count, len(runs), details)
-    return columns
+            columns[name] = _profiled(*_over_runs(each), runs[0].places, count, len(runs), details)
+        return columns
+
+    return _in_parts(group, pairs, measured)
 
 
 def barriers(group: Group, pairs: Sequence[Pair], settings: Settings) -> Columns:
-    """How far the training error rises above the straight line between two models', and the profile on the line."""
-    columns: Columns = {"linear_barrier": [], "line_error": [], "line_loss": []}
-    for part in _parts(group, pairs):
+    """How far the training error rises above the straight line between two models', and the profile on the line.
+
+    Errors are over training samples: the barrier's by drawing them anew.
+    """
+
+    def measured(part: Sequence[Pair], train: Samples) -> Columns:
         first, second, buffers = _ends(group, part)
-        along = profile(group.module, line(first, second), buffers, group.dataset.train, int(settings["points"]))
-        count, details = group.dataset.train.y.numel(), [_seeds(group, pair) for pair in part]
-        both = zip(along.barrier, details, strict=True)
-        columns["linear_barrier"] += [[found(value, None, count, None, **seeds)] for value, seeds in both]
-        for name, values in (("line_error", along.error), ("line_loss", along.loss)):
-            unknown = torch.full_like(values, torch.nan)
-            columns[name] += _profiled(values, unknown, along.places, count, None, details)
-    return columns
+        along = profile(group.module, line(first, second), buffers, train, int(settings["points"]))
+        count, details = train.y.numel(), [_seeds(group, pair) for pair in part]
+        draws = int(settings["draws"])
+        rows = zip(along.barrier, along.barrier_error(draws, group.seed), details, strict=True)
+        columns: Columns = {
+            "linear_barrier": [[found(value, error, count, draws, **seeds)] for value, error, seeds in rows]
+        }
+        for name, values, errors in (
+            ("line_error", along.error, along.error_error),
+            ("line_loss", along.loss, along.loss_error),
+        ):
+            columns[name] = _profiled(values, errors, along.places, count, None, details)
+        return columns
+
+    return _in_parts(group, pairs, measured)
 
 
-def _trained(group: Group, pairs: Sequence[Pair], settings: Settings, run: int) -> Profile:
+def _trained(group: Group, pairs: Sequence[Pair], train: Samples, settings: Settings, run: int) -> Profile:
     first, second, buffers = _ends(group, pairs)
     bend = train_bend(
         group.module,
         first,
         second,
         buffers,
-        group.dataset.train,
+        train,
         epochs=int(settings["epochs"]),
         batch_size=int(settings["batch_size"]),
         learning_rate=float(settings["learning_rate"]),
         seed=group.seed + run * 1_000_003,
     )
-    curve = bezier(first, bend, second)
-    return profile(group.module, curve, buffers, group.dataset.train, int(settings["points"]))
+    return profile(group.module, bezier(first, bend, second), buffers, train, int(settings["points"]))
 
 
 def _over_runs(each: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -104,9 +120,24 @@ def _seeds(group: Group, pair: Pair) -> dict[str, object]:
     return {"seeds": known} if any(seed is not None for seed in known) else {}
 
 
-def _parts(group: Group, pairs: Sequence[Pair]) -> list[Sequence[Pair]]:
-    at_once = max(1, VALUES_AT_ONCE // group.matrix.shape[1])
-    return [pairs[begin : begin + at_once] for begin in range(0, len(pairs), at_once)]
+def _in_parts(group: Group, pairs: Sequence[Pair], measured: Callable[[Sequence[Pair], Samples], Columns]) -> Columns:
+    """Measure pairs that share their training samples and labels together, and give them in the order asked for."""
+    together: dict[tuple[TrainedOn, TrainedOn], list[Pair]] = {}
+    for pair in pairs:
+        together.setdefault(group.seen_by(*pair), []).append(pair)
+    rows: dict[str, dict[Pair, list[Found]]] = {}
+    for seen, alike in together.items():
+        train, at_once = group.train_of(seen), _at_once(group, group.train_of(seen))
+        for begin in range(0, len(alike), at_once):
+            part = alike[begin : begin + at_once]
+            for name, values in measured(part, train).items():
+                rows.setdefault(name, {}).update(zip(part, values, strict=True))
+    return {name: [of_pair[pair] for pair in pairs] for name, of_pair in rows.items()}
+
+
+def _at_once(group: Group, train: Samples) -> int:
+    """Pairs that go through together: by their parameters, and by what their profiles hold of each sample."""
+    return max(1, min(VALUES_AT_ONCE // group.matrix.shape[1], HELD_AT_ONCE // (2 * PROFILED * len(train))))
 
 
 def _ends(group: Group, pairs: Sequence[Pair]) -> tuple[Weights, Weights, Weights]:

@@ -1,7 +1,6 @@
 """Curvature of the training loss on drawn samples: ends of spectra, traces, densities; whole and layer by layer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
 from math import isfinite
 
 import torch
@@ -12,47 +11,29 @@ from learners.landscape.curvature.both import eigenvalues_and_trace
 from learners.landscape.curvature.criteria import extreme_ratio, negative_share
 from learners.landscape.curvature.density import spectral_density
 from learners.landscape.curvature.eigenvalues import Extremes, extreme_eigenvalues
-from learners.landscape.curvature.loss import cross_entropy_sum
 from learners.landscape.curvature.products import HessianProducts
 from learners.landscape.curvature.trace import hutch_plus_plus, hutchinson
+from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
-from schemas import UsageError
 
-UNDIFFERENTIABLE = ("does not require grad", "is not implemented", "not differentiable", "not have been used")
 WIDER = 1.1
 """How much wider than the nodes the grid of a density is."""
 BELL = 1 / 40
 """Standard deviation of a density's bells, as a share of the grid."""
 
-Family = Callable[..., Columns]
 Detail = dict[str, object]
 Block = Callable[[Group, Settings, Sequence[str], Detail], Columns]
 """Measures the block of the Hessian that belongs to some parameters."""
 
 
-def twice_differentiable(family: Family) -> Family:
-    """Turn torch's refusal to differentiate into a reason."""
-
-    @wraps(family)
-    def guarded(*arguments: object) -> Columns:
-        try:
-            return family(*arguments)
-        except RuntimeError as error:
-            if any(words in str(error) for words in UNDIFFERENTIABLE):
-                raise UsageError(f"the loss cannot be differentiated twice: {' '.join(str(error).split())}") from error
-            raise
-
-    return guarded
-
-
-@twice_differentiable
+@differentiable
 def curvature(group: Group, settings: Settings) -> Columns:
     """The largest eigenvalue of the Hessian and its trace, from one Lanczos run."""
     return _top_and_trace(group, settings, group.parameter_names, {})
 
 
-@twice_differentiable
+@differentiable
 def ends(group: Group, settings: Settings) -> Columns:
     """The smallest eigenvalue, and its size over that of the largest one."""
     return _ends(group, settings, group.parameter_names, {})
@@ -69,7 +50,7 @@ def layer_ends(group: Group, settings: Settings) -> Columns:
     return {name: values for name, values in columns.items() if "ratio" not in name}
 
 
-@twice_differentiable
+@differentiable
 def _by_layer(measure: Block, group: Group, settings: Settings) -> Columns:
     columns: Columns = {}
     for layer, names in group.layers.items():
@@ -81,7 +62,7 @@ def _by_layer(measure: Block, group: Group, settings: Settings) -> Columns:
     return columns
 
 
-@twice_differentiable
+@differentiable
 def eigenvalues(group: Group, settings: Settings) -> Columns:
     """The largest eigenvalues by rank, each with how far it may be from one at most."""
     rows: list[list[Found]] = []
@@ -101,7 +82,7 @@ def eigenvalues(group: Group, settings: Settings) -> Columns:
     return {"hessian_eigenvalue": rows}
 
 
-@twice_differentiable
+@differentiable
 def traces(group: Group, settings: Settings) -> Columns:
     """The trace by the two published estimators, each stopped at the requested error."""
     columns: Columns = {"hessian_trace_hutchinson": [], "hessian_trace_hutch_plus_plus": []}
@@ -114,7 +95,7 @@ def traces(group: Group, settings: Settings) -> Columns:
     return columns
 
 
-@twice_differentiable
+@differentiable
 def densities(group: Group, settings: Settings) -> Columns:
     """The share of the negative in the spectrum, and the smoothed density at places from end to end."""
     columns: Columns = {"negative_share": [], "spectral_density": []}
@@ -124,7 +105,7 @@ def densities(group: Group, settings: Settings) -> Columns:
         columns["negative_share"] += _each(*negative_share(density), count, int(settings["probes"]))
         ends = density.nodes.flatten(1)
         low, high = ends.min(dim=1).values * WIDER, ends.max(dim=1).values * WIDER
-        share = torch.linspace(0, 1, int(settings["points"]), dtype=torch.float64)
+        share = torch.linspace(0, 1, int(settings["points"]), dtype=torch.float64, device=low.device)
         places = low.clamp_max(0).unsqueeze(1) + (high - low.clamp_max(0)).unsqueeze(1) * share
         width = (places[:, -1] - places[:, 0]).view(-1, 1, 1, 1) * BELL
         values, errors = density.smooth(places, width)
@@ -141,12 +122,13 @@ def densities(group: Group, settings: Settings) -> Columns:
 def _products(group: Group, settings: Settings, names: Sequence[str]) -> Iterator[tuple[HessianProducts, Tensor]]:
     """Products with the Hessians of so many members as go at once, and a tensor of their shape."""
     samples = group.drawn(int(settings["samples"]))
-    loss_sum = cross_entropy_sum(group.module)
-    cut = batches(loss_sum, group.weights, samples, names)
+    cut = batches(group.subset([0]).loss_sum(), group.weights, samples, names)
     for begin in range(0, len(group.names), cut.members):
-        part = {name: tensor[begin : begin + cut.members] for name, tensor in group.weights.items()}
-        products = HessianProducts(loss_sum, part, samples, names, samples_at_once=cut.samples, keep=cut.keep)
-        yield products, torch.zeros(products.size, products.dimension, dtype=products.like.dtype)
+        part = group.subset(range(begin, min(begin + cut.members, len(group.names))))
+        products = HessianProducts(
+            part.loss_sum(), part.weights, samples, names, samples_at_once=cut.samples, keep=cut.keep
+        )
+        yield products, products.like.new_zeros(products.size, products.dimension)
 
 
 def _top_and_trace(group: Group, settings: Settings, names: Sequence[str], detail: Detail) -> Columns:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from learners.landscape.measuring.families.curvature import twice_differentiable
+from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
 from learners.landscape.surfaces.directions import (
@@ -17,7 +17,7 @@ from learners.landscape.surfaces.surface import loss_on_grid
 from zoo.population import Samples
 
 
-@twice_differentiable
+@differentiable
 def lines(group: Group, settings: Settings) -> Columns:
     """The loss at places along one direction, from -span to span."""
     values, errors, places, samples = _surface(group, settings, 1)
@@ -29,7 +29,7 @@ def lines(group: Group, settings: Settings) -> Columns:
     }
 
 
-@twice_differentiable
+@differentiable
 def squares(group: Group, settings: Settings) -> Columns:
     """The loss at places along two directions."""
     values, errors, places, samples = _surface(group, settings, 2)
