@@ -1,17 +1,18 @@
 """Published results of soups and alignment in miniature, on Fashion-MNIST.
 
-python benchmarks/soup_miniatures.py FASHION.npz [--epochs 3] [--part soups|alignment|merging]
+python benchmarks/soup_miniatures.py FASHION.npz [--epochs 3] [--part soups|ends|alignment|merging]
 
 soups: 36 fine-tunes of one pre-trained network; best single, uniform, greedy, learned, ensemble, clean and corrupted
-(Wortsman et al. 2022). alignment: pairs of networks that were initialised apart, by width: the barrier between them,
-after weight matching, and after REPAIR (Ainsworth et al. 2023, Jordan et al. 2023). merging: five pairs of classes as
-tasks, one network fine-tuned on each: average, Fisher, RegMean (Jin et al. 2023).
+(Wortsman et al. 2022). ends: the same of an ancestor that was trained to its end, a perceptron. alignment: pairs of
+networks that were initialised apart, by width: the barrier between them, after weight matching, and after REPAIR
+(Ainsworth et al. 2023, Jordan et al. 2023). merging: five pairs of classes as tasks, one network fine-tuned on each:
+average, Fisher, RegMean (Jin et al. 2023).
 """
 
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
@@ -36,29 +37,34 @@ from zoo.train import Splits, train
 
 ANCESTOR = """
 name = "fashion-ancestor"
-architecture = "cnn"
+architecture = "{architecture}"
 dataset = "npz:{data}"
 epochs = {epochs}
 schedule = "onecycle"
 [grid]
-width = 16
+width = {width}
 batch_size = 128
 seeds = 1
 learning_rate = 0.05
 """
 FINETUNES = """
 name = "fashion-finetunes"
-architecture = "cnn"
+architecture = "{architecture}"
 dataset = "npz:{data}"
 epochs = {epochs}
 schedule = "cosine"
 parent = "{parent}"
 [grid]
-width = 16
+width = {width}
 batch_size = 128
 seeds = 3
-learning_rate = [0.003, 0.01, 0.03, 0.06]
+learning_rate = {rates}
 weight_decay = [0.0, 1e-4, 1e-3]
+"""
+RATES = """
+SELECT learning_rate, count(*) AS models, avg(test_accuracy) AS mean, min(test_accuracy) AS worst,
+    max(test_accuracy) AS best
+FROM models WHERE population_id = $population GROUP BY ALL ORDER BY ALL
 """
 WIDTHS = (8, 16, 32, 64, 128)
 TASKS = 5
@@ -66,18 +72,36 @@ CORRUPTIONS = ("blur", "contrast", "noise")
 FEW = 512
 
 
-def soups(data: Path, epochs: int, place: Path | None = None, samples: int | None = None) -> None:
+@dataclass(frozen=True)
+class Family:
+    """Fine-tunes of one network: how that is built, how long it and they are trained, and at which rates."""
+
+    architecture: str
+    width: int
+    ancestor_epochs: int
+    epochs: int
+    rates: list[float]
+
+
+ENDS = Family("mlp", 64, ancestor_epochs=15, epochs=5, rates=[0.01, 0.03, 0.06, 0.1])
+"""An ancestor that more training of its kind makes no better, and fine-tunes that leave it and come to their ends."""
+
+
+def soups(data: Path, family: Family, place: Path | None = None, samples: int | None = None) -> None:
     """Soups of a family of fine-tunes, clean and corrupted."""
     with tempfile.TemporaryDirectory() as folder:
         ancestor = Path(folder) / "fashion-ancestor.toml"
-        ancestor.write_text(ANCESTOR.format(data=data, epochs=epochs))
-        recipe = parse_recipe(FINETUNES.format(data=data, epochs=epochs, parent=ancestor).encode(), "finetunes.toml")
+        shared = {"data": data, "architecture": family.architecture, "width": family.width}
+        ancestor.write_text(ANCESTOR.format(**shared, epochs=family.ancestor_epochs))
+        text = FINETUNES.format(**shared, epochs=family.epochs, rates=family.rates, parent=ancestor)
+        recipe = parse_recipe(text.encode(), "finetunes.toml")
         with open_lake(place or Path(folder) / "lake") as lake:
             population = build(lake, recipe, device="cpu", workers=1)
             query = f"SELECT model_id FROM models WHERE population_id = '{population}'"
             frame = compare_soups(lake, query, corruptions=CORRUPTIONS, samples=samples)
+            rates = lake.sql(RATES, population=population)
     with pl.Config(tbl_rows=-1, tbl_cols=-1):
-        print(frame)
+        print(frame, rates, sep="\n")
 
 
 def group(name: str, architecture: str, width: int, epochs: int, members: tuple[Member, ...]) -> Group:
@@ -175,7 +199,7 @@ def main() -> None:
     default = Path(__file__).parents[2] / "shared" / "data" / "images" / "fashion_mnist.npz"
     parser.add_argument("data", type=Path, nargs="?", default=default)
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--part", choices=["soups", "alignment", "merging"])
+    parser.add_argument("--part", choices=["soups", "ends", "alignment", "merging"])
     parser.add_argument(
         "--lake", type=Path, help="a lake that stays, for the fine-tunes; one that is thrown away without it"
     )
@@ -187,7 +211,9 @@ def main() -> None:
     torch.set_num_threads(1)
     data, epochs = arguments.data.resolve(), arguments.epochs
     if arguments.part in (None, "soups"):
-        soups(data, epochs, arguments.lake, arguments.samples)
+        soups(data, Family("cnn", 16, epochs, epochs, [0.003, 0.01, 0.03, 0.06]), arguments.lake, arguments.samples)
+    if arguments.part in (None, "ends"):
+        soups(data, ENDS, arguments.lake, arguments.samples)
     if arguments.part in (None, "alignment"):
         alignment(data, epochs)
     if arguments.part in (None, "merging"):
