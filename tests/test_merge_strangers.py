@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from learners import merge, mergeability, permutations_of, weight_matching
+from learners import align, merge, mergeability, permutations_of, weight_matching
 from learners.soups.average import average
 from miners import mine
 from schemas import Lake, UsageError, open_lake
@@ -97,3 +97,27 @@ def test_networks_that_were_trained_apart_come_nearer_when_they_are_aligned(tand
         wanted = (outputs[0] + outputs[1]) / 2
         plain, aligned = (functional_call(module, average(stack([first, each])), (x,)) for each in (other, twin))
         assert float((aligned - wanted).square().mean()) < float((plain - wanted).square().mean())
+
+
+def test_networks_that_were_trained_apart_are_merged_once_they_are_aligned(tandem: Lake) -> None:
+    seeds = "SELECT model_id FROM models WHERE name LIKE '%forward%' ORDER BY model_id LIMIT 2"
+    ids = tandem.sql(seeds)["model_id"].to_list()
+    layers = [nn.Linear(17, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU()]
+    module = nn.Sequential(*layers, nn.Linear(64, 11))
+    x = torch.rand(300, 17, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(UsageError, match="possible but unwise"):
+        merge(tandem, seeds)
+    with pytest.raises(UsageError, match="an architecture needs samples x"):
+        align(tandem, seeds, architecture=module)
+    with pytest.raises(UsageError, match="is not built like the Linear: 0"):
+        align(tandem, seeds, architecture=nn.Linear(2, 2), x=x)
+    aligned = align(tandem, seeds, architecture=module, x=x)
+    one, twin, other = (load_weights(tandem, model_id) for model_id in (*aligned.model_ids, ids[1]))
+    outputs = [functional_call(module, weights, (x,)) for weights in (one, twin, other)]
+    torch.testing.assert_close(outputs[1], outputs[2], rtol=1e-4, atol=1e-4)
+    made = merge(tandem, aligned.sql)
+    assert made.warnings == ()
+    wanted = (outputs[0] + outputs[2]) / 2
+    merged = functional_call(module, load_weights(tandem, made.model_id), (x,))
+    plain = functional_call(module, average(stack([one, other])), (x,))
+    assert float((merged - wanted).square().mean()) < float((plain - wanted).square().mean())

@@ -8,7 +8,7 @@ from hashlib import sha256
 from importlib.metadata import version
 
 import polars as pl
-from torch import Tensor
+from torch import Tensor, nn
 
 from learners.soups.alignment.activation_matching import activation_matching
 from learners.soups.alignment.matching import Match
@@ -42,7 +42,37 @@ class Aligned:
     sql: str
 
 
-def align(lake: Lake, sql: str, *, by: str = "weights", seeds: int = 3, samples: int = SAMPLES) -> Aligned:
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How the models run, and what they are shown.
+
+    Attributes:
+        module: The network; its values do not count.
+        x: Samples that it takes; one is enough where weights are matched.
+        architecture: What the lake calls it.
+        task: What its models are for, where that is known.
+        library: Whose architecture it is, where it is one of ours.
+        given: A hash of what was given, if it was.
+    """
+
+    module: nn.Module
+    x: Tensor
+    architecture: str
+    task: str | None = None
+    library: str | None = None
+    given: str | None = None
+
+
+def align(
+    lake: Lake,
+    sql: str,
+    *,
+    by: str = "weights",
+    seeds: int = 3,
+    samples: int = SAMPLES,
+    architecture: nn.Module | None = None,
+    x: Tensor | None = None,
+) -> Aligned:
     """Move the units of all selected models to where those of the first one stand; their functions stay as they are.
 
     Each twin is a model of the lake that descends from its original by the relation `permuted` and from the reference
@@ -54,35 +84,71 @@ def align(lake: Lake, sql: str, *, by: str = "weights", seeds: int = 3, samples:
         by: `weights`, or `activations` on training samples.
         seeds: Orders of groups that are tried.
         samples: Training samples whose activations are compared.
+        architecture: For mined models of which the lake does not know how they run: a network that is built like them.
+        x: Samples that this network takes, `[n, ...]`; one is enough to match weights.
 
     Raises:
         UsageError: The models are not run alike, or nobody here knows how they run; or there is no such way.
     """
-    return align_rows(lake, selected(lake, sql), by=by, seeds=seeds, samples=samples)
+    if (architecture is None) != (x is None):
+        raise UsageError("an architecture needs samples x that it takes, and samples an architecture; give both")
+    rows = selected(lake, sql)
+    way = None if architecture is None or x is None else _given(architecture, x)
+    return align_rows(lake, rows, by=by, seeds=seeds, samples=samples, way=way)
+
+
+def _given(architecture: nn.Module, x: Tensor) -> Way:
+    shapes = {name: list(tensor.shape) for name, tensor in architecture.state_dict().items()}
+    digest = sha256(repr([repr(architecture), shapes]).encode())
+    digest.update(x.contiguous().cpu().numpy().tobytes())
+    return Way(architecture.eval(), x, type(architecture).__name__, given=digest.hexdigest()[:16])
+
+
+def _known(lake: Lake, ids: list[str]) -> Way:
+    description = _shared(ids, describe_all(lake, ids))
+    x = load_dataset(description.dataset, description.split_seed).train.x
+    task = TASKS.get(description.architecture, IMAGES)
+    return Way(description.skeleton(), x, description.architecture, task, LIBRARY)
+
+
+def _check_shapes(model_id: str, weights: Mapping[str, Tensor], way: Way) -> None:
+    expected = {name: list(tensor.shape) for name, tensor in way.module.state_dict().items()}
+    own = {name: list(tensor.shape) for name, tensor in weights.items()}
+    for name in sorted(own.keys() | expected):
+        if own.get(name) != expected.get(name):
+            raise UsageError(
+                f"{model_id} is not built like the {way.architecture}: {name} is {own.get(name, 'absent')} in it, and "
+                f"{expected.get(name, 'absent')} there"
+            )
 
 
 def align_rows(
-    lake: Lake, rows: pl.DataFrame, *, by: str = "weights", seeds: int = 3, samples: int = SAMPLES
+    lake: Lake,
+    rows: pl.DataFrame,
+    *,
+    by: str = "weights",
+    seeds: int = 3,
+    samples: int = SAMPLES,
+    way: Way | None = None,
 ) -> Aligned:
     """Align the models of rows with `model_id` (and `epoch`); see `align`."""
     if by not in WAYS:
         raise UsageError(f"align = {by!r}: choose one of: {', '.join(WAYS)}")
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
-    description = _shared(ids, describe_all(lake, ids))
+    run = way or _known(lake, ids)
     weights = [read_weights(lake, place) for place in locate(lake, ids, epochs)]
-    dataset = load_dataset(description.dataset, description.split_seed)
-    module = description.skeleton()
-    specification = permutations_of(module, dataset.train.x[:1])
+    for model_id, theirs in zip(ids, weights, strict=True):
+        _check_shapes(model_id, theirs, run)
+    specification = permutations_of(run.module, run.x[:1])
     found = []
     for model_id, epoch, theirs in zip(ids[1:], epochs[1:], weights[1:], strict=True):
         if by == "weights":
             match = weight_matching(specification, weights[0], theirs, seeds)
         else:
-            x = dataset.train.x[:samples]
-            match = activation_matching(module, specification, weights[0], theirs, x, seeds)
-        twin = _Twin(model_id, epoch, ids[0], epochs[0], by, seeds, samples, match)
-        _store(lake, twin, description, specification.permute(theirs, match.permutations))
+            match = activation_matching(run.module, specification, weights[0], theirs, run.x[:samples], seeds)
+        twin = _Twin(model_id, epoch, ids[0], epochs[0], by, seeds, samples, match, run.given)
+        _store(lake, twin, run, specification.permute(theirs, match.permutations))
         found.append(twin)
     similarity = pl.DataFrame(
         [
@@ -123,10 +189,12 @@ class _Twin:
     seeds: int
     samples: int
     match: Match
+    given: str | None = None
 
     def settings(self) -> dict[str, object]:
         ends = {"model": [self.model_id, self.epoch], "reference": [self.reference, self.reference_epoch]}
-        return ends | {"by": self.by, "seeds": self.seeds, "samples": self.samples if self.by != "weights" else None}
+        named = {"by": self.by, "seeds": self.seeds, "samples": self.samples if self.by != "weights" else None}
+        return ends | named | ({"given": self.given} if self.given else {})
 
     @property
     def name(self) -> str:
@@ -137,7 +205,7 @@ class _Twin:
         return f"made:{KIND}/{self.name}"
 
 
-def _store(lake: Lake, twin: _Twin, description: Description, weights: Mapping[str, Tensor]) -> None:
+def _store(lake: Lake, twin: _Twin, way: Way, weights: Mapping[str, Tensor]) -> None:
     shard = f"made/{KIND}/{twin.name}.safetensors"
     digest = lake.weights.write(shard, {name: tensor[None] for name, tensor in weights.items()})
     now = datetime.now(UTC)
@@ -146,9 +214,9 @@ def _store(lake: Lake, twin: _Twin, description: Description, weights: Mapping[s
         "hub": "made",
         "owner": KIND,
         "name": twin.name,
-        "task": TASKS.get(description.architecture, IMAGES),
-        "library": LIBRARY,
-        "architecture": description.architecture,
+        "task": way.task,
+        "library": way.library,
+        "architecture": way.architecture,
         "parameters": sum(tensor.numel() for tensor in weights.values()),
         **dict.fromkeys(["created_at", "first_seen", "last_seen"], now),
     }

@@ -122,15 +122,14 @@ def _check_keep(facts: Sequence[Facts], keep: Sequence[str]) -> None:
 def refuse(report: Mergeability, force: bool) -> tuple[str, ...]:
     """Raise UsageError for a merge that is impossible, or unwise and not forced; gives what is unwise.
 
-    The message says the first reason and what would help.
+    The message says the reason that most pairs have, and what would help against that.
     """
     if report.verdict == IMPOSSIBLE or (report.verdict == UNWISE and not force):
-        help = f"; {report.helps[0]}" if report.helps else ""
+        worst = report.summary.row(0, named=True)
+        said = worst["reason"] + (f"; {worst['help']}" if worst["help"] else "")
         if report.verdict == IMPOSSIBLE:
-            raise UsageError(f"these cannot be merged: {report.reasons[0]}{help}")
-        raise UsageError(
-            f"a merge is possible but unwise: {report.reasons[0]}{help}; force=True (--force) merges all the same"
-        )
+            raise UsageError(f"these cannot be merged: {said}")
+        raise UsageError(f"a merge is possible but unwise: {said}; force=True (--force) merges all the same")
     return report.reasons
 
 
