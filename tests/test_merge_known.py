@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from learners import merge, mergeability
+from learners import merge, mergeability, uniform_soup
 from learners.soups.data.batch_norm import reestimate
 from learners.soups.data.fishers import diagonal_fisher
 from schemas import Lake, UsageError, open_lake
-from tests.mined_models import add_model
+from tests.mined_models import add_model, repository
 from tests.test_command_line import Run, run
 from tests.tiny_population import built, tiny_recipe
 from zoo import load_weights
@@ -125,6 +125,20 @@ def test_values_that_are_not_finite_are_never_merged(lake: Lake, tmp_path: Path,
     assert report.reasons[0] == "local:1 has values that are not finite, in body.weight"
     assert report.summary.row(0) == ("impossible", "values", 1, report.reasons[0], "leave it out")
     assert merge(lake, f"{query} LIMIT 1", "wise_ft", parent="local:0", keep=["body*"], force=True)
+
+
+def test_soups_take_no_values_that_are_not_finite_either(normalised: Lake, tmp_path: Path) -> None:
+    one = normalised.sql(TRAINED)["model_id"][0]
+    weights = load_weights(normalised, one)
+    weights["fc.bias"] = torch.full_like(weights["fc.bias"], float("nan"))
+    folder = repository(tmp_path / "spoilt", weights)
+    (folder / "config.json").write_text(json.dumps({"weightlake": describe(normalised, one).model_dump()}))
+    add_model(normalised, "local:spoilt", folder)
+    query = f"SELECT unnest(['{one}', 'local:spoilt']) AS model_id"
+    with pytest.raises(
+        UsageError, match=r"local:spoilt has values that are not finite, in fc\.bias; leave that model out"
+    ):
+        uniform_soup(normalised, query, force=True)
 
 
 def test_values_beyond_a_type_are_said(lake: Lake, tmp_path: Path) -> None:

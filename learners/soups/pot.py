@@ -11,7 +11,9 @@ from learners.soups.alignment.repair import Moments, mean_moments, moments, rest
 from learners.soups.average import average
 from learners.soups.comparison import Judged, judge
 from learners.soups.data.batch_norm import has_statistics, reestimate
+from learners.soups.files.mapped import is_finite
 from learners.soups.ingredients import Ingredients, gather
+from schemas.errors import UsageError
 from schemas.lake import Lake
 from zoo.datasets import Dataset, load_dataset
 from zoo.load import Population, load_population
@@ -139,7 +141,17 @@ def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool =
         rows = ingredients.rows
         by_name = rows.sort("model_id", *({"epoch"} & set(rows.columns)))  # the same models give the same reference
         chosen_sql = align_rows(lake, by_name, by=chosen.align).sql
-    return Pot(lake, sql, chosen, ingredients, load_population(lake, chosen_sql), shared.skeleton(), dataset)
+    population = load_population(lake, chosen_sql)
+    _refuse_not_finite(population)
+    return Pot(lake, sql, chosen, ingredients, population, shared.skeleton(), dataset)
+
+
+def _refuse_not_finite(population: Population) -> None:
+    for name, stacked in population.tensors.items():
+        broken = [number for number, tensor in enumerate(stacked) if not is_finite(tensor)]
+        if broken:
+            model_id = population.rows["model_id"][broken[0]]
+            raise UsageError(f"{model_id} has values that are not finite, in {name}; leave that model out")
 
 
 def _few(samples: Samples, count: int) -> Samples:
