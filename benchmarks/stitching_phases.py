@@ -136,6 +136,7 @@ def _squares(pairs: pl.DataFrame, cells: int) -> altair.Chart:
     below, beside = (
         altair.Axis(labels=False, ticks=False, domain=False, grid=False, titlePadding=far) for far in (4, 36)
     )
+    most = float(pairs["penalty"].abs().max() or 1)  # type: ignore[arg-type] # a column of numbers
     across, down = (altair.Scale(domain=domain, nice=False) for domain in ([0, cells], [cells, 0]))
     chart: altair.Chart = (
         altair.Chart(pairs.with_columns(pl.col("penalty").round(3), right=pl.col("end") + 1, below=pl.col("front") + 1))
@@ -145,7 +146,9 @@ def _squares(pairs: pl.DataFrame, cells: int) -> altair.Chart:
             x2="right:Q",
             y=altair.Y("front:Q", title="front", scale=down, axis=beside),
             y2="below:Q",
-            color=altair.Color("penalty:Q", title="penalty", scale=altair.Scale(scheme="blueorange", domainMid=0)),
+            color=altair.Color(
+                "penalty:Q", title="penalty", scale=altair.Scale(scheme="blueorange", domain=[-most, most])
+            ),
         )
     )
     return chart
