@@ -124,12 +124,20 @@ def drawing(members: pl.DataFrame, found: PenaltyMatrix, table: pl.DataFrame) ->
     squares = _squares(pairs.group_by("front", "end").agg(pl.mean("penalty")), cells.height)
     rules = altair.Chart(pl.DataFrame({"at": lines}))
     borders = rules.mark_rule(color="black").encode(x="at:Q") + rules.mark_rule(color="black").encode(y="at:Q")
-    marks = altair.Chart(cells.group_by("phase").agg(at=pl.mean("place") + 0.5))
-    names = marks.mark_text(fontWeight="bold", dy=-8).encode(x="at:Q", y=altair.value(0), text="phase")
+    middles = cells.group_by("phase", maintain_order=True).agg(at=pl.mean("place") + 0.5)
+    marks = altair.Chart(middles)
+    names = altair.layer(*(_above(middles[number::2], height) for number, height in enumerate((-8, -20))))
     names += marks.mark_text(fontWeight="bold", align="right", dx=-4).encode(y="at:Q", x=altair.value(0), text="phase")
     matrix = (squares + borders + names).properties(width=SIDE, height=SIDE)
     chart: altair.VConcatChart = altair.vconcat(matrix, _intervals(table), padding=ROOM)
     return chart
+
+
+def _above(middles: pl.DataFrame, height: int) -> altair.Chart:
+    """Names above the matrix; neighbours stand at different heights, since phases may be as narrow as one cell."""
+    text = altair.Chart(middles).mark_text(fontWeight="bold", dy=height)
+    named: altair.Chart = text.encode(x="at:Q", y=altair.value(0), text="phase")
+    return named
 
 
 def _squares(pairs: pl.DataFrame, cells: int) -> altair.Chart:
