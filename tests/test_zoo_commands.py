@@ -7,10 +7,17 @@ import pytest
 import torch
 
 from schemas import Lake, UsageError, open_lake
+from tests.conftest import ROOT
 from tests.test_command_line import Run, one_line, run
 from tests.tiny_population import write_images
 from zoo import build
-from zoo.recipe import load_recipe
+from zoo.architectures import ARCHITECTURES
+from zoo.augmentation import AUGMENTATIONS
+from zoo.grid import Grid
+from zoo.optimise import OPTIMIZERS
+from zoo.precision import PRECISIONS
+from zoo.recipe import Recipe, load_recipe
+from zoo.schedule import SCHEDULES
 
 __all__ = ["run"]  # pytest finds the fixture here
 
@@ -28,6 +35,14 @@ grid = {{width = 2, batch_size = {batch_size}, learning_rate = 0.1, seeds = 1}}
 def write_recipe(name: str, architecture: str = "mlp", batch_size: int = 8, more: str = "") -> None:
     text = RECIPE.format(name=name, architecture=architecture, batch_size=batch_size, more=more)
     Path(f"{name}.toml").write_text(text)
+
+
+def test_the_page_on_recipes_names_every_key_and_every_choice() -> None:
+    page = (ROOT / "docs" / "add_a_recipe.md").read_text()
+    for key in {*Recipe.model_fields, *Grid.model_fields} - {"name", "grid"}:
+        assert f"`{key}`" in page, key
+    for choices in (ARCHITECTURES, SCHEDULES, OPTIMIZERS, AUGMENTATIONS, PRECISIONS):
+        assert [name for name in choices if f"`{name.removesuffix('-groupnorm')}`" not in page] == []
 
 
 @pytest.mark.parametrize("scale", [(), ("--scale", "tiny")])
