@@ -109,20 +109,27 @@ def test_vmap_equals_the_sequential_backend(wanted: Group, splits: Splits) -> No
     assert_equal(trained("vmap", wanted, splits), trained("sequential", wanted, splits))
 
 
+FIFTY_STEPS = [
+    (group("mlp", **ADAMW), pictures(1, 8)),
+    (group("cnn", augmentation=("crop", "rotation")), pictures(1, 8)),
+    (group("resnet18", width=2, epochs=13), images()),
+    (group("resnet18-groupnorm", width=2, epochs=13), images()),
+    (group("vit", width=6, depth=1, epochs=13), images()),
+    (group("gpt2", width=8, depth=1, epochs=13), texts()),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("wanted", "splits"), FIFTY_STEPS, ids=lambda value: getattr(value, "architecture", ""))
+def test_vmap_equals_the_sequential_backend_for_fifty_steps(wanted: Group, splits: Splits) -> None:
+    """The architectures of which the quick tests take fewer."""
+    assert wanted.epochs * ceil(len(splits.train) / BATCH) >= 50
+    assert_equal(trained("vmap", wanted, splits), trained("sequential", wanted, splits))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")  # torch's own, of its compiler
-@pytest.mark.parametrize(
-    ("wanted", "splits"),
-    [
-        (group("mlp", **ADAMW), pictures(1, 8)),
-        (group("cnn", augmentation=("crop", "rotation")), pictures(1, 8)),
-        (group("resnet18", width=2, epochs=13), images()),
-        (group("resnet18-groupnorm", width=2, epochs=13), images()),
-        (group("vit", width=6, depth=1, epochs=13), images()),
-        (group("gpt2", width=8, depth=1, epochs=13), texts()),
-    ],
-    ids=lambda value: getattr(value, "architecture", ""),
-)
+@pytest.mark.parametrize(("wanted", "splits"), FIFTY_STEPS, ids=lambda value: getattr(value, "architecture", ""))
 def test_compiled_equals_the_sequential_backend(wanted: Group, splits: Splits) -> None:
     """Deeper residual networks are made of the same layers; dropout and pinn are not offered."""
     assert_equal(trained("compiled", wanted, splits), trained("sequential", wanted, splits))

@@ -163,6 +163,9 @@ def test_a_batch_of_more_samples_than_there_are_is_refused_before_anything_is_wr
     [
         ({"device": "gpu"}, "device 'gpu': expected one of: auto, cpu, cuda; did you mean 'cpu'"),
         ({"workers": 0}, "workers = 0: expected at least 1"),
+        ({"workers": "2"}, "workers = '2': expected at least 1"),
+        ({"keep_seconds": "soon"}, "keep_seconds = 'soon': expected a number of seconds"),
+        ({"keep_seconds": -1}, "keep_seconds = -1: expected a number of seconds"),
     ],
 )
 def test_impossible_arguments_are_refused(

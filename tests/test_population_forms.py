@@ -32,6 +32,7 @@ def test_only_the_named_tensors_are_read_in_their_order(undisturbed: Lake) -> No
     assert list(population.tensors) == names
     whole = load_population(undisturbed, ALL)
     assert all(torch.equal(population.tensors[name], whole.tensors[name]) for name in names)
+    assert list(load_population(undisturbed, ALL, tensors="linear1.bias").tensors) == ["linear1.bias"]
     with pytest.raises(UsageError, match=r"has no tensor 'linear9\.weight'; it has linear1\.bias, .*"):
         load_population(undisturbed, ALL, tensors=["linear9.weight"])
 

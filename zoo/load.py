@@ -53,7 +53,7 @@ def load_weights(lake: Lake, model_id: str, epoch: int | None = None) -> Weights
 def load_population(
     lake: Lake | str | Path,
     sql: str,
-    tensors: Sequence[str] | None = None,
+    tensors: str | Sequence[str] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | str | None = None,
     **parameters: object,
@@ -68,7 +68,7 @@ def load_population(
         sql: Any query that returns `model_id`, and `epoch` if not the final weights are meant; its
             other columns stay with the rows. Of a published dataset a condition on its models is
             enough: `width = 8`.
-        tensors: Names of those to read, in this order; without it all.
+        tensors: Name of one to read, or of several in this order; without it all.
         device: Where they go.
         dtype: Floating point type that they are turned into, or its name; without it as they lie.
         parameters: Values for `$name` in the query.
@@ -81,17 +81,18 @@ def load_population(
         HubError: The hub cannot be reached, or shows no such dataset.
     """
     where, kind = device_of(device), floating_type(dtype)
+    names = [tensors] if isinstance(tensors, str) else tensors
     if isinstance(lake, Lake):
-        return _loaded(lake, placed(lake, sql, parameters), tensors, where, kind)
+        return _loaded(lake, placed(lake, sql, parameters), names, where, kind)
     if Path(lake, DATABASE).is_file():
         check_lake(lake)
-    return _moved(open_published(lake).population(sql, **parameters), tensors, where, kind)
+    return _moved(open_published(lake).population(sql, **parameters), names, where, kind)
 
 
 def load_populations(
     lake: Lake,
     sql: str,
-    tensors: Sequence[str] | None = None,
+    tensors: str | Sequence[str] | None = None,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | str | None = None,
     **parameters: object,
@@ -104,12 +105,13 @@ def load_populations(
     """
     check_lake(lake)
     where, kind = device_of(device), floating_type(dtype)
+    names = [tensors] if isinstance(tensors, str) else tensors
     models = placed(lake, sql, parameters)
     shapes = [description.shapes for description in describe_all(lake, models.rows["model_id"].to_list())]
     groups: dict[object, list[int]] = {}
     for index, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(index)
-    return [_loaded(lake, models.take(indices), tensors, where, kind) for indices in groups.values()]
+    return [_loaded(lake, models.take(indices), names, where, kind) for indices in groups.values()]
 
 
 def _loaded(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TypedDict
 
+from schemas.errors import UsageError
 from zoo.backends import AUTO
 from zoo.task import KEEP_SECONDS
 
@@ -23,6 +24,12 @@ class Manner:
     """`bfloat16` for forward and backward passes in it, in place of what the recipe says; part of what is built."""
     keep_seconds: float = KEEP_SECONDS
     """Seconds between two times that a training on its way is kept."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and (not isinstance(self.workers, int) or self.workers < 1):
+            raise UsageError(f"workers = {self.workers!r}: expected at least 1, or None for one a core or GPU")
+        if not isinstance(self.keep_seconds, int | float) or not self.keep_seconds >= 0:
+            raise UsageError(f"keep_seconds = {self.keep_seconds!r}: expected a number of seconds, 0 or more")
 
 
 class How(TypedDict, total=False):
