@@ -52,7 +52,7 @@ def population_sections(lake: Lake, population_id: str | None, most: int) -> tup
 
 def _section(lake: Lake, row: dict[str, object]) -> Section:
     name = str(row["population_id"])
-    asked = f"the recipe asks for {row['members_asked']} members"
+    asked = f"the recipe asks for {_many(row['members_asked'])}"
     says = f"{row['architecture']} on {row['dataset']}; {asked}; {row['state']}."
     grid = grid_of_population(lake, name)
     maps = phase_maps(lake, name)
@@ -86,10 +86,14 @@ def _best(known: pl.DataFrame, rows: pl.DataFrame, metric: str, grid: Grid) -> s
     best = known.sort(metric, descending=metric == "test_accuracy").row(0, named=True)
     where = ", ".join(f"{axis.words} {best[axis.column]:g}" for axis in grid.axes)
     figure = format(best[metric], ".1%" if metric == "test_accuracy" else ".3g")
-    members = f"{best['trained']} member{'s' if best['trained'] != 1 else ''}"
+    members = _many(best["trained"])
     lost = int(rows["not_trained"].sum())
     rest = f" {lost:,} members diverged or failed and are in no mean." if lost else ""
     return f"Best at {where}: {figure} over {members}.{rest}"
+
+
+def _many(members: object) -> str:
+    return f"{members:,} member{'s' if members != 1 else ''}" if isinstance(members, int) else "members"
 
 
 def _grid_panels(known: pl.DataFrame, grid: Grid, metric: str, title: str) -> tuple[Panel, ...]:

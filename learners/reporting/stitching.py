@@ -1,5 +1,8 @@
 """The report on stitching: what joints between models cost, and the networks that a stitchable network holds."""
 
+import json
+from typing import Any
+
 import altair
 import numpy as np
 import polars as pl
@@ -159,51 +162,43 @@ def _penalty_map(rows: pl.DataFrame, joint: str) -> Panel:
         x=pl.col("end").replace_strict(place), y=pl.col("front").replace_strict(place)
     ).with_columns(x2=pl.col("x") + 1, y2=pl.col("y") + 1)
     above = 0.22 * len(order) if tree else 0.0
-    names = [name.rpartition("/")[2] for name in order]
-    names = names if len(set(names)) == len(names) else order
+    x, y = _sides(order, above)
     widest = max(SMALLEST, *(abs(float(value)) for value in rows["penalty"]))
-    label = f"{names}[floor(datum.value)]"
-    ticks = [number + 0.5 for number in range(len(order))] if len(order) <= MOST_NAMED else []
-    axis = {
-        "values": ticks,
-        "labelExpr": label,
-        "grid": False,
-        "ticks": False,
-        "domain": False,
-        "labelLimit": 110,
-        "labelOverlap": "greedy",
-    }
-    x_scale, y_scale = (
-        altair.Scale(domain=[0, len(order)], nice=False),
-        altair.Scale(domain=[-above, len(order)], nice=False, reverse=True),
-    )
+    scale = altair.Scale(scheme="blueorange", domain=[-widest, widest])
+    figures = (altair.Tooltip(f"{name}:Q", format="+.4f") for name in ("penalty", "low", "high"))
     cells = (
         altair.Chart(placed)
         .mark_rect()
         .encode(
-            x=altair.X("x:Q", title="end", scale=x_scale, axis=altair.Axis(labelAngle=-90, **axis)),  # type: ignore[arg-type] # altair takes them
+            x=x,
             x2="x2:Q",
-            y=altair.Y("y:Q", title="front", scale=y_scale, axis=altair.Axis(**axis)),  # type: ignore[arg-type] # altair takes them
+            y=y,
             y2="y2:Q",
-            color=altair.Color(
-                "penalty:Q",
-                scale=altair.Scale(scheme="blueorange", domain=[-widest, widest]),
-                legend=gradient(".0%"),
-                title=None,
-            ),
-            tooltip=[
-                "front",
-                "end",
-                *(altair.Tooltip(f"{name}:Q", format="+.4f") for name in ("penalty", "low", "high")),
-            ],
+            color=altair.Color("penalty:Q", scale=scale, legend=gradient(".0%"), title=None),
+            tooltip=["front", "end", *figures],
         )
     )
     title = f"Joints by {'training' if joint == 'trained' else joint}"
     height = int(min(560, 22 * len(order)) * (1.22 if tree else 1))
-    return panel(title, cells + _tree(tree, above) if tree else cells, max(220, height))
+    return panel(title, cells + _tree(tree, above, x, y) if tree else cells, max(220, height))
 
 
-def _tree(tree: dict[str, list[list[float]]], above: float) -> altair.Chart:
+def _sides(order: list[str], above: float) -> tuple[altair.X, altair.Y]:
+    """The axes of a heat map with room above it, named after the models where their names fit."""
+    tails = [name.rpartition("/")[2] for name in order]
+    names = json.dumps(tails if len(set(tails)) == len(tails) else order)
+    ticks = [number + 0.5 for number in range(len(order))] if len(order) <= MOST_NAMED else []
+    plain: dict[str, Any] = {"values": ticks, "labelExpr": f"{names}[floor(datum.value)]", "labelLimit": 110}
+    plain |= dict.fromkeys(("grid", "ticks", "domain", "labelOverlap"), False)
+    across = altair.Scale(domain=[0, len(order)], nice=False)
+    down = altair.Scale(domain=[-above, len(order)], nice=False, reverse=True)
+    return (
+        altair.X("x:Q", title="end", scale=across, axis=altair.Axis(labelAngle=-90, **plain)),
+        altair.Y("y:Q", title="front", scale=down, axis=altair.Axis(**plain)),
+    )
+
+
+def _tree(tree: dict[str, list[list[float]]], above: float, x: altair.X, y: altair.Y) -> altair.Chart:
     """The dendrogram over the heat map's columns, its leaves at their middles."""
     top = max(max(heights) for heights in tree["dcoord"]) or 1.0
     points = [
@@ -214,7 +209,7 @@ def _tree(tree: dict[str, list[list[float]]], above: float) -> altair.Chart:
     chart: altair.Chart = (
         altair.Chart(pl.DataFrame(points))
         .mark_line(strokeWidth=1.2, color=altair.ExprRef("quiet"))
-        .encode(x="x:Q", y="y:Q", detail="branch:N", order="corner:Q")
+        .encode(x=x, y=y, detail="branch:N", order="corner:Q")
     )
     return chart
 
