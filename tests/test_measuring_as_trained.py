@@ -35,10 +35,10 @@ def varied(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     """Members that saw half of the data or all of them, with true labels or a third of them wrong; two batch sizes."""
     folder = tmp_path_factory.mktemp("varied")
     lake = open_lake(folder / "lake")
-    recipe = tiny_recipe(folder, width="3", batch_size="[4, 8]", epochs=4)
+    recipe = tiny_recipe(folder, width="3", batch_size="[8, 16]", epochs=2)
     fields = recipe.model_dump()
     fields["grid"] |= {"label_noise": (0.0, 0.34), "data_fraction": (0.5, 1.0)}
-    built(lake, type(recipe).model_validate(fields))
+    built(lake, type(recipe).model_validate(fields), workers=1)
     return lake
 
 
@@ -334,7 +334,8 @@ def test_a_network_that_does_not_fit_its_data_is_a_reason(
     mined: tuple[Lake, Dataset], kind: type[torch.nn.Sequential], says: str
 ) -> None:
     lake, data = mined
-    done = measure(lake, "SELECT model_id FROM model", list(METRICS), architecture=kind(*layers()), data=data)
+    query = "SELECT model_id FROM model"
+    done = measure(lake, query, list(METRICS), architecture=kind(*layers()), data=data, settings={"orders": 1})
     fine = {"l2_distance", "cosine_distance"}
     assert set(done.filter(pl.col("measured") > 0)["metric"]) == fine
     rows = lake.sql("SELECT metric, reason FROM measurement UNION ALL SELECT metric, reason FROM pair_measurement")

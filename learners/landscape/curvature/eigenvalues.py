@@ -102,16 +102,20 @@ def known(found: Krylov, count: int, tolerance: float) -> tuple[Tensor, Tensor]:
     largest one. A space that is exhausted leaves no doubt.
     """
     values, bounds, before = found.ritz()[0], found.bounds(), found.before(LOOK)
-    least = torch.maximum(values[:, 0].abs(), NEGLIGIBLE * values[:, -1].abs())
-    if found.basis.shape[1] == found.basis.shape[2]:
-        sure = torch.ones_like(values, dtype=torch.bool)
-        return sure[:, -count:], sure[:, 0]
-    if before is None or before.basis.shape[1] < count:
-        unsure = torch.zeros_like(values, dtype=torch.bool)
-        return unsure[:, -count:] if count else unsure[:, :0], unsure[:, 0]
+    exhausted = found.basis.shape[1] == found.basis.shape[2]
+    if exhausted or before is None or before.basis.shape[1] < count:
+        settled = torch.full_like(values[:, :1], exhausted, dtype=torch.bool)
+        return settled.expand(-1, count), settled[:, 0]
     old, old_bounds = before.ritz()[0], before.bounds()
-    top, top_scale = slice(values.shape[1] - count, None), tolerance * values.abs()
-    of_old = slice(old.shape[1] - count, None)
-    worst = torch.maximum(bounds[:, top], old_bounds[:, of_old]).maximum((values[:, top] - old[:, of_old]).abs())
-    worst_least = torch.maximum(bounds[:, 0], old_bounds[:, 0]).maximum((values[:, 0] - old[:, 0]).abs())
-    return (worst <= top_scale[:, top]).flip(1), worst_least <= tolerance * least
+    worst = [
+        torch.maximum(bounds[:, now], old_bounds[:, then]).maximum((values[:, now] - old[:, then]).abs())
+        for now, then in ((_top(values, count), _top(old, count)), (slice(1), slice(1)))
+    ]
+    least = torch.maximum(values[:, 0].abs(), NEGLIGIBLE * values[:, -1].abs())
+    top_known = worst[0] <= tolerance * values[:, _top(values, count)].abs()
+    return top_known.flip(1), worst[1][:, 0] <= tolerance * least
+
+
+def _top(values: Tensor, count: int) -> slice:
+    """Where the largest of ascending values `[N, m]` stand."""
+    return slice(values.shape[1] - count, None)
