@@ -100,7 +100,10 @@ def _refuse_stitchable(lake: Lake, ids: Sequence[str]) -> None:
 def _descriptions(lake: Lake, ids: Sequence[str], given: Given | None) -> dict[str, Description]:
     """How models are built of which the lake knows it; all of them, if nothing else was given."""
     if given is None:
-        found = dict(zip(ids, describe_all(lake, ids), strict=True))
+        try:
+            found = dict(zip(ids, describe_all(lake, ids), strict=True))
+        except UsageError as error:
+            raise UsageError(f"{error}; or say it with description (--description)") from error
     else:
         found = {}
         for model_id in ids:
