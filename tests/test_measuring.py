@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from learners.landscape.measuring.metrics import METRICS, PHASE_METRICS
 from learners.stitching.repository import rebuild
 from learners.stitching.training import StitchTraining
 from miners import mine
-from schemas import Lake, UsageError
+from schemas import Lake, UsageError, open_lake
 from tests.conftest import ROOT
 from zoo import from_arrays
 from zoo.datasets import load_dataset
@@ -323,6 +324,19 @@ def test_a_population_gets_phases_a_grid_and_a_diagram(copied: Lake, tmp_path: P
     assert copied.sql(query).equals(slow)  # what was measured in another way meanwhile does not count
     counts = measure(copied, ALL, list(PHASE_METRICS))
     assert counts["measured"].to_list() == [0] * counts.height
+
+
+def test_phases_do_not_hang_on_which_group_was_trained_first(copied: Lake, tmp_path: Path) -> None:
+    """Groups are registered as they are done, and curves between models of another order end elsewhere."""
+    shutil.copytree(copied.path, tmp_path / "turned")
+    turned = open_lake(tmp_path / "turned")
+    with turned.write() as transaction:
+        transaction.sql("CREATE TEMP TABLE kept AS SELECT * FROM member")
+        transaction.sql("DELETE FROM member")
+        transaction.sql("INSERT INTO member SELECT * FROM kept ORDER BY model_id DESC")
+    assert turned.sql("FROM member")["model_id"][0] == copied.sql("SELECT max(model_id) FROM member").item()
+    both = [phases_of_population(lake, "tiny", settings={"epochs": 1, "runs": 1}).table for lake in (copied, turned)]
+    assert both[0].equals(both[1])
 
 
 def test_mistakes_in_phases_are_said(copied: Lake) -> None:

@@ -27,7 +27,7 @@ from learners.landscape.phases.sensitivity import sensitivity
 from schemas import Lake, UsageError
 from zoo.mistakes import expected_one_of
 
-MEMBERS = "FROM member WHERE population_id = $population_id"
+MEMBERS = "FROM member WHERE population_id = $population_id ORDER BY model_id"
 VALUE = """
 coalesce(max_by(value, measured_at) FILTER (settings->>'$.landscape' = asked.mark),
     max_by(value, measured_at)) AS value
@@ -180,7 +180,8 @@ def metrics_of_members(
     if "hessian_trace" in frame.columns:
         logarithm = pl.col("hessian_trace").map_elements(_logarithm, return_dtype=pl.Float64)
         frame = frame.with_columns(log_hessian_trace=logarithm)
-    return frame.rename({old: new for old, new in CANONICAL.items() if old in frame.columns})
+    ordered = frame.sort(frame.columns)  # the bootstrap draws by place
+    return ordered.rename({old: new for old, new in CANONICAL.items() if old in frame.columns})
 
 
 def _logarithm(trace: float) -> float | None:
