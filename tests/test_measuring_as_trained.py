@@ -142,17 +142,7 @@ def spoiled(lake: Lake, model_id: str, value: float) -> None:
 
 
 OF_OUTPUTS = [
-    *(
-        "loss",
-        "error",
-        "generalisation_gap",
-        "temperature",
-        "ece",
-        "nc4",
-        "hessian_trace",
-        "extreme_ratio",
-        "loss_line",
-    ),
+    *("loss", "error", "generalisation_gap", "temperature", "ece", "nc4", "hessian_trace", "hessian_eigenvalue"),
     *("loss_line", "cka", "disagreement", "jensen_shannon", "mode_connectivity", "linear_barrier", "el2n", "grand"),
 ]
 
