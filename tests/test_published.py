@@ -13,6 +13,7 @@ from schemas import DataError, HubError, Lake, UsageError
 from tests.hub import Reply, TestHub
 from tests.mined_models import equal
 from zoo import load_population, load_weights, publish_population
+from zoo.load import Population
 from zoo.publishing.address import OnHub, parse_address
 from zoo.publishing.published import open_published
 from zoo.publishing.ranges import joined
@@ -71,6 +72,34 @@ def test_tables_of_a_hub_are_asked_in_sql(undisturbed: Lake, hub: TestHub) -> No
     query = "SELECT model_id, max(epoch) AS epochs FROM training GROUP BY ALL ORDER BY ALL"
     assert published.sql(query).equals(undisturbed.sql(query))
     assert [request.path for request in hub.requests("*/resolve/*.parquet") if "models/" in request.path] == []
+
+
+def test_splits_of_published_models_keep_together_what_the_lake_does(copied: Lake, tmp_path: Path) -> None:
+    """Three of four models descend from one that was not published, one of them by way of another."""
+    ids = copied.sql("SELECT model_id FROM member WHERE width = 3 ORDER BY ALL")["model_id"].to_list()
+    lines = [(ids[0], "a"), (ids[1], ids[0]), ("b", "a"), (ids[3], "b")]
+    with copied.write() as transaction:
+        steps = pl.DataFrame(lines, schema=["child_id", "parent_id"], orient="row")
+        transaction.append("lineage", steps.with_columns(relation=pl.lit("finetune")))
+    publish_population(copied, "tiny", tmp_path / "published", license_id="cc0-1.0", together="parent")
+    checkpoints = (
+        "SELECT DISTINCT model_id, epoch FROM tensors JOIN models USING (model_id) WHERE width = 3 ORDER BY 1, 2"
+    )
+    for query, epochs in (("width = 3", 1), (checkpoints, 3)):
+        population = load_population(tmp_path / "published", query)
+        for seed in range(5):
+            parts = population.split(0.5, 0.0, 0.5, seed)
+            kin = [part for part, models in parts.items() if {child for child, _ in lines} & {*models.rows["model_id"]}]
+            assert len(kin) == 1
+            assert sorted(map(len, parts.values())) == [0, epochs, 3 * epochs]
+    related = load_population(tmp_path / "published", "list_contains($ids, model_id)", ids=[ids[0], ids[3]])
+    with pytest.raises(UsageError, match="there is no family of models for the part test: 2 of them descend from or"):
+        related.split(0.5, 0.0, 0.5)
+    unknown = Population(population.tensors, population.rows)
+    with pytest.raises(
+        UsageError, match=r"the rows have no column family, .* a split could leak; load the population from"
+    ):
+        unknown.split(0.5, 0.0, 0.5)
 
 
 def test_only_the_bytes_asked_for_are_fetched(lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,8 @@ SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
 TOGETHER = {"run": "false", "parent": "relation <> 'initialised-from'", "start": "true"}
 """What ties models together, and which rows of lineage say so."""
 GENERATIONS = 100
+KIN = ("model_id", "family", "parents")
+"""Columns of published models that say who descends from whom."""
 
 EDGES = """
 SELECT child_id, parent_id FROM lineage WHERE child_id IN (SELECT unnest($ids)) AND {condition}
@@ -37,6 +39,45 @@ def families(lake: Lake, model_ids: Sequence[str], together: str = "start") -> d
     graph = networkx.Graph()
     graph.add_nodes_from(model_ids)
     graph.add_edges_from(_edges(lake, model_ids, TOGETHER[together]))
+    return _named(graph, model_ids)
+
+
+def families_of_rows(rows: pl.DataFrame, model_ids: Sequence[str]) -> dict[str, str]:
+    """Give each model the name of its family by a common ancestor, as `families` does, from published rows.
+
+    `parents` leads up to ancestors that were published, too. Beyond one that was not only `family` knows more,
+    so that a family in which that happens stays together as a whole.
+
+    Args:
+        rows: model_id, family and parents of these models and of all that were published with them.
+        model_ids: The models.
+
+    Raises:
+        UsageError: The rows lack one of these columns.
+    """
+    if missing := [name for name in KIN if name not in rows.columns]:
+        raise UsageError(
+            f"the rows have no column {missing[0]}, so that nobody knows which models descend from one another and a "
+            "split could leak; load the population from a lake or from a published dataset that has it"
+        )
+    known = {model_id: (family, parents or ()) for model_id, family, parents in rows.select(KIN).iter_rows()}
+    open_ended = {family for family, parents in known.values() if not known.keys() >= set(parents)}
+    graph = networkx.Graph()
+    graph.add_nodes_from(model_ids)
+    asked, met = list(model_ids), set(model_ids)
+    while asked:
+        child = asked.pop()
+        family, parents = known.get(child, (None, ()))
+        graph.add_edges_from((child, parent) for parent in parents)
+        if family in open_ended:
+            graph.add_edge(child, ("family", family))
+        asked += [parent for parent in parents if parent not in met]
+        met |= set(parents)
+    return _named(graph, model_ids)
+
+
+def _named(graph: networkx.Graph, model_ids: Sequence[str]) -> dict[str, str]:
+    """Each model's family by what hangs together, called after the first of its models."""
     wanted = set(model_ids)
     parts = [sorted(wanted & part) for part in networkx.connected_components(graph)]
     return {model_id: part[0] for part in parts for model_id in part}

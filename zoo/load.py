@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -129,7 +130,7 @@ def _moved(
         raise UsageError(f"these models have no tensor {missing[0]!r}; they have {have}")
     chosen = {name: loaded.tensors[name] for name in (names if names is not None else loaded.tensors)}
     moved = {name: tensor.to(device, dtype if tensor.is_floating_point() else None) for name, tensor in chosen.items()}
-    return Population(moved, loaded.rows, loaded.lake)
+    return replace(loaded, tensors=moved)
 
 
 def load_module(lake: Lake, model_id: str, epoch: int | None = None) -> nn.Module:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import polars as pl
 from torch import nn
@@ -11,7 +12,7 @@ from torch import nn
 from schemas import Lake, UsageError
 from zoo import population
 from zoo.describe import Description, describe
-from zoo.families import families
+from zoo.families import families, families_of_rows
 from zoo.flat import Flat, flat
 from zoo.mistakes import expected_one_of
 from zoo.population import Weights
@@ -19,6 +20,9 @@ from zoo.randomness import generator
 from zoo.splits import assigned
 from zoo.tokens import Tokens, tokens
 from zoo.views import WeightDataset, targets_of
+
+if TYPE_CHECKING:
+    from zoo.publishing.published import Published
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Population:
     rows: pl.DataFrame
     lake: Lake | None = field(default=None, repr=False, compare=False)
     """Where they come from: it knows how they are built and who descends from whom."""
+    published: Published | None = field(default=None, repr=False, compare=False)
+    """The published dataset they come from: it knows who descends from whom."""
 
     def __len__(self) -> int:
         return self.rows.height
@@ -40,7 +46,7 @@ class Population:
     def take(self, indices: Sequence[int]) -> Population:
         """The models of these indices, in this order."""
         tensors = {name: tensor[list(indices)] for name, tensor in self.tensors.items()}
-        return Population(tensors, self.rows[list(indices)], self.lake)
+        return replace(self, tensors=tensors, rows=self.rows[list(indices)])
 
     def flat(self, order: str = "names") -> Flat:
         """Give one matrix `[N, P]`, a row a model, with its layout; as `zoo.flat.flat`.
@@ -130,18 +136,24 @@ class Population:
             seed: Which family goes where hangs on it.
 
         Raises:
-            UsageError: The shares are negative or do not add up to 1, or there are fewer families than parts.
+            UsageError: The shares are negative or do not add up to 1, or there are fewer families than parts; or
+                neither a lake nor a published dataset nor the rows (`family`, `parents`) say who descends from whom.
         """
         if min(train, validation, test) < 0 or abs(train + validation + test - 1) > 1e-9:
             raise UsageError(
                 f"train, validation and test = {train}, {validation}, {test}: expected shares that sum to 1"
             )
         ids: list[str] = self.rows.get_column("model_id").to_list()
-        family_of = families(self.lake, ids, "parent") if self.lake else {model_id: model_id for model_id in ids}
+        family_of = self._families(ids)
         wanted = {"validation": validation, "test": test}
         part_of = assigned(family_of, wanted, generator("split models", seed))
         parts = {part: [i for i, model_id in enumerate(ids) if part_of[model_id] == part] for part in _PARTS}
         return {part: self.take(indices) for part, indices in parts.items()}
+
+    def _families(self, model_ids: Sequence[str]) -> dict[str, str]:
+        if self.lake:
+            return families(self.lake, model_ids, "parent")
+        return families_of_rows(self.published.kin() if self.published else self.rows, model_ids)
 
 
 _ORDERS = ("names", "parameters")

@@ -15,7 +15,7 @@ import torch
 
 from schemas.connection import one_line
 from schemas.errors import DataError, UsageError
-from zoo.families import SPLITS
+from zoo.families import KIN, SPLITS
 from zoo.population import Weights
 from zoo.publishing.address import OnHub, parse_address
 from zoo.publishing.ranges import joined
@@ -146,7 +146,12 @@ class Published:
         from zoo.load import Population  # here, because that module opens published datasets too
 
         rows = self.models(condition, **parameters)
-        return Population(self._stacked(rows, self._places(rows)), rows)
+        return Population(self._stacked(rows, self._places(rows)), rows, published=self)
+
+    def kin(self) -> pl.DataFrame:
+        """All models with what says who descends from whom, where the dataset says it: model_id, family, parents."""
+        said = self.sql("SELECT * FROM models LIMIT 0").columns
+        return self.sql(f"SELECT {', '.join(name for name in KIN if name in said)} FROM models")  # noqa: S608 - our names
 
     def _places(self, rows: pl.DataFrame) -> pl.DataFrame:
         """A row a tensor and model: position of the model, name, shard, dtype, shape, begin_byte, end_byte."""
