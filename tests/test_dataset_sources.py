@@ -89,6 +89,56 @@ def test_a_decoded_dataset_is_kept_checked_and_decoded_again_when_it_changed(tmp
     assert load_dataset(name).sha256 != first.sha256
 
 
+def test_images_of_sixteen_bits_are_scaled_and_not_clipped(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).integers(0, 2**16, (60, 8, 8)).astype(np.uint16)
+    x[0, 0, :2] = 0, 65_535
+    write_parquet(tmp_path / "d" / "train-0.parquet", [encoded(image) for image in x])
+    write_parquet(tmp_path / "d" / "test-0.parquet", [*map(encoded, x[:8]), encoded(pixels(1, colours=1)[0])])
+    dataset = load_dataset(f"parquet:{tmp_path / 'd'}")
+    expected = np.concatenate([x[:8] / 65_535, pixels(1, colours=1) / 255]).astype(np.float32)
+    assert torch.equal(dataset.test.x[:, 0], torch.from_numpy(expected))
+    assert len(np.unique(dataset.train.x)) > 2000
+
+
+@pytest.mark.parametrize("form", ["folder", "parquet"])
+@pytest.mark.parametrize("coloured", ["train", "test"])
+def test_one_image_in_colour_makes_all_of_them_so(tmp_path: Path, form: str, coloured: str) -> None:
+    grey, colour = pixels(colours=1), pixels(9)
+    for part in ("train", "test"):
+        contents = [encoded(image) for image in grey]
+        if part == coloured:
+            contents[51:] = [encoded(image) for image in colour]
+        if form == "parquet":
+            write_parquet(tmp_path / "d" / f"{part}-0.parquet", [*contents])
+        for number, content in enumerate(contents if form == "folder" else ()):
+            file = tmp_path / "d" / part / f"class{number % 3}" / f"{number:03}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+    dataset = load_dataset(f"{form}:{tmp_path / 'd'}")
+    seen = {
+        tuple((image * 255).round().byte().flatten().tolist()) for image in (*dataset.train.x, *dataset.validation.x)
+    }
+    if coloured == "test":
+        seen = {tuple((image * 255).round().byte().flatten().tolist()) for image in dataset.test.x}
+    wanted = [np.stack([image] * 3) for image in grey[:51]] + [image.transpose(2, 0, 1) for image in colour]
+    assert dataset.input_shape == dataset.test.x.shape[1:] == (3, 8, 8)
+    assert seen == {tuple(image.flatten().tolist()) for image in wanted}
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    write_tree(tmp_path / "d", pixels())
+    (tmp_path / "d" / "class1" / "x.jpg").write_bytes(b"\xff\xd8 no more")
+    with pytest.raises(DataError, match=r"d: class1/x\.jpg cannot be decoded: it is no BMP or JPEG or PNG or WEBP$"):
+        load_dataset(f"folder:{tmp_path / 'd'}")
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WEIGHTLAKE_CACHE", str(tmp_path / "file"))
+    write_tree(tmp_path / "d", pixels())
+    assert len(load_dataset(f"folder:{tmp_path / 'd'}").train) == 42
+
+
 @pytest.mark.parametrize(
     ("contents", "message"),
     [

@@ -13,7 +13,7 @@ import numpy as np
 from schemas.errors import OutsideError, UsageError
 from zoo.datasets.cache import cache_file, cached
 from zoo.datasets.dataset import Pair
-from zoo.datasets.pictures import read_table
+from zoo.datasets.pictures import alike, read_table
 from zoo.mistakes import expected_one_of
 
 TEXT_BYTES = 32 * 2**20
@@ -60,7 +60,7 @@ def fetch_dataset(name: str) -> Path:
 
     Raises:
         UsageError: No recipe may name it.
-        OutsideError: The Hub cannot be reached.
+        OutsideError: The Hub cannot be reached, or the file cannot be written.
     """
     if name not in HUB:
         raise UsageError(f"dataset {name!r} is none that is fetched: {expected_one_of(name, HUB)}")
@@ -68,7 +68,12 @@ def fetch_dataset(name: str) -> Path:
         hub_pairs(name)
     except UsageError as error:
         raise OutsideError(f"dataset {name} could not be fetched: {error.__cause__ or error}") from error
-    return cache_file(name, _version(name))
+    file = cache_file(name, _version(name))
+    if not file.exists():
+        raise OutsideError(
+            f"dataset {name} was fetched, but {file} cannot be written; set WEIGHTLAKE_CACHE to a folder"
+        )
+    return file
 
 
 def _version(name: str) -> str:
@@ -88,7 +93,7 @@ def _download(name: str) -> list[Pair]:
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise UsageError(_absent(name, "cannot be fetched from here")) from error
     splits = [split for split in ("train", HUB[name].test) if split]
-    return [read_table(name, parts[split].data.table) for split in splits]
+    return alike([read_table(name, parts[split].data.table) for split in splits])
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from zoo.datasets.dataset import Array, Pair
 FORMATS = ("BMP", "JPEG", "PNG", "WEBP")
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
 LARGEST = 4096 * 4096
+COLOUR_AXES = 3
 IMAGE_COLUMNS = ("image", "img")
 LABEL_COLUMNS = ("label", "fine_label")
 TEST_NAMES = ("test", "valid", "validation", "val")
@@ -37,7 +38,7 @@ def read_parquet(path: Path) -> list[Pair]:
     splits: dict[str, list[Path]] = {}
     for file in files:
         splits.setdefault(_split_of(file.name), []).append(file)
-    return [read_table(str(path), _table(splits[split])) for split in sorted(splits, reverse=True)]
+    return alike([read_table(str(path), _table(splits[split])) for split in sorted(splits, reverse=True)])
 
 
 def _split_of(name: str) -> str:
@@ -52,7 +53,7 @@ def _table(files: Sequence[Path]) -> pa.Table:
 
 
 def read_table(name: str, table: pa.Table) -> Pair:
-    """Decode a table's images; gives `[n, height, width]` or `[n, height, width, 3]`, uint8, and the classes."""
+    """Decode a table's images, as `decoded`; gives them and their classes."""
     image = next((column for column in IMAGE_COLUMNS if column in table.column_names), None)
     label = next((column for column in LABEL_COLUMNS if column in table.column_names), None)
     if image is None or label is None or not pa.types.is_struct(table.schema.field(image).type):
@@ -61,8 +62,9 @@ def read_table(name: str, table: pa.Table) -> Pair:
     classes = table.column(label)
     if not pa.types.is_integer(classes.type) or classes.null_count:
         raise DataError(f"dataset {name}: column {label} is {classes.type}; expected a whole number in each row")
-    encoded = ((f"row {row}", cell.as_py()) for row, cell in enumerate(table.column(image)))
-    return decoded(name, ((where, cell and cell.get("bytes")) for where, cell in encoded)), classes.to_numpy()
+    cells = ((f"row {row}", cell.as_py() or {}) for row, cell in enumerate(table.column(image)))
+    encoded = ((f"{row} ({cell['path']})" if cell.get("path") else row, cell.get("bytes")) for row, cell in cells)
+    return decoded(name, encoded), classes.to_numpy()
 
 
 def read_folder(path: Path) -> list[Pair]:
@@ -79,7 +81,7 @@ def read_folder(path: Path) -> list[Pair]:
     trees = [path / "train", *(path / name for name in TEST_NAMES)]
     found = [tree for tree in trees if tree.is_dir()][:2] if trees[0].is_dir() else [path]
     names = sorted(child.name for child in found[0].iterdir() if child.is_dir())
-    return [_tree(path, tree, names) for tree in found]
+    return alike([_tree(path, tree, names) for tree in found])
 
 
 def _tree(root: Path, tree: Path, names: list[str]) -> Pair:
@@ -99,14 +101,34 @@ def _tree(root: Path, tree: Path, names: list[str]) -> Pair:
 
 
 def decoded(name: str, encoded: Iterable[tuple[str, bytes | None]]) -> Array:
-    """Decode images that all are of one size: grey ones if the first is grey, else red, green, blue."""
+    """Decode images that all are of one size.
+
+    Gives `[n, height, width]` if all are grey, else `[n, height, width, 3]`: red, green, blue. They are uint8, or
+    if a grey one has 16 bits float32 from 0 to 1.
+    """
     images = list(_each(name, encoded))
+    if not images:
+        raise DataError(f"dataset {name} holds no images")
+    if any(image.ndim == COLOUR_AXES for image in images):
+        images = [image if image.ndim == COLOUR_AXES else _in_colour(image) for image in images]
+    if any(image.dtype != np.uint8 for image in images):
+        images = [image.astype(np.float32) / 255 if image.dtype == np.uint8 else image for image in images]
     sizes = {image.shape for image in images}
     if len(sizes) > 1:
         raise DataError(f"dataset {name}: the images are of {len(sizes)} sizes, e.g. {min(sizes)} and {max(sizes)}")
-    if not images:
-        raise DataError(f"dataset {name} holds no images")
     return np.stack(images)
+
+
+def alike(pairs: Sequence[Pair]) -> list[Pair]:
+    """Give grey images in colour if those for training or those for test are."""
+    colour = COLOUR_AXES + 1
+    if not any(x.ndim == colour for x, _ in pairs):
+        return list(pairs)
+    return [(x if x.ndim == colour else _in_colour(x), y) for x, y in pairs]
+
+
+def _in_colour(grey: Array) -> Array:
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def _each(name: str, encoded: Iterable[tuple[str, bytes | None]]) -> Iterator[Array]:
@@ -114,7 +136,6 @@ def _each(name: str, encoded: Iterable[tuple[str, bytes | None]]) -> Iterator[Ar
         library: Any = import_module("PIL.Image")
     except ImportError as error:
         raise UsageError(f"dataset {name} holds encoded images; install: pip install 'weightlake[datasets]'") from error
-    mode = None
     for where, content in encoded:
         if not content:
             raise DataError(f"dataset {name}: {where} has no image in it")
@@ -122,7 +143,15 @@ def _each(name: str, encoded: Iterable[tuple[str, bytes | None]]) -> Iterator[Ar
             with library.open(io.BytesIO(content), formats=FORMATS) as image:
                 if image.width * image.height > LARGEST:
                     raise DataError(f"dataset {name}: {where} is {image.width} x {image.height}, too large to decode")
-                mode = mode or ("L" if image.mode in ("1", "L") else "RGB")
-                yield np.asarray(image.convert(mode))
+                yield _pixels(image)
+        except library.UnidentifiedImageError as error:
+            raise DataError(f"dataset {name}: {where} cannot be decoded: it is no {' or '.join(FORMATS)}") from error
         except (OSError, ValueError, SyntaxError, library.DecompressionBombError) as error:
             raise DataError(f"dataset {name}: {where} cannot be decoded: {error}") from error
+
+
+def _pixels(image: Any) -> Array:
+    """Pixels as uint8, grey or in colour; of 16 bits, which a conversion would clip at 255, as float32 from 0 to 1."""
+    if image.mode.startswith("I"):  # "I" is what Pillow called 16 bits before it had "I;16" for them
+        return (np.asarray(image) / 65_535).astype(np.float32)
+    return np.asarray(image.convert("L" if image.mode in ("1", "L") else "RGB"))
