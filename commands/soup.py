@@ -91,7 +91,7 @@ def soup(
             options |= {"by": by.value, "steps": steps} if learned else {}
             made = (learners.learned_soup if learned else learners.uniform_soup)(opened, query, **options)
     for warning in made.warnings:
-        say(f"unwise, but forced: {warning}")
+        say(f"{'unwise, but forced' if force else 'warning'}: {warning}")
     for note in made.notes:
         say(f"note: {note}")
     say(f"{made.model_id}: {len(made.ingredients)} of {len(made.ingredients) + len(made.left_out)} models")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from learners.soups.alignment.tracing import permutations_of
     from learners.soups.alignment.weight_matching import weight_matching
     from learners.soups.check.measured import mergeability
-    from learners.soups.check.mergeability import Mergeability
+    from learners.soups.check.verdicts import Mergeability
     from learners.soups.compared import compare_soups
     from learners.soups.listing import merge_methods
     from learners.soups.merge import Merged, merge
@@ -101,7 +101,7 @@ __getattr__ = lazily(
         "permutations_of": "learners.soups.alignment.tracing",
         "weight_matching": "learners.soups.alignment.weight_matching",
         "mergeability": "learners.soups.check.measured",
-        "Mergeability": "learners.soups.check.mergeability",
+        "Mergeability": "learners.soups.check.verdicts",
         "compare_soups": "learners.soups.compared",
         "merge_methods": "learners.soups.listing",
         **dict.fromkeys(["Merged", "merge"], "learners.soups.merge"),

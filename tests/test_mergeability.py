@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from learners import merge, mergeability
-from learners.soups.check.mergeability import Mergeability
+from learners.soups.check.verdicts import Mergeability
 from miners import mine
 from schemas import Lake, UsageError, open_lake
 from tests.transformer_folders import card, mined, write_transformer

@@ -33,7 +33,7 @@ def gather(lake: Lake, sql: str, *, force: bool = False, aligned: bool = False) 
             here can run, or that were trained on different data. The message names two of the models.
     """
     rows = selected(lake, sql)
-    unwise = refuse(assess(lake, rows, aligned=aligned), force)
+    unwise = refuse(assess(lake, rows, whole=True, aligned=aligned), force)
     ids: list[str] = rows["model_id"].to_list()
     descriptions = describe_all(lake, ids)
     _refuse_other_data(ids, descriptions)

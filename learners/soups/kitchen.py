@@ -90,7 +90,7 @@ class Kitchen:
 
     def finish(self, folder: Path) -> list[str]:
         """Estimate the batch-norm statistics of merged weights anew, or repair them; gives what one should know."""
-        if any(has_statistics(facts.tensors) for facts in self.models):  # type: ignore[arg-type] # names alone are looked at
+        if any(has_statistics(facts.tensors) for facts in self.models):
             return self._batch_norm(folder)
         if not self.repair or self.shared is None or self.dataset is None:
             return []
@@ -102,10 +102,10 @@ class Kitchen:
         return [f"units have the ingredients' mean moments on {len(samples)} training samples (REPAIR)"]
 
     def _batch_norm(self, folder: Path) -> list[str]:
-        weights = _computed(read_folder(folder))
         if self.shared is None or self.dataset is None:
-            lack = lack_of_data(weights)
+            lack = lack_of_data(names_in(folder))  # by their headers: such models may be larger than memory
             return [lack] if lack else []
+        weights = _computed(read_folder(folder))
         samples = _like(weights, _few(self.dataset.train, BATCH_NORM_SAMPLES))
         anew = reestimate(self.shared.skeleton(), weights, samples)
         _rewrite(folder, anew)
@@ -123,6 +123,11 @@ class Kitchen:
             scores = evaluate(module, stacked, _like(weights, self.dataset.part(split)))
             found[split] = (float(scores.accuracy[0]), scores.samples)
         return found
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of the tensors in a repository's files, from their headers."""
+    return [name for path in sorted(folder.glob("*.safetensors")) for name in read_header(path)]
 
 
 def read_folder(folder: Path) -> Weights:

@@ -65,8 +65,9 @@ def merge_tensor(
     parent: Tensor | None = None,
     fishers: Sequence[Tensor] | None = None,
     grams: Sequence[Tensor] | None = None,
+    stored: torch.dtype | None = None,
 ) -> Tensor:
-    """Merge the tensors of one name; gives one of the parent's type, or of the first one's.
+    """Merge the tensors of one name; gives one of type `stored`, or the parent's, or the first one's.
 
     Integers and booleans (counters, index tables) are never averaged: they are the parent's, or the first one's.
 
@@ -77,6 +78,7 @@ def merge_tensor(
         parent: The common parent's, for methods that need one.
         fishers: Fisher information, for methods that need it; empty for a tensor that is not trained.
         grams: Gram matrices of the inputs, where the tensor has inputs.
+        stored: Type of the result where it is floating point: it is rounded once, from the type of computation.
     """
     first = tensors[0] if parent is None else parent
     if not (first.is_floating_point() or first.is_complex()):
@@ -98,7 +100,7 @@ def merge_tensor(
     merged = merge.method(Cast(tensors, dtype), **needed, **merge.settings)
     if first.is_complex():
         return torch.view_as_complex(merged.contiguous()).to(first.dtype)
-    return merged.to(first.dtype)
+    return merged.to(stored or first.dtype)
 
 
 def merge_weights(

@@ -9,9 +9,11 @@ import polars as pl
 import torch
 
 from learners.soups.alignment.align import WAYS, align_rows
+from learners.soups.check.connected import judged_by_barriers
 from learners.soups.check.facts import Facts, gather_facts
-from learners.soups.check.mergeability import Mergeability, assess, refuse
+from learners.soups.check.mergeability import assess, refuse
 from learners.soups.check.problems import IMPOSSIBLE
+from learners.soups.check.verdicts import Mergeability
 from learners.soups.merging import Merge, prepare
 from learners.soups.methods import method_named
 from learners.soups.registering import name_of
@@ -109,10 +111,12 @@ def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool
         parent = _nearest_ancestor(lake, ids, plan.method.name)
     if parent in ids:
         raise UsageError(f"{parent} is both an ingredient and the parent; leave it out of the query")
-    report = assess(lake, rows, parent=parent, keep=request.keep, aligned=request.align is not None)
+    report = assess(lake, rows, parent=parent, keep=request.keep, whole=True, aligned=request.align is not None)
     absent = next((facts for facts in report.facts if facts.stored is None), None)
     if absent is not None and report.verdict != IMPOSSIBLE:
         raise UsageError(f"the weights of {absent.model_id} cannot be read: {absent.absent}")
+    if request.align is None and not request.keep:
+        report = judged_by_barriers(lake, report)
     warnings = refuse(report, force)
     if request.align is not None and len(ids) > 1:
         report = replace(report, facts=_twins(lake, rows, request.align))

@@ -10,7 +10,7 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from learners.soups.average import differing_integers
-from learners.soups.comparison import accuracy, compare
+from learners.soups.comparison import Figure, accuracy, compare
 from learners.soups.greedy import Trial, chosen, search
 from learners.soups.learned import learn
 from learners.soups.pot import Manner, Pot, pot_for
@@ -19,6 +19,8 @@ from learners.soups.trials import Ledger
 from schemas.errors import UsageError
 from schemas.lake import Lake
 
+COLLAPSED = 0.05
+"""So much accuracy below the mean of its ingredients, and two standard errors at least, a soup is far worse."""
 AT_ONCE = 512
 """Samples that a gradient is summed over at once."""
 
@@ -34,7 +36,7 @@ class Soup:
         left_out: Selected models that the greedy search did not take.
         comparison: A row per candidate (soup, best single, mean member, logit ensemble) and split.
         warnings: Why averaging these was unwise, if it was forced.
-        notes: What was done to the average.
+        notes: What was done to the average, and that it is far worse than its ingredients, if it is.
     """
 
     model_id: str
@@ -192,8 +194,20 @@ def _serve(
     )
     model_id = store(pot.lake, product, pot.ingredients.description, weights, figures)
     comparison = pl.DataFrame([asdict(figure) for figure in figures])
-    notes = pot.notes if len(members) > 1 else ()
+    notes = (*(pot.notes if len(members) > 1 else ()), *_collapse(figures))
     return Soup(model_id, method, pot.names(members), pot.names(left_out), comparison, tuple(warnings), notes)
+
+
+def _collapse(figures: Sequence[Figure]) -> list[str]:
+    """What to say of a soup that is far worse than its ingredients on validation data."""
+    found = {figure.candidate: figure for figure in figures if figure.split == "validation"}
+    soup, mean = found["soup"], found["mean member"].accuracy
+    if soup.accuracy >= mean - max(COLLAPSED, 2 * soup.standard_error):
+        return []
+    return [
+        f"the soup has {soup.accuracy:.3f} on validation and its ingredients {mean:.3f} in the mean: the loss rises "
+        "between them (weightlake merge --check measures the barrier); a greedy soup takes only what helps"
+    ]
 
 
 def _disagreements(tensors: Mapping[str, Tensor]) -> list[str]:

@@ -8,24 +8,19 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from learners.soups.check.barrier import STEPS, linear_barriers
+from learners.soups.check.barrier import STEPS
+from learners.soups.check.connected import SAMPLES, barriers_between, high_barriers
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
-from learners.soups.check.mergeability import Mergeability, assess, selected
-from learners.soups.check.problems import IMPOSSIBLE, is_kept
+from learners.soups.check.mergeability import assess, selected
+from learners.soups.check.problems import IMPOSSIBLE, Problem, is_kept
+from learners.soups.check.verdicts import Mergeability, Pair, verdict_on
 from learners.soups.files.mapped import is_finite, mapped
 from learners.soups.files.stored import Stored
-from schemas import DataError, Lake, UsageError
-from zoo.datasets import load_dataset
-from zoo.load import read_weights
-from zoo.locate import locate
-from zoo.population import Samples, stack
+from schemas import Lake
 
 MOST_BARRIERS = 200
-SAMPLES = 1000
-VALUES, LEAVE = "values", "leave it out"
 
-Pair = tuple[int, int]
 Tensors = Mapping[str, Stored]
 
 
@@ -35,8 +30,9 @@ def mergeability(
     """Say for each pair of models, and for all of them, whether a merge is safe, unwise or impossible, and why.
 
     Where weights are on this machine, distances and cosines are measured as well; where it is known how the models
-    run and their validation data is at hand, the linear barrier of up to 200 pairs. What was measured becomes rows of
-    `pair_measurement`, unless the lake was opened read-only.
+    run and their validation data is at hand, the linear barrier of up to 200 pairs; one that is above 0.1 nats
+    by more than two of its standard errors makes a merge unwise. What was measured becomes rows of `pair_measurement`,
+    unless the lake was opened read-only.
 
     Args:
         lake: Where the models are.
@@ -53,17 +49,17 @@ def mergeability(
     report = assess(lake, selected(lake, sql, least=1 if parent else 2), parent=parent, keep=keep)
     columns: dict[Pair, dict[str, float]] = {}
     stored = [_merged(facts, keep) for facts in report.facts]
-    broken: dict[str, str] = {}
+    broken: dict[int, Problem] = {}
     for group in _groups(report):
         shapes, finite = _geometry(stored, group, parent is not None)
-        lost = {
-            report.facts[index].model_id: _first_not_finite(stored[index]) for index in group if index not in finite
-        }
-        broken |= {model_id: name for model_id, name in lost.items() if name}
+        lost = {index: _first_not_finite(stored[index]) for index in group if index not in finite}
+        broken |= {index: _not_finite(report.facts[index].model_id, name) for index, name in lost.items() if name}
         columns |= _distances(shapes, finite)
-    for pair, barrier in _barriers(lake, report, list(columns), samples).items():
-        columns[pair]["barrier"] = barrier
-    report = _completed(report, columns, broken)
+    barriers = barriers_between(lake, report.facts, list(columns)[:MOST_BARRIERS], samples)
+    for pair, barrier in barriers.items():
+        columns[pair]["barrier"] = barrier.height
+    report = verdict_on(report.facts, report.problems.more(broken, high_barriers(report.facts, barriers)))
+    report = _completed(report, columns)
     if not lake.read_only:
         _store(lake, report, parent, samples)
     return report
@@ -130,44 +126,11 @@ def _distances(shapes: Geometry, group: Sequence[int]) -> dict[Pair, dict[str, f
     return found
 
 
-def _barriers(lake: Lake, report: Mergeability, pairs: Sequence[Pair], samples: int) -> dict[Pair, float]:
-    """Measure barriers of pairs of models that are known to run on the same data."""
-    known = [pair for pair in pairs if _comparable(report.facts[pair[0]], report.facts[pair[1]])][:MOST_BARRIERS]
-    found: dict[Pair, float] = {}
-    while known:
-        description = report.facts[known[0][0]].description
-        here = [pair for pair in known if report.facts[pair[0]].description == description]
-        known = [pair for pair in known if pair not in here]
-        found |= _measured(lake, report.facts, here, samples)
-    return found
+def _not_finite(model_id: str, name: str) -> Problem:
+    return Problem(IMPOSSIBLE, f"{model_id} has values that are not finite, in {name}", "leave it out", "values")
 
 
-def _comparable(first: Facts, second: Facts) -> bool:
-    one, other = first.description, second.description
-    if one is None or other is None or one.architecture == "pinn":
-        return False
-    return one.model_copy(update={"init": None}) == other.model_copy(update={"init": None})
-
-
-def _measured(lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples: int) -> dict[Pair, float]:
-    description = facts[pairs[0][0]].description
-    assert description is not None, "pairs were chosen by it"  # noqa: S101 - by _comparable
-    try:
-        validation = load_dataset(description.dataset, description.split_seed).validation
-    except (UsageError, DataError):  # the data is not on this machine
-        return {}
-    models = sorted({index for pair in pairs for index in pair})
-    places = locate(lake, [facts[i].model_id for i in models], [facts[i].epoch for i in models])
-    population = stack([read_weights(lake, place) for place in places])
-    position = {index: place for place, index in enumerate(models)}
-    few = Samples(validation.x[:samples], validation.y[:samples])
-    inside = [(position[i], position[j]) for i, j in pairs]
-    return dict(zip(pairs, linear_barriers(description.skeleton(), population, inside, few), strict=True))
-
-
-def _completed(
-    report: Mergeability, columns: Mapping[Pair, Mapping[str, float]], broken: Mapping[str, str]
-) -> Mergeability:
+def _completed(report: Mergeability, columns: Mapping[Pair, Mapping[str, float]]) -> Mergeability:
     pairs = _pairs(len(report.facts))
     names = ("distance", "weight_cosine", "task_cosine", "barrier")
     measured = {
@@ -176,30 +139,7 @@ def _completed(
     }
     frame = report.pairs.with_columns(measured["distance"], measured["task_cosine"], measured["barrier"])
     frame = frame.with_columns(measured["weight_cosine"].fill_null(report.pairs["weight_cosine"]))
-    if not broken:
-        return replace(report, pairs=frame)
-    reasons = {model_id: f"{model_id} has values that are not finite, in {name}" for model_id, name in broken.items()}
-    of_pair = [
-        next((reasons[model] for model in pair if model in reasons), None)
-        for pair in zip(frame["first_id"], frame["second_id"], strict=True)
-    ]
-    reason = pl.Series("reason", of_pair, dtype=pl.String)
-    frame = frame.with_columns(
-        verdict=pl.when(reason.is_not_null()).then(pl.lit(IMPOSSIBLE)).otherwise(pl.col("verdict")),
-        about=pl.when(reason.is_not_null()).then(pl.lit(VALUES)).otherwise(pl.col("about")),
-        reason=reason.fill_null(frame["reason"]),
-        help=pl.when(reason.is_not_null()).then(pl.lit(LEAVE)).otherwise(pl.col("help")),
-    )
-    first = [(IMPOSSIBLE, VALUES, len(reason.drop_nulls()), next(iter(reasons.values())), LEAVE)]
-    summary = pl.concat([pl.DataFrame(first, schema=report.summary.schema, orient="row"), report.summary])
-    return replace(
-        report,
-        verdict=IMPOSSIBLE,
-        reasons=(*reasons.values(), *report.reasons),
-        helps=(LEAVE, *report.helps),
-        summary=summary,
-        pairs=frame,
-    )
+    return replace(report, pairs=frame)
 
 
 def _number(value: float | None) -> float | None:

@@ -1,7 +1,7 @@
 """The mergeability report: for each pair of models and for all of them, safe, unwise or impossible, and why."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import polars as pl
@@ -11,60 +11,16 @@ from learners.soups.check.geometry import SAMPLED, geometry
 from learners.soups.check.problems import (
     IMPOSSIBLE,
     NOTED,
-    SEVERITY,
     START,
     UNWISE,
     Problem,
-    common_start,
-    has_batch_norm,
     is_kept,
     problems_between,
     problems_of,
 )
+from learners.soups.check.verdicts import SAME_START, Mergeability, Pair, Problems, verdict_on
 from schemas import Lake, UsageError
 from zoo.locate import selection
-
-SAFE = "safe"
-VERDICTS = {NOTED: SAFE, UNWISE: UNWISE, IMPOSSIBLE: IMPOSSIBLE}
-SAME_START = 0.5
-"""Cosine of two models' weights from which on they are taken to have started alike."""
-
-PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
-    **dict.fromkeys(["first_id", "second_id", "verdict", "about", "reason", "help", "common_start"], pl.String),
-    **dict.fromkeys(["distance", "weight_cosine", "task_cosine", "barrier"], pl.Float64),
-}
-SUMMARY_COLUMNS: dict[str, type[pl.DataType]] = {
-    **dict.fromkeys(["severity", "about"], pl.String),
-    "pairs": pl.Int64,
-    **dict.fromkeys(["reason", "help"], pl.String),
-}
-
-
-@dataclass(frozen=True)
-class Mergeability:
-    """Whether models can be merged.
-
-    Attributes:
-        verdict: safe, unwise or impossible: that of the worst pair.
-        reasons: Why it is not safe, each once, worst first.
-        helps: What would help, each once.
-        notes: What one should know of a merge that is safe.
-        summary: A row for each kind of problem, worst first: severity (impossible, unwise, noted), what it is about,
-            the number of pairs that have it, the reason of one of them, and what would help.
-        models: A row a model: tensors, parameters, types, whether its weights are on this machine.
-        pairs: A row a pair: verdict, about, reason, help, common_start (an ancestor, an `init:` name, or `weights`
-            where their cosine says so), distance, weight_cosine, task_cosine, barrier (nats); NULL where not measured.
-        facts: What was found of each model.
-    """
-
-    verdict: str
-    reasons: tuple[str, ...]
-    helps: tuple[str, ...]
-    notes: tuple[str, ...]
-    summary: pl.DataFrame
-    models: pl.DataFrame
-    pairs: pl.DataFrame
-    facts: tuple[Facts, ...] = field(repr=False)
 
 
 def assess(
@@ -73,20 +29,20 @@ def assess(
     *,
     parent: str | None = None,
     keep: Sequence[str] = (),
-    look: bool = True,
+    whole: bool = False,
     aligned: bool = False,
 ) -> Mergeability:
     """Compare models by what is known without reading weights.
 
-    Where lineage knows of no common start, some weights are read to see whether there was one, unless `look` is off
-    or a merge is impossible anyway.
+    Where lineage knows of no common start, some weights are read to see whether there was one, unless a merge is
+    impossible anyway.
 
     Args:
         lake: Where the models are.
         rows: Those of `selected`.
         parent: model_id of the model that they are said to come from; it is compared with them as well.
         keep: Patterns of tensor names that are not merged, so that they may differ.
-        look: Whether weights may be read.
+        whole: All of them are to become one model, so that no weight is read where one pair is impossible.
         aligned: The models will be aligned before they are merged, so that they need no start in common.
 
     Raises:
@@ -103,11 +59,11 @@ def assess(
     if aligned:
         between = {pair: [problem for problem in found if problem.kind != START] for pair, found in between.items()}
     apart = [pair for pair, found in between.items() if _needs_weights(found, own, pair)]
-    alike: dict[tuple[int, int], float] = {}
-    if look and apart:
-        alike = _alike(facts, apart, keep)
-        between |= {pair: _started_alike(between[pair], cosine) for pair, cosine in alike.items()}
-    return _report(facts, own, between, alike)
+    if whole and any(problem.severity == IMPOSSIBLE for found in (*own, *between.values()) for problem in found):
+        apart = []
+    alike = _alike(facts, apart, keep) if apart else {}
+    between |= {pair: _started_alike(between[pair], cosine) for pair, cosine in alike.items()}
+    return verdict_on(facts, Problems(own, between, alike))
 
 
 def _check_keep(facts: Sequence[Facts], keep: Sequence[str]) -> None:
@@ -146,22 +102,20 @@ def selected(lake: Lake, sql: str, least: int = 2) -> pl.DataFrame:
     return rows
 
 
-def _between(facts: Sequence[Facts], keep: Sequence[str]) -> dict[tuple[int, int], list[Problem]]:
+def _between(facts: Sequence[Facts], keep: Sequence[str]) -> dict[Pair, list[Problem]]:
     pairs = combinations(range(len(facts)), 2)
     return {(i, j): problems_between(facts[i], facts[j], keep) for i, j in pairs}
 
 
-def _needs_weights(found: Sequence[Problem], own: Sequence[Sequence[Problem]], pair: tuple[int, int]) -> bool:
+def _needs_weights(found: Sequence[Problem], own: Sequence[Sequence[Problem]], pair: Pair) -> bool:
     possible = not any(problem.severity == IMPOSSIBLE for problem in (*found, *own[pair[0]], *own[pair[1]]))
     return possible and any(problem.kind == START for problem in found)
 
 
-def _alike(
-    facts: Sequence[Facts], pairs: Sequence[tuple[int, int]], keep: Sequence[str]
-) -> dict[tuple[int, int], float]:
+def _alike(facts: Sequence[Facts], pairs: Sequence[Pair], keep: Sequence[str]) -> dict[Pair, float]:
     """Cosines of the weights of pairs that are both at hand, from a sample of their largest tensors."""
     models = sorted({index for pair in pairs for index in pair if facts[index].stored})
-    cosines: dict[tuple[int, int], float] = {}
+    cosines: dict[Pair, float] = {}
     for group in _groups(facts, models, keep):
         stored = [facts[index].stored or {} for index in group]
         shapes = geometry(stored, stored[0], SAMPLED)
@@ -196,75 +150,3 @@ def _started_alike(found: Sequence[Problem], cosine: float) -> list[Problem]:
         kind=START,
     )
     return [*(problem for problem in found if problem.kind != START), note]
-
-
-def _report(
-    facts: Sequence[Facts],
-    own: Sequence[Sequence[Problem]],
-    between: Mapping[tuple[int, int], Sequence[Problem]],
-    alike: Mapping[tuple[int, int], float],
-) -> Mergeability:
-    rows = []
-    for (i, j), found in between.items():
-        worst = max((*own[i], *own[j], *found), key=lambda problem: SEVERITY.index(problem.severity), default=None)
-        inferred = "weights" if alike.get((i, j), 0) >= SAME_START else None
-        rows.append(
-            {
-                "first_id": facts[i].model_id,
-                "second_id": facts[j].model_id,
-                "verdict": VERDICTS[worst.severity] if worst else SAFE,
-                "about": worst.kind if worst else None,
-                "reason": worst.reason if worst else None,
-                "help": worst.help or None if worst else None,
-                "common_start": common_start(facts[i], facts[j]) or inferred,
-                "weight_cosine": alike.get((i, j)),
-            }
-        )
-    problems = [problem for found in (*own, *between.values()) for problem in found]
-    problems.sort(key=lambda problem: -SEVERITY.index(problem.severity))
-    against = [problem for problem in problems if problem.severity != NOTED]
-    return Mergeability(
-        verdict=VERDICTS[against[0].severity] if against else SAFE,
-        reasons=tuple(dict.fromkeys(problem.reason for problem in against)),
-        helps=tuple(dict.fromkeys(problem.help for problem in against if problem.help)),
-        notes=tuple(dict.fromkeys(problem.reason for problem in problems if problem.severity == NOTED)),
-        summary=_summary(own, between),
-        models=pl.DataFrame([_described(each) for each in facts]),
-        pairs=pl.DataFrame(rows, schema=PAIR_COLUMNS),
-        facts=tuple(facts),
-    )
-
-
-def _summary(own: Sequence[Sequence[Problem]], between: Mapping[tuple[int, int], Sequence[Problem]]) -> pl.DataFrame:
-    """Problems of one severity and kind in a row, with the first of them."""
-    first: dict[tuple[str, str], Problem] = {}
-    pairs: dict[tuple[str, str], int] = {}
-    for (i, j), found in between.items():
-        alike = {(problem.severity, problem.kind): problem for problem in reversed((*own[i], *own[j], *found))}
-        for key, problem in alike.items():
-            first.setdefault(key, problem)
-            pairs[key] = pairs.get(key, 0) + 1
-    worst_first = sorted(first, key=lambda key: (-SEVERITY.index(key[0]), -pairs[key], key[1]))
-    rows = [(*key, pairs[key], first[key].reason, first[key].help or None) for key in worst_first]
-    return pl.DataFrame(rows, schema=SUMMARY_COLUMNS, orient="row")
-
-
-def _described(facts: Facts) -> dict[str, object]:
-    parameters = sum(_values(tensor.shape) for tensor in facts.tensors.values())
-    return {
-        "model_id": facts.model_id,
-        "epoch": facts.epoch,
-        "tensors": len(facts.tensors),
-        "parameters": parameters,
-        "dtypes": ", ".join(sorted({tensor.dtype for tensor in facts.tensors.values()})),
-        "batch_norm": has_batch_norm(facts.tensors),
-        "at_hand": facts.stored is not None,
-        "license": facts.license,
-    }
-
-
-def _values(shape: Sequence[int]) -> int:
-    count = 1
-    for axis in shape:
-        count *= axis
-    return count

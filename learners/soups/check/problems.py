@@ -10,7 +10,7 @@ from learners.soups.files.stored import DTYPES
 
 IMPOSSIBLE, UNWISE, NOTED = "impossible", "unwise", "noted"
 SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
-START = "start"
+START, BARRIER = "start", "barrier"
 
 HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed", "output")
 """Parts of names that output layers go by."""

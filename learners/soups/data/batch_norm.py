@@ -1,6 +1,6 @@
 """Estimates batch-norm statistics of merged weights anew: means of merged models are not merged means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 
 import torch
@@ -13,9 +13,9 @@ BATCH = 256
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-def has_statistics(weights: Mapping[str, Tensor]) -> bool:
-    """Whether a model's tensors have running statistics among them."""
-    return any(name.endswith(STATISTICS) for name in weights)
+def has_statistics(names: Iterable[str]) -> bool:
+    """Whether there are running statistics among the names of a model's tensors."""
+    return any(name.endswith(STATISTICS) for name in names)
 
 
 def reestimate(
@@ -39,8 +39,8 @@ def reestimate(
     return {name: state[name].detach().clone() for name in weights}
 
 
-def lack_of_data(weights: Mapping[str, Tensor]) -> str | None:
-    """What to say of merged weights whose statistics could not be estimated anew."""
-    if not has_statistics(weights):
+def lack_of_data(names: Iterable[str]) -> str | None:
+    """What to say of merged weights, by the names of their tensors, whose statistics could not be estimated anew."""
+    if not has_statistics(names):
         return None
     return "its batch-norm statistics are merged, not estimated anew, for want of data: they are those of no network"

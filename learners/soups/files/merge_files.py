@@ -85,11 +85,10 @@ def merge_files(
 
     def produce(name: str) -> Iterator[Tensor]:
         nonlocal done
-        for piece in _pieces(merge, ingredients, name, first.get(name, name)):
-            written = piece if dtype is None or not piece.is_floating_point() else piece.to(dtype)
-            if not ingredients.keeps(name) and not is_finite(written):
-                raise UsageError(_not_finite(ingredients, name, written.dtype))
-            yield written
+        for piece in _pieces(merge, ingredients, name, first.get(name, name), dtype):
+            if not ingredients.keeps(name) and not is_finite(piece):
+                raise UsageError(_not_finite(ingredients, name, piece.dtype))
+            yield piece
         done += 1
         if progress:
             progress(done, len(planned), name)
@@ -102,11 +101,13 @@ def _planned(tensor: Stored, dtype: torch.dtype | None) -> Planned:
     return Planned(dtype if dtype is not None and own.is_floating_point else own, tensor.shape)
 
 
-def _pieces(merge: Merge, ingredients: Ingredients, name: str, drawn_as: str) -> Iterator[Tensor]:
+def _pieces(
+    merge: Merge, ingredients: Ingredients, name: str, drawn_as: str, dtype: torch.dtype | None
+) -> Iterator[Tensor]:
     model, parent = ingredients.layout[name], ingredients.parent
     exact = not (model.torch_dtype.is_floating_point or model.torch_dtype.is_complex)
     if exact or ingredients.keeps(name):
-        yield from (mapped(model, begin, end) for begin, end in _spans(model.values))
+        yield from (_as_it_is(name, mapped(model, begin, end), dtype) for begin, end in _spans(model.values))
         return
     tensors = tuple(each[name] for each in ingredients.models)
     if not merge.method.elementwise and _broken(ingredients, name):  # sums show it by themselves, others may hide it
@@ -115,11 +116,21 @@ def _pieces(merge: Merge, ingredients: Ingredients, name: str, drawn_as: str) ->
     grams = named(ingredients.grams, name) or None
     if not merge.method.elementwise or fishers:
         elder = mapped(parent[name]) if parent else None
-        yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, fishers, grams)
+        yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, fishers, grams, dtype)
         return
     for begin, end in _spans(model.values):
         elder = mapped(parent[name], begin, end) if parent else None
-        yield merge_tensor(merge, drawn_as, Mapped(tensors, begin, end), elder, fishers)
+        yield merge_tensor(merge, drawn_as, Mapped(tensors, begin, end), elder, fishers, stored=dtype)
+
+
+def _as_it_is(name: str, piece: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Values that are kept, in the type that is stored; raises UsageError for those that it cannot hold."""
+    if dtype is None or not piece.is_floating_point():
+        return piece
+    written = piece.to(dtype)
+    if not is_finite(written) and bool((written.isfinite() != piece.isfinite()).any()):
+        raise UsageError(f"values of {name}, which is kept, are beyond what {_named(dtype)} can hold; {_larger(dtype)}")
+    return written
 
 
 def _broken(ingredients: Ingredients, name: str) -> str | None:
@@ -133,8 +144,20 @@ def _not_finite(ingredients: Ingredients, name: str, dtype: torch.dtype) -> str:
     broken = _broken(ingredients, name)
     if broken is not None:
         return f"these cannot be merged: {broken} has values that are not finite, in {name}; leave that model out"
-    kind = str(dtype).removeprefix("torch.")
-    return f"merged values of {name} are beyond what {kind} can hold; store them in a larger type (--dtype float32)"
+    return f"merged values of {name} are beyond what {_named(dtype)} can hold; {_larger(dtype)}"
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _larger(dtype: torch.dtype) -> str:
+    """What helps against values that a type cannot hold."""
+    if dtype == torch.float64:
+        return "take weights that are not so large"
+    if torch.finfo(dtype).max < torch.finfo(torch.float32).max:
+        return "store them in a larger type (--dtype float32)"
+    return "compute and store them in a larger type (--precision float64 --dtype float64)"
 
 
 def _spans(values: int) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,85 @@
+"""Barriers between models of the lake, where it is known how they run and their data is at hand."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from learners.soups.check.barrier import HIGH, Barrier, linear_barriers
+from learners.soups.check.facts import Facts
+from learners.soups.check.problems import BARRIER, UNWISE, Problem
+from learners.soups.check.verdicts import SAFE, Mergeability, Pair, verdict_on
+from schemas import DataError, Lake, UsageError
+from zoo.datasets import load_dataset
+from zoo.load import read_weights
+from zoo.locate import locate
+from zoo.population import Samples, stack
+
+SAMPLES = 1000
+MOST_ASKED = 20
+"""Pairs whose barriers are measured before a merge: it is the whole selection that is merged, and one is enough."""
+CLOSER = "take fine-tunes of one trained model or checkpoints of one run, or a greedy soup, which takes what helps"
+
+
+def judged_by_barriers(lake: Lake, report: Mergeability) -> Mergeability:
+    """Add the barriers of up to 20 pairs to a verdict that nothing else speaks against."""
+    if report.verdict != SAFE:
+        return report
+    asked = list(report.problems.between)[:MOST_ASKED]
+    high = high_barriers(report.facts, barriers_between(lake, report.facts, asked, SAMPLES))
+    return verdict_on(report.facts, report.problems.more({}, high)) if high else report
+
+
+def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> dict[Pair, Problem]:
+    """What speaks against pairs whose averages are worse than they are."""
+    found = {}
+    for (i, j), barrier in barriers.items():
+        if barrier.high:
+            reason = (
+                f"between {facts[i].model_id} and {facts[j].model_id} the loss rises by {barrier.height:.2f} nats (± "
+                f"{barrier.error:.2f}; from {HIGH} on a mean is worse than its ingredients)"
+            )
+            found[i, j] = Problem(UNWISE, reason, CLOSER, BARRIER)
+    return found
+
+
+def barriers_between(
+    lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples: int = SAMPLES
+) -> dict[Pair, Barrier]:
+    """Measure barriers of those pairs that are known to run alike on the same data, which is at hand."""
+    known = [pair for pair in pairs if _comparable(facts[pair[0]], facts[pair[1]])]
+    found: dict[Pair, Barrier] = {}
+    while known:
+        description = facts[known[0][0]].description
+        here = [pair for pair in known if facts[pair[0]].description == description]
+        known = [pair for pair in known if pair not in here]
+        found |= _measured(lake, facts, here, samples)
+    return found
+
+
+def _comparable(first: Facts, second: Facts) -> bool:
+    one, other = first.description, second.description
+    if one is None or other is None or one.architecture == "pinn" or not (first.stored and second.stored):
+        return False
+    return one.model_copy(update={"init": None}) == other.model_copy(update={"init": None})
+
+
+def _measured(lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples: int) -> dict[Pair, Barrier]:
+    description = facts[pairs[0][0]].description
+    assert description is not None, "pairs were chosen by it"  # noqa: S101 - by _comparable
+    try:
+        data = load_dataset(description.dataset, description.split_seed)
+    except (UsageError, DataError):  # the data is not on this machine
+        return {}
+    models = sorted({index for pair in pairs for index in pair})
+    places = locate(lake, [facts[i].model_id for i in models], [facts[i].epoch for i in models])
+    population = stack([{name: _single(t) for name, t in read_weights(lake, place).items()} for place in places])
+    position = {index: place for place, index in enumerate(models)}
+    inside = [(position[i], position[j]) for i, j in pairs]
+    held_out, train = (Samples(part.x[:samples], part.y[:samples]) for part in (data.validation, data.train))
+    found = linear_barriers(description.skeleton(), population, inside, held_out, train)
+    return dict(zip(pairs, found, strict=True))
+
+
+def _single(tensor: Tensor) -> Tensor:
+    """In the type of the samples, whatever it is stored in."""
+    return tensor.float() if tensor.is_floating_point() else tensor

@@ -1,0 +1,157 @@
+"""The verdict on models that are to be merged, of the problems that were found: for each pair and for all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import polars as pl
+
+from learners.soups.check.facts import Facts
+from learners.soups.check.problems import (
+    IMPOSSIBLE,
+    NOTED,
+    SEVERITY,
+    UNWISE,
+    Problem,
+    common_start,
+    has_batch_norm,
+)
+
+SAFE = "safe"
+VERDICTS = {NOTED: SAFE, UNWISE: UNWISE, IMPOSSIBLE: IMPOSSIBLE}
+SAME_START = 0.5
+"""Cosine of two models' weights from which on they are taken to have started alike."""
+
+Pair = tuple[int, int]
+
+PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(["first_id", "second_id", "verdict", "about", "reason", "help", "common_start"], pl.String),
+    **dict.fromkeys(["distance", "weight_cosine", "task_cosine", "barrier"], pl.Float64),
+}
+SUMMARY_COLUMNS: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys(["severity", "about"], pl.String),
+    "pairs": pl.Int64,
+    **dict.fromkeys(["reason", "help"], pl.String),
+}
+
+
+@dataclass(frozen=True)
+class Problems:
+    """What speaks against merging models, or should be known of them, by their numbers.
+
+    Attributes:
+        own: Of each model with any other.
+        between: Of each pair.
+        alike: Cosines of the weights of pairs, where lineage said nothing and weights were read for it.
+    """
+
+    own: Sequence[Sequence[Problem]]
+    between: Mapping[Pair, Sequence[Problem]]
+    alike: Mapping[Pair, float] = field(default_factory=dict)
+
+    def more(self, own: Mapping[int, Problem], between: Mapping[Pair, Problem]) -> "Problems":
+        """These and others."""
+        every = [[*found, *([own[number]] if number in own else [])] for number, found in enumerate(self.own)]
+        pairs = {pair: [*found, *([between[pair]] if pair in between else [])] for pair, found in self.between.items()}
+        return replace(self, own=every, between=pairs)
+
+
+@dataclass(frozen=True)
+class Mergeability:
+    """Whether models can be merged.
+
+    Attributes:
+        verdict: safe, unwise or impossible: that of the worst pair.
+        reasons: Why it is not safe, each once, worst first.
+        helps: What would help, each once.
+        notes: What one should know of a merge that is safe.
+        summary: A row for each kind of problem, worst first: severity (impossible, unwise, noted), what it is about,
+            the number of pairs that have it, the reason of one of them, and what would help.
+        models: A row a model: tensors, parameters, types, whether its weights are on this machine.
+        pairs: A row a pair: verdict, about, reason, help, common_start (an ancestor, an `init:` name, or `weights`
+            where their cosine says so), distance, weight_cosine, task_cosine, barrier (nats); NULL where not measured.
+        facts: What was found of each model.
+        problems: Everything that was found, of which the rest is the summary.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...]
+    helps: tuple[str, ...]
+    notes: tuple[str, ...]
+    summary: pl.DataFrame
+    models: pl.DataFrame
+    pairs: pl.DataFrame
+    facts: tuple[Facts, ...] = field(repr=False)
+    problems: Problems = field(repr=False)
+
+
+def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
+    """Judge models by what was found of them."""
+    own, between, alike = problems.own, problems.between, problems.alike
+    rows = []
+    for (i, j), found in between.items():
+        worst = max((*own[i], *own[j], *found), key=lambda problem: SEVERITY.index(problem.severity), default=None)
+        inferred = "weights" if alike.get((i, j), 0) >= SAME_START else None
+        rows.append(
+            {
+                "first_id": facts[i].model_id,
+                "second_id": facts[j].model_id,
+                "verdict": VERDICTS[worst.severity] if worst else SAFE,
+                "about": worst.kind if worst else None,
+                "reason": worst.reason if worst else None,
+                "help": worst.help or None if worst else None,
+                "common_start": common_start(facts[i], facts[j]) or inferred,
+                "weight_cosine": alike.get((i, j)),
+            }
+        )
+    every = _worst_first(problem for found in (*own, *between.values()) for problem in found)
+    against = [problem for problem in every if problem.severity != NOTED]
+    return Mergeability(
+        verdict=VERDICTS[against[0].severity] if against else SAFE,
+        reasons=tuple(dict.fromkeys(problem.reason for problem in against)),
+        helps=tuple(dict.fromkeys(problem.help for problem in against if problem.help)),
+        notes=tuple(dict.fromkeys(problem.reason for problem in every if problem.severity == NOTED)),
+        summary=_summary(own, between),
+        models=pl.DataFrame([_described(each) for each in facts]),
+        pairs=pl.DataFrame(rows, schema=PAIR_COLUMNS),
+        facts=tuple(facts),
+        problems=problems,
+    )
+
+
+def _worst_first(problems: Iterable[Problem]) -> list[Problem]:
+    return sorted(problems, key=lambda problem: -SEVERITY.index(problem.severity))
+
+
+def _summary(own: Sequence[Sequence[Problem]], between: Mapping[Pair, Sequence[Problem]]) -> pl.DataFrame:
+    """Problems of one severity and kind in a row, with the first of them."""
+    first: dict[tuple[str, str], Problem] = {}
+    pairs: dict[tuple[str, str], int] = {}
+    for (i, j), found in between.items():
+        alike = {(problem.severity, problem.kind): problem for problem in reversed((*own[i], *own[j], *found))}
+        for key, problem in alike.items():
+            first.setdefault(key, problem)
+            pairs[key] = pairs.get(key, 0) + 1
+    worst_first = sorted(first, key=lambda key: (-SEVERITY.index(key[0]), -pairs[key], key[1]))
+    rows = [(*key, pairs[key], first[key].reason, first[key].help or None) for key in worst_first]
+    return pl.DataFrame(rows, schema=SUMMARY_COLUMNS, orient="row")
+
+
+def _described(facts: Facts) -> dict[str, object]:
+    parameters = sum(_values(tensor.shape) for tensor in facts.tensors.values())
+    return {
+        "model_id": facts.model_id,
+        "epoch": facts.epoch,
+        "tensors": len(facts.tensors),
+        "parameters": parameters,
+        "dtypes": ", ".join(sorted({tensor.dtype for tensor in facts.tensors.values()})),
+        "batch_norm": has_batch_norm(facts.tensors),
+        "at_hand": facts.stored is not None,
+        "license": facts.license,
+    }
+
+
+def _values(shape: Sequence[int]) -> int:
+    count = 1
+    for axis in shape:
+        count *= axis
+    return count
