@@ -15,6 +15,8 @@ RESERVED = {
     *("parent", "to", "keep", "align", "repair", "dtype", "precision", "seed", "force", "samples", "progress"),
 }
 """What is given as an option of its own."""
+WORDS = {"True": True, "False": False, "None": None}
+"""What Python calls what JSON calls otherwise."""
 SHOWN = ("first_id", "second_id", "verdict", "about", "common_start", "distance", "task_cosine", "barrier")
 MOST_PAIRS = 20
 """So many pairs are shown one by one."""
@@ -66,6 +68,7 @@ def merge(
             report = learners.mergeability(opened, selection, parent=parent, keep=keep or ())
         _show_check(report, as_json)
         raise typer.Exit(0 if report.verdict == "safe" or (report.verdict == "unwise" and force) else 1)
+    chosen = _settings(settings or [])
     given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
     given |= {"align": align and align.value, "repair": repair}
     with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
@@ -78,7 +81,7 @@ def merge(
             keep=keep or (),
             progress=progress,
             **given,
-            **_settings(settings or []),
+            **chosen,
         )
     _show_made(made, as_json)
 
@@ -126,7 +129,7 @@ def _settings(given: list[str]) -> dict[str, Any]:
         try:
             found[name] = json.loads(value)
         except ValueError:
-            found[name] = value
+            found[name] = WORDS.get(value, value)
     reserved = found.keys() & RESERVED
     if reserved:
         raise UsageError(f"--set {min(reserved)}: that is no setting of a method; give it as --{min(reserved)}")

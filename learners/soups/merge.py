@@ -108,7 +108,7 @@ def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progre
         merge_files(order.plan, ingredients, beside, dtype=out, shard_bytes=shard_bytes, progress=progress)
         notes = (*order.report.notes, *kitchen.finish(beside))
         measured = kitchen.accuracy(beside)
-        copy_of_base(order.base, beside)
+        copy_of_base(order.base, beside, order.models)
         licences = combined_licence(lake, [facts.license for facts in order.report.facts if not _trained(facts)])
         write_card(_recipe(order, notes, licences), beside)
     made = Made(

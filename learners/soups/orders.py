@@ -10,10 +10,11 @@ import torch
 
 from learners.soups.alignment.align import WAYS, align_rows
 from learners.soups.check.connected import judged_by_barriers
+from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts, gather_facts
 from learners.soups.check.mergeability import assess, refuse
 from learners.soups.check.problems import IMPOSSIBLE
-from learners.soups.check.verdicts import Mergeability
+from learners.soups.check.verdicts import Mergeability, verdict_on
 from learners.soups.merging import Merge, prepare
 from learners.soups.methods import method_named
 from learners.soups.registering import name_of
@@ -115,6 +116,10 @@ def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool
     absent = next((facts for facts in report.facts if facts.stored is None), None)
     if absent is not None and report.verdict != IMPOSSIBLE:
         raise UsageError(f"the weights of {absent.model_id} cannot be read: {absent.absent}")
+    if report.verdict != IMPOSSIBLE:
+        first = [pair for pair in report.problems.between if pair[0] == 0]
+        contents = differing_contents(report.facts, first, request.keep)
+        report = verdict_on(report.facts, report.problems.more({}, contents)) if contents else report
     if request.align is None and not request.keep:
         report = judged_by_barriers(lake, report)
     warnings = refuse(report, force)

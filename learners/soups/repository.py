@@ -1,5 +1,6 @@
 """A merged model as a repository: configuration and tokenizer of its base, and a card that says how it was made."""
 
+import glob
 import json
 import os
 import shutil
@@ -113,11 +114,30 @@ def whole_folder(folder: Path, replace: bool) -> Iterator[Path]:
         if folder.exists():
             folder.rename(old)
         beside.rename(folder)
+        _clear_left(folder)
     except OSError as error:
         raise OutsideError(f"cannot write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _clear_left(folder: Path) -> None:
+    """Delete what killed runs to the same place have left beside it; what a run that goes on writes stays."""
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*{UNFINISHED}"):
+        number = path.name.removeprefix(f".{folder.name}.").split(".")[0]
+        if number.isdigit() and int(number) != os.getpid() and not _runs(int(number)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def check_free(folder: Path, replace: bool) -> None:
@@ -126,8 +146,11 @@ def check_free(folder: Path, replace: bool) -> None:
         raise UsageError(f"{folder} is there already; name another folder, or remove it")
 
 
-def copy_of_base(base: Facts, folder: Path) -> list[str]:
-    """Copy what a merged model needs of its base beside the weights; gives the files' names."""
+def copy_of_base(base: Facts, folder: Path, ingredients: Sequence[Facts] = ()) -> list[str]:
+    """Copy what a merged model needs of its base beside the weights; gives the files' names.
+
+    The initialisation that the base's configuration names is left out unless all ingredients share it.
+    """
     source = Path(base.location) if base.location else None
     copied = []
     for name in COPIED if source and source.is_dir() else ():
@@ -140,9 +163,28 @@ def copy_of_base(base: Facts, folder: Path) -> list[str]:
             "model_type": f"weightlake-{base.description.architecture}",
             "weightlake": base.description.model_dump(),
         }
-        (folder / "config.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        _write_json(folder / "config.json", content)
         copied.append("config.json")
+    if len({_init(facts) for facts in (base, *ingredients)}) > 1:
+        _forget_init(folder / "config.json")
     return copied
+
+
+def _init(facts: Facts) -> str | None:
+    return facts.description.init if facts.description else None
+
+
+def _forget_init(config: Path) -> None:
+    """Take out where a model started."""
+    content = json.loads(config.read_bytes()) if config.is_file() else None
+    ours = content.get("weightlake") if isinstance(content, dict) else None
+    if isinstance(ours, dict) and ours.get("init") is not None:
+        ours["init"] = None
+        _write_json(config, content)
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def write_card(recipe: Recipe, folder: Path) -> None:

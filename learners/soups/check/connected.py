@@ -29,7 +29,7 @@ def judged_by_barriers(lake: Lake, report: Mergeability) -> Mergeability:
     return verdict_on(report.facts, report.problems.more({}, high)) if high else report
 
 
-def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> dict[Pair, Problem]:
+def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> dict[Pair, list[Problem]]:
     """What speaks against pairs whose averages are worse than they are."""
     found = {}
     for (i, j), barrier in barriers.items():
@@ -38,7 +38,7 @@ def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> d
                 f"between {facts[i].model_id} and {facts[j].model_id} the loss rises by {barrier.height:.2f} nats (± "
                 f"{barrier.error:.2f}; from {HIGH} on a mean is worse than its ingredients)"
             )
-            found[i, j] = Problem(UNWISE, reason, CLOSER, BARRIER)
+            found[i, j] = [Problem(UNWISE, reason, CLOSER, BARRIER)]
     return found
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
 from learners.soups.files.stored import Stored, stored_tensors
-from schemas import DataError, Lake, UsageError
+from schemas import DataError, Lake, UsageError, WeightlakeError
 from zoo.describe import Description, describe_all
 from zoo.locate import Place, locate
 
@@ -27,8 +28,10 @@ HEADERS = """
 SELECT model_id, path, name, dtype, shape FROM tensor WHERE model_id IN (SELECT unnest($ids)) ORDER BY model_id, name
 """
 PARENTS = """
-SELECT child_id, parent_id FROM lineage WHERE child_id IN (SELECT unnest($ids)) AND relation <> 'permuted'
+SELECT child_id, parent_id, relation FROM lineage WHERE child_id IN (SELECT unnest($ids)) AND relation <> 'permuted'
 """  # a permuted twin computes what its original does, and lies elsewhere
+MEANS = ("soup", "merge")
+"""Relations of what was averaged here."""
 CONFIG = TypeAdapter(dict[str, Any])
 
 
@@ -50,6 +53,7 @@ class Facts:
         tensors: Type and shape of each tensor; empty where no header was ever read.
         stored: Where the tensors lie; None where they are not on this machine in a format that is safe to open.
         absent: Why they are not.
+        damaged: Whether that is because a file of a repository on this machine is missing or no good.
         starts: `init:` names of the initial weights that it descends from.
         ancestors: Models that it descends from, and itself.
         config: Its configuration as its library has it.
@@ -73,6 +77,7 @@ class Facts:
     location: str | None = None
     description: Description | None = None
     diverged: int | None = None
+    damaged: bool = False
 
     @property
     def labels(self) -> Mapping[str, str]:
@@ -100,7 +105,7 @@ def gather_facts(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | No
     facts = []
     for model_id, epoch, place in zip(model_ids, epochs, _places(lake, model_ids, epochs), strict=True):
         row = rows[model_id]
-        stored, absent = _stored(lake, place)
+        stored, why = _stored(lake, place)
         shapes = {name: Shape(tensor.dtype, tensor.shape) for name, tensor in (stored or {}).items()}
         facts.append(
             Facts(
@@ -108,7 +113,7 @@ def gather_facts(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | No
                 epoch=epoch,
                 tensors=shapes or known.get(model_id, {}),
                 stored=stored,
-                absent=absent,
+                absent=str(why) if why else None,
                 starts=family.starts(model_id),
                 ancestors=family.ancestors(model_id),
                 config=_config(row["config"]) or _config_on_disk(row["location"]),
@@ -118,12 +123,13 @@ def gather_facts(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | No
                 location=row["location"],
                 description=descriptions.get(model_id),
                 diverged=row["diverged_epoch"] if row["state"] == "diverged" else None,
+                damaged=isinstance(why, DataError) and Path(row["location"] or "").exists(),
             )
         )
     return facts
 
 
-def _places(lake: Lake, ids: Sequence[str], epochs: Sequence[int | None]) -> list[Place | str]:
+def _places(lake: Lake, ids: Sequence[str], epochs: Sequence[int | None]) -> list[Place | WeightlakeError]:
     """Find all weights at once, and one by one only if some are not to be had; gives the reason of those."""
     try:
         return list(locate(lake, ids, epochs))
@@ -131,20 +137,20 @@ def _places(lake: Lake, ids: Sequence[str], epochs: Sequence[int | None]) -> lis
         return [_place(lake, model_id, epoch) for model_id, epoch in zip(ids, epochs, strict=True)]
 
 
-def _place(lake: Lake, model_id: str, epoch: int | None) -> Place | str:
+def _place(lake: Lake, model_id: str, epoch: int | None) -> Place | WeightlakeError:
     try:
         return locate(lake, [model_id], [epoch])[0]
     except (UsageError, DataError) as error:
-        return str(error)
+        return error
 
 
-def _stored(lake: Lake, place: Place | str) -> tuple[Mapping[str, Stored] | None, str | None]:
-    if isinstance(place, str):
+def _stored(lake: Lake, place: Place | WeightlakeError) -> tuple[Mapping[str, Stored] | None, WeightlakeError | None]:
+    if isinstance(place, WeightlakeError):
         return None, place
     try:
         return stored_tensors(lake, place), None
     except DataError as error:
-        return None, str(error)
+        return None, error
 
 
 def _headers(lake: Lake, ids: Sequence[str]) -> dict[str, dict[str, Shape]]:
@@ -196,28 +202,39 @@ class _Family:
 
     def __init__(self, lake: Lake, ids: Sequence[str]) -> None:
         self.parents: defaultdict[str, set[str]] = defaultdict(set)
+        self.means: set[str] = set()
         asked: set[str] = set()
         waiting = set(ids)
         for _ in range(GENERATIONS):
             if not waiting:
                 break
-            for child, parent in lake.sql(PARENTS, ids=sorted(waiting)).iter_rows():
+            for child, parent, relation in lake.sql(PARENTS, ids=sorted(waiting)).iter_rows():
                 self.parents[child].add(parent)
+                if relation in MEANS:
+                    self.means.add(child)
             asked |= waiting
             waiting = {parent for parents in self.parents.values() for parent in parents} - asked
 
-    def _above(self, model_id: str) -> frozenset[str]:
-        found: set[str] = set()
-        waiting = [model_id]
-        while waiting:
-            for parent in self.parents.get(waiting.pop(), ()):
-                if parent not in found:
-                    found.add(parent)
-                    waiting.append(parent)
-        return frozenset(found)
+    @cached_property
+    def _above(self) -> dict[str, frozenset[str]]:
+        """Everything that each model descends from.
+
+        A mean of models that have nothing in common descends from none of them: what it computes is not theirs.
+        """
+        found: dict[str, frozenset[str]] = dict.fromkeys(self.parents, frozenset())
+        changed = True
+        while changed:  # until nothing is added: lineage that others wrote may have circles
+            changed = False
+            for child, parents in self.parents.items():
+                lines = [found.get(parent, frozenset()) | {parent} for parent in parents]
+                related = child not in self.means or frozenset.intersection(*lines)
+                above = frozenset().union(*lines) if related else frozenset()
+                if above != found[child]:
+                    found[child], changed = above, True
+        return found
 
     def starts(self, model_id: str) -> frozenset[str]:
-        return frozenset(name for name in self._above(model_id) if name.startswith("init:"))
+        return frozenset(name for name in self._above.get(model_id, ()) if name.startswith("init:"))
 
     def ancestors(self, model_id: str) -> frozenset[str]:
-        return frozenset(name for name in self._above(model_id) if not name.startswith("init:")) | {model_id}
+        return frozenset(name for name in self._above.get(model_id, ()) if not name.startswith("init:")) | {model_id}

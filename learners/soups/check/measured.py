@@ -10,6 +10,7 @@ import polars as pl
 
 from learners.soups.check.barrier import STEPS
 from learners.soups.check.connected import SAMPLES, barriers_between, high_barriers
+from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
 from learners.soups.check.mergeability import assess, selected
@@ -58,7 +59,9 @@ def mergeability(
     barriers = barriers_between(lake, report.facts, list(columns)[:MOST_BARRIERS], samples)
     for pair, barrier in barriers.items():
         columns[pair]["barrier"] = barrier.height
-    report = verdict_on(report.facts, report.problems.more(broken, high_barriers(report.facts, barriers)))
+    problems = report.problems.more(broken, high_barriers(report.facts, barriers))
+    problems = problems.more({}, differing_contents(report.facts, list(columns), keep))
+    report = verdict_on(report.facts, problems)
     report = _completed(report, columns)
     if not lake.read_only:
         _store(lake, report, parent, samples)

@@ -12,10 +12,14 @@ IMPOSSIBLE, UNWISE, NOTED = "impossible", "unwise", "noted"
 SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
 START, BARRIER = "start", "barrier"
 
-HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed", "output")
+HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed")
 """Parts of names that output layers go by."""
+OUTPUT = "output"
+"""The same where it is the name's first part; blocks of BERT have `attention.output.dense` inside."""
 
-APART = "align them (--align weights), train members with one init_seed, or take fine-tunes of one model"
+APART = "train members with one init_seed, or take fine-tunes of one model"
+ALIGN = "align them (--align weights), "
+"""Before `APART`, where it is known how the models run: their units are found by running them."""
 
 TRAINING_ONLY = {
     *("_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype", "use_cache", "architectures"),
@@ -66,7 +70,10 @@ def problems_of(facts: Facts) -> Iterator[Problem]:
     if not facts.tensors:
         why = facts.absent or "no header of its weights was read"
         reason = f"nothing is known of the tensors of {facts.model_id}: {why}"
-        yield Problem(IMPOSSIBLE, reason, "mine it with --tensors", "unknown tensors")
+        yield Problem(IMPOSSIBLE, reason, _mended(facts), "unknown tensors")
+    elif facts.stored is None and facts.damaged:
+        reason = f"the files of {facts.model_id} are not whole: {facts.absent}"
+        yield Problem(IMPOSSIBLE, reason, FETCH, "files")
     foreign = sorted({tensor.dtype for tensor in facts.tensors.values()} - DTYPES.keys())
     if foreign:
         reason = f"{facts.model_id} has tensors of type {foreign[0]}, of which a mean is nonsense"
@@ -82,6 +89,14 @@ def problems_of(facts: Facts) -> Iterator[Problem]:
         yield Problem(NOTED, reason, "let them be estimated anew from data", "batch norm")
 
 
+FETCH = "fetch that file again"
+
+
+def _mended(facts: Facts) -> str:
+    """What helps where no tensor is known: a file that is there and damaged is not read by mining it again."""
+    return FETCH if facts.damaged else "mine it with --tensors"
+
+
 def has_batch_norm(tensors: Mapping[str, Any]) -> bool:
     """Whether there are running statistics among a model's tensors."""
     return any(name.endswith(("running_mean", "running_var")) for name in tensors)
@@ -94,11 +109,14 @@ def is_kept(name: str, kept: Sequence[str]) -> bool:
 
 def is_head(name: str) -> bool:
     """Whether a tensor's name is one that output layers go by."""
-    return any(part in HEADS for part in name.lower().split("."))
+    parts = name.lower().split(".")
+    return parts[0] == OUTPUT or any(part in HEADS for part in parts)
 
 
 def _names(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
     """Missing tensors: each of the two may have some that the other lacks."""
+    if first.damaged or second.damaged:  # that is said of the model, and what is not there says nothing
+        return
     for one, other in ((first, second), (second, first)):
         missing = [name for name in one.tensors if name not in other.tensors and not is_kept(name, kept)]
         if not missing or not other.tensors:
@@ -154,7 +172,8 @@ def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
     """A common ancestor or initialisation, as lineage has it."""
     if common_start(first, second) is None:
         reason = f"{first.model_id} and {second.model_id} do not share an initialisation"
-        yield Problem(UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", APART)
+        help = ALIGN + APART if first.description and second.description else APART
+        yield Problem(UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", help)
 
 
 def common_start(first: Facts, second: Facts) -> str | None:

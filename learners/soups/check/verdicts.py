@@ -21,6 +21,9 @@ VERDICTS = {NOTED: SAFE, UNWISE: UNWISE, IMPOSSIBLE: IMPOSSIBLE}
 SAME_START = 0.5
 """Cosine of two models' weights from which on they are taken to have started alike."""
 
+MOST_NOTES = 3
+"""So many of a kind are said one by one."""
+
 Pair = tuple[int, int]
 
 PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -48,10 +51,10 @@ class Problems:
     between: Mapping[Pair, Sequence[Problem]]
     alike: Mapping[Pair, float] = field(default_factory=dict)
 
-    def more(self, own: Mapping[int, Problem], between: Mapping[Pair, Problem]) -> "Problems":
+    def more(self, own: Mapping[int, Problem], between: Mapping[Pair, Sequence[Problem]]) -> "Problems":
         """These and others."""
         every = [[*found, *([own[number]] if number in own else [])] for number, found in enumerate(self.own)]
-        pairs = {pair: [*found, *([between[pair]] if pair in between else [])] for pair, found in self.between.items()}
+        pairs = {pair: [*found, *between.get(pair, ())] for pair, found in self.between.items()}
         return replace(self, own=every, between=pairs)
 
 
@@ -109,13 +112,27 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
         verdict=VERDICTS[against[0].severity] if against else SAFE,
         reasons=tuple(dict.fromkeys(problem.reason for problem in against)),
         helps=tuple(dict.fromkeys(problem.help for problem in against if problem.help)),
-        notes=tuple(dict.fromkeys(problem.reason for problem in every if problem.severity == NOTED)),
+        notes=_notes(every),
         summary=_summary(own, between),
         models=pl.DataFrame([_described(each) for each in facts]),
         pairs=pl.DataFrame(rows, schema=PAIR_COLUMNS),
         facts=tuple(facts),
         problems=problems,
     )
+
+
+def _notes(problems: Sequence[Problem]) -> tuple[str, ...]:
+    """What is noted, a few sentences of each kind."""
+    kinds: dict[str, dict[str, None]] = {}
+    for problem in problems:
+        if problem.severity == NOTED:
+            kinds.setdefault(problem.kind, {})[problem.reason] = None
+    return tuple(note for found in kinds.values() for note in _few(list(found)))
+
+
+def _few(notes: list[str]) -> list[str]:
+    more = len(notes) - 1
+    return notes if len(notes) <= MOST_NOTES else [f"{notes[0]} (and {more} more like this)"]
 
 
 def _worst_first(problems: Iterable[Problem]) -> list[Problem]:

@@ -1,0 +1,148 @@
+"""What is said of models that are to be merged: ties, index tables, damaged files, where they come from."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from commands.merge import _settings
+from learners import merge, mergeability
+from learners.soups.check.problems import is_head
+from schemas import Lake, UsageError
+from tests.mined_models import add_model, repository
+from tests.transformer_folders import mined, write_transformer
+from zoo.describe import Description
+
+RELATED = "INSERT INTO lineage SELECT 'local:' || i, 'hub:base', 'finetune', 'card', 1.0 FROM range(5) t(i)"
+BOTH = "SELECT model_id FROM models ORDER BY model_id"
+
+
+def stored(lake: Lake, folder: Path, models: list[dict[str, Tensor]]) -> None:
+    for number, weights in enumerate(models):
+        add_model(lake, f"local:{number}", repository(folder / str(number), weights))
+
+
+def drawn(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_a_head_that_is_the_embedding_in_one_of_two_is_said(lake: Lake, tmp_path: Path) -> None:
+    embed = drawn(0, 20, 4)
+    tied, free = {"embed.weight": embed, "lm_head.weight": embed.clone()}, {"embed.weight": embed + 0.1}
+    stored(lake, tmp_path, [tied, free | {"lm_head.weight": embed + 0.2}])
+    report = mergeability(lake, BOTH)
+    assert report.verdict == "unwise"
+    assert report.pairs["about"][0] == "tied tensors"
+    assert report.reasons[0] == "lm_head.weight is embed.weight in local:0, and local:1 has one of its own"
+    with pytest.raises(UsageError, match=r"unwise: lm_head\.weight is embed\.weight in local:0"):
+        merge(lake, BOTH)
+    assert mergeability(lake, BOTH, keep=["lm_head*"]).verdict == "safe"
+
+
+def test_heads_that_are_the_embedding_in_both_are_no_problem(lake: Lake, tmp_path: Path) -> None:
+    embeds = [drawn(0, 20, 4) + 0.1 * number for number in range(2)]
+    nothing = torch.zeros(3, 3)  # two of these are equal by chance
+    models = [{"embed": each, "head": each.clone(), "a": nothing, "b": nothing + n} for n, each in enumerate(embeds)]
+    stored(lake, tmp_path, models)
+    assert mergeability(lake, BOTH).verdict == "safe"
+
+
+def test_index_tables_that_differ_are_noted_by_check_and_merge(lake: Lake, tmp_path: Path) -> None:
+    models = [{"w": drawn(0, 4, 4) + 0.1 * n, "ids": torch.arange(4) + n, "same": torch.arange(3)} for n in range(2)]
+    stored(lake, tmp_path, models)
+    note = "ids has no mean and differs between local:0 and local:1: the base's is taken"
+    assert note in mergeability(lake, BOTH).notes
+    assert note in merge(lake, BOTH).notes
+
+
+def test_an_average_of_unrelated_networks_is_no_ancestor_of_theirs(lake: Lake, tmp_path: Path) -> None:
+    stored(lake, tmp_path, [{"w": drawn(number, 40, 40)} for number in range(6)])
+    five = "SELECT model_id FROM models WHERE model_id < 'local:5' AND hub = 'local'"
+    made = merge(lake, five, force=True).model_id
+    pair = f"SELECT unnest(['{made}', 'local:0']) AS model_id"
+    report = mergeability(lake, pair)
+    assert report.pairs["common_start"][0] is None
+    assert report.verdict == "unwise"
+    with lake.write() as transaction:
+        transaction.sql(RELATED)
+    assert mergeability(lake, pair).pairs["common_start"][0] in ("hub:base", "local:0")
+
+
+@pytest.mark.parametrize(("inits", "kept"), [(("init:a", "init:b"), None), (("init:a", "init:a"), "init:a")])
+def test_a_merge_has_an_init_only_where_all_agree(
+    lake: Lake, tmp_path: Path, inits: tuple[str, str], kept: str | None
+) -> None:
+    for number, init in enumerate(inits):
+        description = Description(
+            architecture="mlp",
+            width=3,
+            classes=2,
+            input_shape=(1, 2, 2),
+            dataset="npz:gone",
+            split_seed=0,
+            depth=1,
+            init=init,
+        )
+        weights = {name: drawn(number, *tensor.shape) for name, tensor in description.skeleton().state_dict().items()}
+        place = repository(tmp_path / str(number), weights)
+        (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
+        add_model(lake, f"local:{number}", place)
+    made = merge(lake, BOTH, force=True)
+    assert json.loads((made.folder / "config.json").read_text())["weightlake"]["init"] == kept
+
+
+def test_files_that_are_missing_or_cut_off_are_said_and_mining_is_no_help(tmp_path: Path) -> None:
+    base = write_transformer(tmp_path / "models" / "base", 0)
+    parts = write_transformer(tmp_path / "models" / "parts", 1, base, shard="8KB")
+    lake = mined(tmp_path / "models", tmp_path / "lake")
+    gone = sorted(parts.glob("model-*.safetensors"))[-1]
+    gone.unlink()
+    report = mergeability(lake, BOTH)
+    assert report.verdict == "impossible"
+    assert f"lacks {gone.name}, which its index names" in report.reasons[0]
+    assert report.helps[0] == "fetch that file again"
+    assert set(report.summary["about"]) & {"missing tensors", "shapes"} == set()
+    gone.write_bytes(b"\x10")
+    report = mergeability(lake, BOTH)
+    assert "is no safetensors file" in report.reasons[0]
+    assert "mine it with --tensors" not in report.helps
+
+
+def test_heads_go_by_their_names() -> None:
+    assert is_head("output.weight")
+    assert is_head("model.classifier.bias")
+    assert not is_head("bert.encoder.layer.0.attention.output.dense.weight")
+
+
+def test_many_notes_of_a_kind_are_one(lake: Lake, tmp_path: Path) -> None:
+    models = [{"w": drawn(0, 4, 4) + 0.01 * n, "bn.running_mean": torch.zeros(4)} for n in range(5)]
+    stored(lake, tmp_path, models)
+    notes = [note for note in mergeability(lake, BOTH).notes if "batch-norm" in note]
+    assert len(notes) == 1
+    assert notes[0].endswith("(and 4 more like this)")
+
+
+def test_what_killed_runs_left_is_cleared_and_what_runs_is_not(lake: Lake, tmp_path: Path) -> None:
+    stored(lake, tmp_path / "models", [{"w": drawn(0, 4, 4) + 0.1 * number} for number in range(2)])
+    done = subprocess.Popen([sys.executable, "-c", ""])
+    done.wait()
+    left, running = (tmp_path / f".to.{pid}.unfinished" for pid in (done.pid, os.getppid()))
+    for folder in (left, running):
+        folder.mkdir()
+    merge(lake, BOTH, to=tmp_path / "to")
+    assert not left.exists()
+    assert running.exists()
+
+
+def test_settings_are_read_as_python_says_them_too() -> None:
+    assert _settings(["normalize=False", "weights=[1,2]", "t=0.5", "by=word"]) == {
+        "normalize": False,
+        "weights": [1, 2],
+        "t": 0.5,
+        "by": "word",
+    }
