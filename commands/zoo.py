@@ -53,14 +53,18 @@ def build(
     backend: Annotated[Backend, typer.Option(help="How to train; auto: the fastest for each group.")] = Backend.AUTO,
     precision: Annotated[str | None, typer.Option(help="bfloat16: another population, whose passes are in it.")] = None,
     scale: Annotated[Scale | None, typer.Option(help="tiny: the recipe's shape on made data, in seconds.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Another dataset than the recipe's, e.g. npz:PATH.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it takes, and stop.")] = False,
+    dataset: Annotated[
+        str | None, typer.Option(help="In place of the recipe's, e.g. npz:PATH; its parents' too.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it takes, parents too, and stop.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a recipe's population; what is already trained is not trained again, and a killed build goes on."""
     import zoo
-    from zoo.recipe import load_recipe, scaled, with_fields
+    from zoo.building import plans
+    from zoo.recipe import load_recipe, with_fields
+    from zoo.scale import scaled
 
     checked = load_recipe(scaled(recipe, scale))
     checked = with_fields(checked, dataset=dataset, precision=precision)
@@ -72,7 +76,7 @@ def build(
             "backend": backend,
         }
         if dry_run:
-            show(zoo.plan(opened, checked, **how).table(), as_json)
+            show(pl.concat([each.table() for each in plans(opened, checked, **how)]), as_json)
             return
         population_id = zoo.build(
             opened,

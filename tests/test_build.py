@@ -10,6 +10,8 @@ from tests.tiny_population import START, built, files, rows, tiny_recipe, write_
 from zoo.building import build
 from zoo.catalogue import populations
 from zoo.datasets import load_dataset
+from zoo.engines import Failed
+from zoo.engines.attempt import attempt, outcome
 from zoo.load import load_weights
 from zoo.population import member
 from zoo.recipe import Recipe
@@ -139,6 +141,9 @@ def test_a_worker_refuses_data_that_changed_under_it(tmp_path: Path) -> None:
     )
     with pytest.raises(DataError, match="was changed while the population was being built"):
         perform(task, lambda epoch: None)
+    failed = outcome(task.name, attempt(task.model_dump_json(), lambda epoch: None))
+    assert isinstance(failed, Failed)
+    assert (failed.outside, failed.again) == (False, False)
     assert not (tmp_path / "weights").exists()
 
 

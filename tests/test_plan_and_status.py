@@ -1,11 +1,16 @@
 """What a build says before it begins and on its way, beside what it then did; and mixed precision."""
 
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from schemas import Lake, UsageError
+from schemas import Lake, OutsideError, UsageError
+from tests.test_build_disturbed import workers_of
 from tests.test_train_alone import MEMBERS, group, images
 from tests.tiny_population import START, tiny_recipe, write_images
 from zoo import build, plan, status
@@ -49,6 +54,29 @@ def test_a_plan_says_what_the_build_then_does(lake: Lake, recipe: Recipe) -> Non
     assert stored <= said.stored_bytes <= stored + 4 * 3 * HEADER_BYTES
     nothing_left = plan(lake, recipe, device="cpu")
     assert (nothing_left.members, nothing_left.steps, nothing_left.needed_bytes) == (0, 0, 0)
+
+
+def test_a_disk_that_is_too_small_is_found_before_a_step_is_tried(lake: Lake, tmp_path: Path) -> None:
+    """A step of these would need 17 GB of memory."""
+    recipe = tiny_recipe(tmp_path, width="65536", settings="")
+    recipe = recipe.model_copy(update={"grid": recipe.grid.model_copy(update={"seeds": tuple(range(10_000))})})
+    with pytest.raises(OutsideError, match=r"needs [\d,.]+ GB and the disk of .* free; make room"):
+        build(lake, recipe, device="cpu", workers=1)
+
+
+def test_a_worker_that_dies_of_a_trial_leaves_what_the_plan_takes(lake: Lake, recipe: Recipe) -> None:
+    def kill() -> None:
+        while not (workers := workers_of(os.getpid())):
+            time.sleep(0.01)
+        os.kill(workers[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(
+        OutsideError, match=r"was killed by signal 9 \(out of memory\?\)\) of tiny-.*: 8 members .* of disk"
+    ):
+        plan(lake, recipe, device="cpu", workers=1)
+    killer.join()
 
 
 def test_status_is_read_from_what_a_build_leaves(lake: Lake, recipe: Recipe) -> None:

@@ -134,6 +134,10 @@ def test_the_identity_does_not_change_between_versions() -> None:
         ({"learning_rate": '["fast"]'}, "grid.learning_rate = 'fast': expected a number"),
         ({"momentum": "1.0"}, "momentum = 1.0: expected less than 1"),
         ({"checkpoint_epochs": "[0, 6]"}, "checkpoint_epochs = 6: expected epochs from 0 to 5, the last one"),
+        (
+            {"architecture": '"pinn"', "dataset": '"convection"', "seeds": "2\nlabel_noise = [0.0, 0.1]"},
+            "grid.label_noise = [0.0, 0.1]: points have no labels; leave it out",
+        ),
         ({"init_seed": "4294967296"}, "init_seed = 4294967296: expected less than 4294967296"),
     ],
 )

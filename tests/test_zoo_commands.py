@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 
@@ -10,13 +11,13 @@ from schemas import Lake, UsageError, open_lake
 from tests.conftest import ROOT
 from tests.test_command_line import Run, one_line, run
 from tests.tiny_population import write_images
-from zoo import build
+from zoo import build, publish_population
 from zoo.architectures import ARCHITECTURES
 from zoo.augmentation import AUGMENTATIONS
 from zoo.grid import Grid
 from zoo.optimise import OPTIMIZERS
 from zoo.precision import PRECISIONS
-from zoo.recipe import Recipe, load_recipe
+from zoo.recipe import Recipe, load_recipe, with_fields
 from zoo.schedule import SCHEDULES
 
 __all__ = ["run"]  # pytest finds the fixture here
@@ -101,6 +102,72 @@ def test_a_child_that_cannot_be_is_refused_before_its_parent_is_trained(run: Run
     refused = run("zoo", "build", "child.toml")
     assert "batch_size = 43: dataset npz:images.npz has 42 training samples" in one_line(refused.err)
     assert not Path("lake").exists()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dataset", "message"),
+    [
+        ("cnn", "npz:images.npz", "(mlp on npz:images.npz, here cnn on npz:images.npz)"),
+        ("mlp", "digits", "linear1.weight is [2, 64] there and [2, 81] here"),
+        ("mlp", "npz:images.npz", "linear1.weight is [2, 81] there and [2, 64] here"),
+    ],
+)
+def test_a_parent_of_other_shapes_is_refused_before_it_is_trained(
+    run: Run, architecture: str, dataset: str, message: str
+) -> None:
+    write_images(Path("images.npz"), side=8)
+    write_images(Path("other.npz"), side=9)
+    for name, kind, data in (("parent", "mlp", dataset), ("child", architecture, "npz:images.npz")):
+        write_recipe(name, kind, more='parent = "parent.toml"' if name == "child" else "")
+        text = Path(f"{name}.toml").read_text().replace("npz:images.npz", data)
+        if ("81] here" in message and name == "child") or ("81] there" in message and name == "parent"):
+            text = text.replace(data, "npz:other.npz")
+        Path(f"{name}.toml").write_text(text)
+    refused = run("zoo", "build", "child.toml")
+    assert refused.code == 2
+    assert "recipe child: its parent parent.toml has other shapes, " in one_line(refused.err)
+    assert message in one_line(refused.err)
+    assert not Path("lake").exists()
+
+
+def test_a_parent_on_the_same_dataset_gets_the_other_one_too(run: Run) -> None:
+    Path("data").mkdir()
+    write_images(Path("data/mine.npz"))
+    write_recipe("parent")
+    write_recipe("child", more='parent = "parent.toml"')
+    options = ("child.toml", "--dataset", "npz:data/mine.npz", "--json", "--quiet")
+    planned = json.loads(run("zoo", "build", *options, "--dry-run").out)
+    assert [row["population_id"].split("-")[0] for row in planned] == ["parent", "child"]
+    assert [row["members"] for row in planned] == [1, 1]
+    assert not Path("lake").exists()
+    assert run("zoo", "build", *options).code == 0
+    lake = open_lake("lake", read_only=True)
+    found = lake.sql("SELECT population_id, dataset FROM population ORDER BY created_at").rows()
+    assert found == [(row["population_id"], "npz:data/mine.npz") for row in planned]
+    assert {row["state"] for row in json.loads(run("zoo", "status", "--json").out)} == {"complete"}
+    publish_population(lake, "child", "published", license_id="cc0-1.0")
+    said = json.loads(pl.read_parquet("published/populations/*.parquet")["recipe"].item())
+    assert (said["dataset"], said["parent"]) == ("npz:mine.npz", "parent.toml@dataset=npz:mine.npz")
+
+
+def test_a_shipped_family_is_built_from_files() -> None:
+    recipe = with_fields(load_recipe("cifar10-finetunes"), dataset="npz:some.npz")
+    assert recipe.ancestor
+    assert recipe.ancestor.dataset == "npz:some.npz"
+    assert with_fields(recipe, dataset="npz:others.npz").parent == "cifar10-ancestor@dataset=npz:others.npz"
+    assert Recipe.model_validate(recipe.model_dump(mode="json"), strict=False).sha256 == recipe.sha256
+    youngest = with_fields(load_recipe("digits-grandchildren@tiny"), dataset="npz:some.npz")
+    assert youngest.ancestor
+    assert youngest.ancestor.ancestor
+    assert youngest.ancestor.ancestor.dataset == "npz:some.npz"
+
+
+def test_a_parent_that_is_not_there_is_named_with_its_child(run: Run) -> None:
+    write_recipe("child", more='parent = "nothing"')
+    refused = run("zoo", "build", "child.toml")
+    assert "recipe child: parent = 'nothing': recipe 'nothing' is no .toml file: expected one of" in one_line(
+        refused.err
+    )
 
 
 def test_a_lake_that_was_lost_is_made_again_of_what_lies_in_files(run: Run) -> None:

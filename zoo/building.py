@@ -14,12 +14,12 @@ from zoo.engines import Engine, Failed, open_engine
 from zoo.lock import sole_builder
 from zoo.manner import How, Manner
 from zoo.planned import Plan
-from zoo.planning import draw_plan, refuse_if_too_large, write_plan
+from zoo.planning import draw_plan, refuse_if_too_large, timed, write_plan
 from zoo.precision import precision_of
 from zoo.recipe import Recipe, load_recipe, with_fields
 from zoo.results import read_population
 
-__all__ = ["Plan", "Progress", "build", "plan"]
+__all__ = ["Plan", "Progress", "build", "plan", "plans"]
 
 
 def _now() -> datetime:
@@ -66,7 +66,8 @@ def build(
     with open_engine(manner.engine, manner.device, manner.workers) as engine:
         construction = Construction(lake, checked, engine.device, clock, manner)
         if checked.ancestor is not None:  # after what cannot be was refused, since it may take hours
-            manner_of_it = how | {"precision": None}  # what the parent is, its own recipe says
+            refuse_if_too_large(draw_plan(construction, engine), construction.weights)
+            manner_of_it = _of_the_parent(how)
             built = build(lake, checked.ancestor, progress=progress, planned=planned, clock=clock, **manner_of_it)
             _check_name(checked.ancestor, built)
         failed = [] if construction.complete() else _train(construction, engine, progress, planned)
@@ -81,6 +82,7 @@ def _train(
     """Train and register what is missing; gives the groups that failed."""
     drawn = draw_plan(construction, engine)
     refuse_if_too_large(drawn, construction.weights)
+    drawn = timed(drawn, construction, engine)
     if planned and drawn.groups:
         planned(drawn)
     construction.lake.upgrade()  # it may be one that is only now made
@@ -104,7 +106,20 @@ def plan(lake: Lake, recipe: str | Path | Recipe, **how: Unpack[How]) -> Plan:
     manner = Manner(**how)
     checked = _checked(lake, recipe, manner)
     with open_engine(manner.engine, manner.device, manner.workers) as engine:
-        return draw_plan(Construction(lake, checked, engine.device, _now, manner), engine, always_timed=True)
+        construction = Construction(lake, checked, engine.device, _now, manner)
+        return timed(draw_plan(construction, engine), construction, engine, always=True)
+
+
+def plans(lake: Lake, recipe: str | Path | Recipe, **how: Unpack[How]) -> list[Plan]:
+    """Say what building a recipe takes, as `plan`, after what each of its parents takes, eldest first."""
+    checked = _checked(lake, recipe, Manner(**how))
+    own = plan(lake, checked, **how)
+    return [*(plans(lake, checked.ancestor, **_of_the_parent(how)) if checked.ancestor else []), own]
+
+
+def _of_the_parent(how: How) -> How:
+    """What the parent is, its own recipe says."""
+    return how | {"precision": None}
 
 
 def _checked(lake: Lake, recipe: str | Path | Recipe, manner: Manner) -> Recipe:
@@ -136,4 +151,5 @@ def _explained(failed: Sequence[Failed], groups: int) -> str:
     for failure in failed:
         names.setdefault(failure.reason, []).append(failure.group)
     reasons = "; ".join(f"{', '.join(failed)}: {reason}" for reason, failed in names.items())
-    return f"{len(failed)} of {groups} groups could not be trained, run the build again to go on: {reasons}"
+    hint = "run the build again to go on" if any(each.again for each in failed) else "mend that before it is run again"
+    return f"{len(failed)} of {groups} groups could not be trained, {hint}: {reasons}"

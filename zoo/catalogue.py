@@ -78,7 +78,8 @@ def recipes_in_brief(scale: str | None = None) -> pl.DataFrame:
 def _estimated(scale: str | None) -> "Iterator[tuple[str, Recipe, Cost | None]]":
     # here, because it needs torch and listing populations does not
     from zoo.cost import cost
-    from zoo.recipe import load_recipe, recipe_names, scaled
+    from zoo.recipe import load_recipe, recipe_names
+    from zoo.scale import scaled
 
     for name in (scaled(name, scale) for name in recipe_names()):
         recipe = load_recipe(name)

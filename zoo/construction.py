@@ -31,6 +31,7 @@ from zoo.results import (
     state_file,
     write_model,
 )
+from zoo.starts import check_starts
 from zoo.task import Task
 
 Progress = Callable[[int, int, str], None]
@@ -60,6 +61,7 @@ class Construction:
         """Fix what is built, unless that is done, and look again: another process may just have built on."""
         known = self._known()
         if known is None:
+            self.population = self.population.model_copy(update={"created_at": self.clock()})  # after its parents
             write_model(population_file(self.weights, self.recipe.population_id), self.population, indent=1)
         else:
             self.population = known
@@ -91,8 +93,8 @@ class Construction:
 
         Raises:
             UsageError: It is too small for a batch, a batch of one is left over that nothing can be learned
-                from, its samples do not suit the architecture, or it is another one than when the population
-                was begun.
+                from, its samples do not suit the architecture or the parent, or it is another one than when the
+                population was begun.
         """
         dataset = load_dataset(self.recipe.dataset, self.recipe.split_seed)
         precision = precision_of(self.recipe.precision)
@@ -101,6 +103,7 @@ class Construction:
             group.skeleton(dataset.input_shape, dataset.classes)
             choose(group, conditions, self.manner.backend)
             check_batches(group, dataset)
+        check_starts(self.recipe, dataset, self.weights)
         known = self._known()
         if known and known.dataset_sha256 != dataset.sha256:
             raise UsageError(

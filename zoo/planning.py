@@ -19,18 +19,15 @@ SHORT = 3e11
 PLAN = "build.plan"
 
 
-def draw_plan(construction: Construction, engine: Engine, *, always_timed: bool = False) -> Plan:
-    """Work out what training the groups that are missing takes; a short build is not timed unless always.
+def draw_plan(construction: Construction, engine: Engine) -> Plan:
+    """Work out what training the groups that are missing takes, but for the time.
 
     Raises:
         UsageError: The dataset does not suit the recipe, or the backend is not for such groups.
-        OutsideError: The engine could not take a step.
     """
     groups = construction.missing
     dataset = construction.dataset() if groups else None
     plans = [group_plan(group, dataset) for group in groups] if dataset else []
-    if plans and (always_timed or sum(plan.flop for plan in plans) > SHORT):
-        plans = calibrated(groups, plans, lambda tried: _seconds_a_step(construction, engine, tried))
     return Plan(
         population_id=construction.recipe.population_id,
         engine=construction.manner.engine,
@@ -41,7 +38,21 @@ def draw_plan(construction: Construction, engine: Engine, *, always_timed: bool 
     )
 
 
-def _seconds_a_step(construction: Construction, engine: Engine, groups: list[Group]) -> list[float]:
+def timed(plan: Plan, construction: Construction, engine: Engine, *, always: bool = False) -> Plan:
+    """Find out by a few steps how long a plan takes; a short build is not timed unless always.
+
+    Raises:
+        UsageError: The backend is not for such groups.
+        OutsideError: The engine could not take a step, or died of it; the message says what the plan takes.
+    """
+    if not plan.groups or not (always or sum(group.flop for group in plan.groups) > SHORT):
+        return plan
+    groups = [construction.groups[group.name] for group in plan.groups]
+    found = calibrated(groups, plan.groups, lambda tried: _seconds_a_step(plan, construction, engine, tried))
+    return plan.model_copy(update={"groups": found})
+
+
+def _seconds_a_step(plan: Plan, construction: Construction, engine: Engine, groups: list[Group]) -> list[float]:
     trial = Trial(
         groups=groups,
         dataset=construction.recipe.dataset,
@@ -55,8 +66,8 @@ def _seconds_a_step(construction: Construction, engine: Engine, groups: list[Gro
             if isinstance(event, Done) and event.answer is not None:
                 return [float(seconds) for seconds in json.loads(event.answer)]
             if isinstance(event, Failed):
-                error = OutsideError if event.outside else UsageError
-                raise error(f"no step of {construction.recipe.name} could be taken: {event.reason}")
+                error = OutsideError if event.again else UsageError
+                raise error(f"no step could be taken ({event.reason}) of {plan.in_words()}")
     raise DataError("a trial gave no answer")
 
 

@@ -24,6 +24,8 @@ from zoo.precision import PRECISIONS
 from zoo.scale import TINY, tiny
 from zoo.schedule import SCHEDULES
 
+ON = "@dataset="
+"""Behind a recipe's name: on another dataset than its own."""
 MEND = "expected one at their end that has no parent"
 
 
@@ -84,6 +86,8 @@ class Recipe(BaseModel):
             raise ValueError(f"dataset = {self.dataset!r}: a {self.architecture} needs {needed}, these are {found}")
         if self.augmentation and found != "images":
             raise ValueError(f"augmentation = {list(self.augmentation)}: {found} have none; leave it out")
+        if any(self.grid.label_noise) and found == "points":
+            raise ValueError(f"grid.label_noise = {list(self.grid.label_noise)}: {found} have no labels; leave it out")
         if bool(self.grid.convection) != (self.architecture == "pinn"):
             raise ValueError("grid.convection: a pinn needs it, and others have none")
         try:
@@ -119,15 +123,18 @@ class Recipe(BaseModel):
             UsageError: There is none of this name, or its own parents come back to it.
         """
         met: list[str] = []
-        nearest, parent = None, self.parent
+        nearest, child, parent = None, self.name, self.parent
         while parent is not None:
             if parent in met:
                 raise UsageError(
                     f"recipe {self.name}: its parents go in a circle, {' <- '.join([*met, parent])}; {MEND}"
                 )
             met.append(parent)
-            loaded = load_recipe(parent)
-            nearest, parent = nearest or loaded, loaded.parent
+            try:
+                loaded = load_recipe(parent)
+            except UsageError as error:
+                raise UsageError(f"recipe {child}: parent = {parent!r}: {error}") from error
+            nearest, child, parent = nearest or loaded, loaded.name, loaded.parent
         return nearest
 
     @property
@@ -230,7 +237,8 @@ def recipe_names() -> list[str]:
 def load_recipe(source: str | Path) -> Recipe:
     """Read and check a recipe: a TOML file, or the name of one that comes with the zoo.
 
-    With `@tiny` behind it the recipe is made to run in seconds, see `zoo.scale.tiny`.
+    With `@tiny` behind it the recipe is made to run in seconds, see `zoo.scale.tiny`; with `@dataset=`
+    and a dataset it is on that one, as `with_fields` has it.
 
     Raises:
         UsageError: There is no such recipe, or something in it cannot be; the one line names the
@@ -239,6 +247,9 @@ def load_recipe(source: str | Path) -> Recipe:
     name = str(source)
     if name.endswith(TINY):
         return Recipe.model_validate(tiny(load_recipe(name.removesuffix(TINY)).model_dump()))
+    if ON in name:
+        own, _, dataset = name.partition(ON)
+        return with_fields(load_recipe(own), dataset=dataset)
     if isinstance(source, str) and not name.endswith(".toml") and not Path(name).is_file():
         if name not in recipe_names():
             raise UsageError(f"recipe {name!r} is no .toml file: {expected_one_of(name, recipe_names())}")
@@ -262,19 +273,15 @@ def parse_recipe(content: bytes, file: str) -> Recipe:
         raise UsageError(f"recipe {file}: {explained(error, Recipe)}") from error
 
 
-def scaled(source: str, scale: str | None) -> str:
-    """Name a recipe at a scale; raise UsageError if there is no such scale."""
-    if scale not in (None, TINY.removeprefix("@")):
-        raise UsageError(f"scale {scale!r}: {expected_one_of(scale, [TINY.removeprefix('@')])}")
-    return source + TINY if scale else source
-
-
 def with_fields(recipe: Recipe, **fields: object) -> Recipe:
     """The same recipe with other fields (`dataset`, `precision`), which are part of what the population is.
 
-    Fields that are None stay as they are. Raises UsageError for one that cannot be.
+    Fields that are None stay as they are. Parents on the same dataset as the recipe get the other one, too.
+    Raises UsageError for a field that cannot be.
     """
     given = {name: value for name, value in fields.items() if value is not None}
+    if "dataset" in given and recipe.parent and recipe.ancestor and recipe.ancestor.dataset == recipe.dataset:
+        given["parent"] = f"{recipe.parent.partition(ON)[0]}{ON}{given['dataset']}"
     try:
         return Recipe.model_validate({**recipe.model_dump(), **given}) if given else recipe
     except ValidationError as error:

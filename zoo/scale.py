@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from schemas.errors import UsageError
 from zoo.datasets import facts, kind_of
+from zoo.mistakes import expected_one_of
 
 TINY = "@tiny"
 EPOCHS = 2
@@ -38,6 +40,13 @@ def tiny(recipe: Mapping[str, Any]) -> dict[str, Any]:
         "grid": grid,
         "parent": recipe["parent"] and recipe["parent"] + TINY,
     }
+
+
+def scaled(source: str, scale: str | None) -> str:
+    """Name a recipe at a scale; raise UsageError if there is no such scale."""
+    if scale not in (None, TINY.removeprefix("@")):
+        raise UsageError(f"scale {scale!r}: {expected_one_of(scale, [TINY.removeprefix('@')])}")
+    return source + TINY if scale else source
 
 
 def stand_in(dataset: str) -> str:

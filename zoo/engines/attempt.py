@@ -2,14 +2,14 @@
 
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
 from schemas.errors import OutsideError, WeightlakeError
 from zoo import task, trial
-from zoo.engines.engine import Job
+from zoo.engines.engine import Done, Failed, Job
 
 JOB: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="kind")])
 
@@ -27,7 +27,15 @@ def attempt(line: str, progress: Callable[[int], None]) -> dict[str, Any]:
             return {"event": "done", "answer": json.dumps(trial.perform(job))}
         task.perform(job, progress)
     except WeightlakeError as error:
-        return {"event": "failed", "reason": str(error), "outside": isinstance(error, OutsideError)}
+        outside = isinstance(error, OutsideError)
+        return {"event": "failed", "reason": str(error), "outside": outside, "again": outside}
     except Exception:  # noqa: BLE001 - whatever it is, the build reports it with the group's name
-        return {"event": "failed", "reason": traceback.format_exc().strip(), "outside": False}
+        return {"event": "failed", "reason": traceback.format_exc().strip(), "outside": False, "again": True}
     return {"event": "done", "answer": None}
+
+
+def outcome(name: str, answer: Mapping[str, Any]) -> Done | Failed:
+    """What an answer of `attempt` says of the job of this name."""
+    if answer["event"] == "done":
+        return Done(name, answer["answer"])
+    return Failed(name, answer["reason"], answer["outside"], answer["again"])

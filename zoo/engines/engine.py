@@ -36,6 +36,8 @@ class Failed:
     reason: str
     outside: bool = False
     """Whether the disk or another part of the world outside is to blame, so that all others would fail too."""
+    again: bool = True
+    """Whether it may go well when it is tried again with nothing changed."""
 
 
 Event = Epoch | Done | Failed

@@ -14,7 +14,8 @@ import torch
 
 from schemas.errors import UsageError
 from zoo.device import chosen_device
-from zoo.engines.engine import Done, Engine, Epoch, Event, Failed, Job
+from zoo.engines.attempt import outcome
+from zoo.engines.engine import Engine, Epoch, Event, Failed, Job
 
 STDERR_TAIL = 2000
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -169,8 +170,7 @@ class _Worker:
             if answer["event"] == "epoch":
                 yield Epoch(job.name, answer["epoch"])
                 continue
-            done = answer["event"] == "done"
-            yield Done(job.name, answer["answer"]) if done else Failed(job.name, answer["reason"], answer["outside"])
+            yield outcome(job.name, answer)
             return
         yield Failed(job.name, self._last_words())
 

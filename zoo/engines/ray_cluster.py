@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import OutsideError, UsageError
-from zoo.engines.attempt import attempt
+from zoo.engines.attempt import attempt, outcome
 from zoo.engines.engine import Done, Engine, Epoch, Event, Failed, Job
 from zoo.environment import make_reproducible
 from zoo.results import Progress, progress_file, read_as
@@ -143,6 +143,4 @@ def _outcome(reference: Any, job: Job) -> Event:
     except ray.exceptions.RayError as error:
         first = str(error).strip().splitlines()[0]
         return Failed(job.name, f"{type(error).__name__}: {first}")
-    if answer["event"] == "done":
-        return Done(job.name, answer["answer"])
-    return Failed(job.name, answer["reason"], answer["outside"])
+    return outcome(job.name, answer)

@@ -56,7 +56,9 @@ WHERE split = $split ORDER BY population_id, width, batch_size, model_id
 """  # noqa: S608 - our queries
 POPULATIONS = """
 SELECT population_id, name,
-    regexp_replace(recipe::VARCHAR, '"dataset":"(folder|npz|parquet|text):[^"]*/', '"dataset":"\\1:') AS recipe,
+    regexp_replace(regexp_replace(regexp_replace(recipe::VARCHAR,
+        '"dataset":"(folder|npz|parquet|text):[^"]*/', '"dataset":"\\1:'),
+        '@dataset=(folder|npz|parquet|text):[^"]*/', '@dataset=\\1:'), '"parent":"[^"@]*/', '"parent":"') AS recipe,
     recipe_sha256, architecture,
     regexp_replace(dataset, '^(folder|npz|parquet|text):.*/', '\\1:') AS dataset,
     dataset_sha256, classes, input_shape, split_seed, members, state, device, software, created_at
