@@ -100,6 +100,8 @@ def _train(
 
     made = learners.stitch(lake, select, recipe, **computed)
     say(f"{made.model_id}: {len(made.anchors)} anchors, " + ("made now" if made.made else "was there"))
+    for note in made.notes:
+        say(f"note: {note}")
     if export is not None:
         say(f"written: {learners.export_stitchable(lake, made.model_id, export)}")
     if to is not None:
@@ -137,6 +139,10 @@ def _penalty(lake: Lake, select: str, settings: Any, to: Path | None, computed: 
     found = learners.stitch_penalties(lake, select, settings, **computed)
     pairs = len(found.models) ** 2
     say(f"{pairs} pairs of {len(found.models)} models, {found.measured} of them measured now, the others known")
+    if not found.left_out.is_empty():
+        apart = found.left_out.join(found.rows, on=["front", "end"], how="anti").select("front", "end").n_unique()
+        reason = found.left_out["reason"][0]
+        say(f"{found.left_out.height} joints are impossible and left out, all of {apart} pairs, for example: {reason}")
     if to is not None:
         say(f"drawn: {learners.draw_penalties(found, to)}")
     return found.summary()

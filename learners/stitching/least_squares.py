@@ -6,6 +6,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from schemas.errors import UsageError
+
 TOLERANCES = {torch.float64: 1e-7, torch.float32: 1e-6}
 """Smallest singular value that counts, relative to the largest, by the type that the samples were computed in.
 
@@ -37,6 +39,11 @@ class Regressors:
 
     @cached_property
     def _inverse(self) -> tuple[Tensor, Tensor]:
+        if not bool(self.scatter.isfinite().all()):
+            raise UsageError(
+                "a joint cannot be fitted to values that are not finite: some sample or weight of the front is NaN or "
+                "too large; leave it out"
+            )
         values, vectors = torch.linalg.eigh(self.scatter)
         counts = (values > self.tolerance**2 * values[..., -1:]) & (values > 0)
         return torch.where(counts, 1 / (values + self.ridge * self.count), 0.0), vectors

@@ -49,12 +49,14 @@ class Stitching:
         anchors: The models that it is made of, from the fastest to the slowest.
         stitches: A row for each stitch and stage (`random`, `least squares`, `trained`), as in the table `stitch`.
         made: Whether it was made now; else it was there.
+        notes: How many paths were left out because they are impossible, and why, if it was made now.
     """
 
     model_id: str
     anchors: tuple[str, ...]
     stitches: pl.DataFrame
     made: bool
+    notes: tuple[str, ...] = ()
 
 
 def stitch(
@@ -98,7 +100,14 @@ def stitch(
     _store(lake, model_id, sql, selected, order, chosen, network, found)
     _progress_file(lake, name).unlink(missing_ok=True)
     rows = lake.sql("FROM stitch WHERE model_id = $id ORDER BY ALL", id=model_id)
-    return Stitching(model_id, anchors, rows, made=True)
+    return Stitching(model_id, anchors, rows, made=True, notes=_notes(network))
+
+
+def _notes(network: StitchableNetwork) -> tuple[str, ...]:
+    if not network.left_out:
+        return ()
+    (path, why), paths = next(iter(network.left_out.items())), len(network.stitches) + len(network.left_out)
+    return (f"{len(network.left_out)} of {paths} paths are impossible and left out, for example {path}: {why}",)
 
 
 def _by_cost(selected: Selected) -> list[int]:

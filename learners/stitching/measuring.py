@@ -1,6 +1,6 @@
 """Measures for every pair of a selection what it costs to join the front of the one to the end of the other."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 import torch
@@ -49,6 +49,7 @@ def stitch_penalties(
 
     penalty(front i, end j, cut l) = error of the stitched network minus error of j, on held-out samples
 
+    Joints that are impossible, be they all of a pair, are left out, with the reason, unless cuts are asked for by name.
     Joints are fitted on training samples. What is in the lake already with the same settings is not measured again,
     and what is measured is in the lake after every few ends, so that the same call goes on where one was ended.
 
@@ -92,7 +93,8 @@ class _Measuring:
         numbers = range(len(selected))
         self.cuts = {end: _cuts(selected, end, settings) for end in numbers}
         places, self.impossible = sites(selected.networks, selected.forms, numbers, numbers, self.cuts)
-        _refuse(selected, settings, self.impossible, self.cuts)
+        if settings.cuts or not places:
+            _refuse(selected, self.impossible)
         self.joined = [
             Joined(front, end, cut, site.cut, joint)
             for site in places
@@ -166,18 +168,12 @@ def _cuts(selected: Selected, end: int, settings: PenaltySettings) -> list[int]:
         raise UsageError(f"{selected.ids[end]}: {error}") from error
 
 
-def _refuse(
-    selected: Selected, settings: PenaltySettings, impossible: Sequence[Impossible], cuts: Mapping[int, Sequence[int]]
-) -> None:
-    """Refuse impossible joints that were asked for by name, and pairs that have no possible one."""
+def _refuse(selected: Selected, impossible: Sequence[Impossible]) -> None:
+    """Refuse the first impossible joint, of those that were asked for by name or where there are no others."""
     for each in impossible:
-        others = [other for other in impossible if (other.front, other.end) == (each.front, each.end)]
-        if settings.cuts or len(others) == len(cuts[each.end]):
-            names = [selected.networks[number].name for number in (each.front, each.end)]
-            cut = selected.networks[each.end].chain.names[each.cut]
-            raise UsageError(
-                f"{names[0]} cannot be joined to {names[1]} at {cut}: {each.reason}; leave one of them out"
-            )
+        names = [selected.networks[number].name for number in (each.front, each.end)]
+        cut = selected.networks[each.end].chain.names[each.cut]
+        raise UsageError(f"{names[0]} cannot be joined to {names[1]} at {cut}: {each.reason}; leave one of them out")
 
 
 def _drawn(part: Samples, count: int, settings: PenaltySettings, purpose: str) -> Samples:

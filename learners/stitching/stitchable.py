@@ -1,7 +1,8 @@
 """A stitchable network: anchors, joints, and every path through them, which share all weights."""
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Self
+from typing import Self, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +48,7 @@ class StitchableNetwork(nn.Module):
     Args:
         anchors: Networks that take the same samples and give the same kind of outputs.
         sample: Some samples, by which the forms of what the anchors have at their cuts are found.
-        settings: Which paths there are; impossible hops are left out.
+        settings: Which paths there are; those with impossible hops are left out, and `left_out` says why.
         rank: Rank of the joints' updates, see `Joint`.
 
     Raises:
@@ -66,9 +67,13 @@ class StitchableNetwork(nn.Module):
         with torch.no_grad():
             self.forms = [[form_of(values) for values in chain.activations(sample)] for chain in self._chains]
         paths = stitches([chain.blocks for chain in self._chains], self.settings)
-        self.stitches = tuple(path for path in paths if all(map(self._possible, path.hops)))
+        reasons = [next(filter(None, map(self._against, path.hops)), None) for path in paths]
+        self.stitches = tuple(path for path, reason in zip(paths, reasons, strict=True) if reason is None)
+        self.left_out = {str(path): reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
+        """Paths that cannot be, and why."""
         if not any(path.hops for path in self.stitches):
-            raise UsageError("these anchors cannot be stitched: no hop between them is possible")
+            why = next(iter(self.left_out.values()), "there is none")
+            raise UsageError(f"these anchors cannot be stitched, no hop between them is possible: {why}")
         self.keys = tuple(dict.fromkeys(self._key(hop) for path in self.stitches for hop in path.hops))
         self._joints = [Joint(key[3], key[4], rank) for key in self.keys]
         self.joints = nn.ModuleList(self._joints)
@@ -84,12 +89,12 @@ class StitchableNetwork(nn.Module):
     def _key(self, hop: Hop) -> JointKey:
         return (hop.front, hop.end, hop.window, self.forms[hop.front][hop.front_cut], self.forms[hop.end][hop.end_cut])
 
-    def _possible(self, hop: Hop) -> bool:
+    def _against(self, hop: Hop) -> str | None:
         try:
             laid_out(self.forms[hop.front][hop.front_cut], self.forms[hop.end][hop.end_cut])
-        except UsageError:
-            return False
-        return True
+        except UsageError as error:
+            return str(error)
+        return None
 
     def _apply(self, fn, recurse: bool = True) -> Self:  # type: ignore[no-untyped-def] # as torch declares it
         """Move or convert; what is behind the cuts is traced anew, so that it is what was moved."""
@@ -118,9 +123,9 @@ class StitchableNetwork(nn.Module):
         """
         if (index is None) == (flops is None):
             raise UsageError("at() takes an index or flops, one of them")
-        chosen = self._affordable(flops) if flops is not None else index
+        chosen = self._affordable(flops) if flops is not None else _whole(index)
         if chosen is None or not -len(self.stitches) <= chosen < len(self.stitches):
-            raise UsageError(f"there is no stitch {chosen}; this network has {len(self.stitches)}, from 0 on")
+            raise UsageError(f"there is no stitch {index!r}; this network has {len(self.stitches)}, from 0 on")
         number = chosen % len(self.stitches)
         path = Path(self.body(number), self.statistics.get(number, {}))
         path.training = self.training  # not path.train(): the layers are the network's, and in its mode
@@ -176,3 +181,8 @@ class StitchableNetwork(nn.Module):
     def _cuts(self, key: JointKey) -> list[tuple[int, int]]:
         hops = [hop for path in self.stitches for hop in path.hops if self._key(hop) == key]
         return list(dict.fromkeys((hop.front_cut, hop.end_cut) for hop in hops))
+
+
+def _whole(index: object) -> int | None:
+    """A whole number of any type, NumPy's too; None for anything else."""
+    return operator.index(index) if isinstance(index, SupportsIndex) else None

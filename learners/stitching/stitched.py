@@ -1,6 +1,7 @@
 """One stitched network: the front of a network, a joint, the end of another."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from learners.stitching.form import form_of, lay_out, rows
 from learners.stitching.joint import Joint
 from learners.stitching.least_squares import Regressors, tolerance_of
 from learners.stitching.moments import Moments
+from schemas.errors import UsageError
+from zoo.memory import is_short
 
 
 class Stitched(nn.Module):
@@ -42,6 +45,8 @@ def join(
 ) -> Stitched:
     """Join two networks by the joint whose outputs come nearest to what the end has at its cut, in least squares.
 
+    They run as in evaluation, and are afterwards in the mode in which they were, with the statistics that they had.
+
     Args:
         front: The network whose front is taken.
         front_cut: Where it ends, by number or name.
@@ -52,13 +57,14 @@ def join(
         rank: Rank of the joint's update, see `learners.stitching.joint.Joint`.
 
     Raises:
-        UsageError: There is no such cut, or no joint between these two; the message says why.
+        UsageError: There is no such cut, no joint between these two, or no sample that both take and that gives finite
+            values; the message says why.
     """
     here, there = front.cut(front_cut), end.cut(end_cut)
     joint, moments, tolerance = None, None, 0.0
-    with torch.no_grad():
+    with torch.no_grad(), _evaluating(front, end):
         for x in batches:
-            values, wanted = front.run(x, stop=here), end.run(x, stop=there)
+            values, wanted = _run(front, x, here), _run(end, x, there)
             if joint is None or moments is None:
                 joint = Joint(form_of(values), form_of(wanted), rank).to(values.device, values.dtype)
                 moments = Moments(sum(joint.weight.shape), values.device)
@@ -66,8 +72,34 @@ def join(
             inputs = lay_out(values, joint.source, joint.target)
             moments.add(torch.cat([inputs, rows(wanted, joint.target)], dim=2).flatten(0, 1))
     if joint is None or moments is None:
-        raise ValueError("a joint cannot be fitted to no samples")
+        raise UsageError("a joint cannot be fitted to no samples; give at least one batch")
     width = joint.weight.shape[1]
     regressors = Regressors(moments.mean[:width], moments.scatter[:width, :width], moments.count, ridge, tolerance)
+    if not bool(moments.scatter.isfinite().all()):
+        raise UsageError("a joint cannot be fitted: for some sample the end has values that are not finite")
     joint.set(*regressors.onto(moments.mean[width:], moments.scatter[:width, width:]))
     return Stitched(front, here, joint, end, there)
+
+
+@contextmanager
+def _evaluating(*chains: Chain) -> Iterator[None]:
+    """Let chains run in evaluation mode: in training they would take the samples into their running statistics."""
+    parts = [part for chain in chains for segment in chain.segments for part in segment.modules()]
+    modes = [part.training for part in parts]
+    for part in parts:
+        part.training = False
+    try:
+        yield
+    finally:
+        for part, mode in zip(parts, modes, strict=True):
+            part.training = mode
+
+
+def _run(chain: Chain, x: Tensor, stop: int) -> Tensor:
+    try:
+        return chain.run(x, stop=stop)
+    except (RuntimeError, IndexError) as error:
+        if is_short(error):
+            raise
+        shape = f"samples of shape {list(x.shape)} and type {x.dtype}"
+        raise UsageError(f"a network does not take {shape}: {str(error).splitlines()[0]}") from error

@@ -1,0 +1,94 @@
+"""What cannot be stitched is said, the rest is done, and nobody's networks are changed by it."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from learners import PenaltySettings, join, stitch_penalties, trace
+from learners.stitching.space import SpaceSettings
+from learners.stitching.stitchable import StitchableNetwork
+from schemas import Lake, UsageError
+from tests.stitchable_networks import network, samples
+from tests.test_command_line import Run, run
+from tests.tiny_population import built, tiny_recipe
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_a_pair_without_a_joint_is_left_out_and_the_rest_is_measured(lake: Lake, images: Path, run: Run) -> None:
+    """The features of a perceptron say nothing of the places of a transformer's tokens."""
+    for architecture, width in (("mlp", "3"), ("vit", "4")):
+        built(lake, tiny_recipe(images, architecture=architecture, width=width, batch_size="8", epochs=1))
+    query = "SELECT min(model_id) AS model_id FROM models GROUP BY architecture"
+    found = stitch_penalties(lake, query, PenaltySettings(fit_samples=20))
+    pairs = set(found.rows.select("front", "end").rows())
+    apart = {(front, end) for front in found.models for end in found.models} - pairs
+    assert {(name, name) for name in found.models} <= pairs
+    assert apart
+    assert apart <= set(found.left_out.select("front", "end").rows())
+    assert found.left_out["reason"].null_count() == 0
+    said = run("stitch", "--penalty", "--select", query, "--fit-samples", "20", "--lake", lake.path)
+    assert said.code == 0
+    assert f"left out, all of {len(apart)} pairs, for example: " in said.err
+
+
+def test_paths_that_are_left_out_are_known_with_the_reason() -> None:
+    made = StitchableNetwork([network("mlp"), network("cnn")], samples("cnn", 2), SpaceSettings(direction="both"))
+    assert len(made.left_out) == 2
+    assert all("features say nothing of places" in reason for reason in made.left_out.values())
+    assert len(made.stitches) == 4
+    with pytest.raises(UsageError, match=r"no hop between them is possible: .* tokens .* are no places of"):
+        StitchableNetwork([network("cnn"), network("vit")], samples("cnn", 2), SpaceSettings(direction="both"))
+
+
+class Normed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.norm, self.two, self.head = nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 4), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.head(self.two(self.norm(self.one(x)).relu()).relu())
+        return found
+
+
+def test_join_leaves_mode_and_statistics_of_networks_as_they_were() -> None:
+    torch.manual_seed(0)
+    one, two = Normed(), Normed()
+    one.train()
+    two.eval()
+    two.norm.train()
+    before = [copy.deepcopy(each.state_dict()) for each in (one, two)]
+    x = torch.randn(50, 5)
+    stitched = join(trace(one), 1, trace(two), 1, [x])
+    assert [one.training, one.norm.training, two.training, two.norm.training] == [True, True, False, True]
+    for each, kept in zip((one, two), before, strict=True):
+        assert all(torch.equal(tensor, kept[name]) for name, tensor in each.state_dict().items())
+    evaluated = join(trace(one.eval()), 1, trace(two.eval()), 1, [x])
+    assert torch.equal(stitched.joint.weight, evaluated.joint.weight)
+
+
+@pytest.mark.parametrize(
+    ("batches", "reason"),
+    [
+        ([], "a joint cannot be fitted to no samples; give at least one batch"),
+        ([torch.full((4, 5), float("nan"))], "values that are not finite"),
+        ([torch.randn(4, 7)], r"does not take samples of shape \[4, 7\] and type torch\.float32: "),
+    ],
+)
+def test_samples_that_cannot_be_are_said_in_one_line(batches: list[Tensor], reason: str) -> None:
+    chains = [trace(Normed()) for _ in range(2)]
+    with pytest.raises(UsageError, match=reason) as raised:
+        join(chains[0], 1, chains[1], 1, batches)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("index", ["x", 1.5, 99])
+def test_stitches_that_are_not_there_are_said(index: object) -> None:
+    anchors = [network("mlp", seed, width=width) for seed, width in enumerate((4, 6))]
+    made = StitchableNetwork(anchors, samples("mlp", 2))
+    with pytest.raises(UsageError, match=rf"there is no stitch {index!r}; this network has \d+, from 0 on"):
+        made.at(index)  # type: ignore[arg-type] # a user's mistake
+    assert made.at(torch.tensor(1).item()).body
+    assert made.left_out == {}
