@@ -90,5 +90,5 @@ def test_stitches_that_are_not_there_are_said(index: object) -> None:
     made = StitchableNetwork(anchors, samples("mlp", 2))
     with pytest.raises(UsageError, match=rf"there is no stitch {index!r}; this network has \d+, from 0 on"):
         made.at(index)  # type: ignore[arg-type] # a user's mistake
-    assert made.at(torch.tensor(1).item()).body
+    assert made.at(1).body
     assert made.left_out == {}
