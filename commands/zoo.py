@@ -90,7 +90,7 @@ def build(
 
 @zoo_commands.command("status")
 def status(
-    population: Annotated[str | None, typer.Argument(help="Its population_id, for a row a group.")] = None,
+    population: Annotated[str | None, typer.Argument(help="Its name or population_id, for a row a group.")] = None,
     lake: LakeFolder = DEFAULT_LAKE,
     as_json: AsJson = False,
 ) -> None:
@@ -122,6 +122,7 @@ def recipes(
         show(zoo.recipes(scale), as_json)
         return
     show(zoo.recipes_in_brief(scale), as_json)
+    say("hours: of a device that does 10^12 floating point operations a second")
     say("--json gives batch sizes, further axes, epochs and arithmetic, too")
 
 

@@ -20,7 +20,7 @@ from tests.tiny_population import tiny_recipe
 from zoo.architectures.activations import ACTIVATIONS
 from zoo.backends import AUTO, BACKENDS, Choice, Conditions, choose
 from zoo.backends.choice import refusal
-from zoo.backends.lanes import library
+from zoo.backends.lanes import compiler, library
 from zoo.backends.vectorised import Vectorised
 from zoo.building import build
 from zoo.catalogue import populations
@@ -294,6 +294,28 @@ def test_a_compiler_that_fails_leaves_nothing_behind_and_says_what_it_said(tmp_p
     )
     assert "cannot build the lanes kernel: x.hpp:1: error: no such thing" in done.stdout
     assert not list((tmp_path / "cache" / "lanes").iterdir())
+
+
+def test_a_damaged_kernel_is_built_again_and_not_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler makes a library of one function, which is all that loading asks for, and notes each time it does."""
+    real = compiler()
+    quick = tmp_path / "quick-c++"
+    quick.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] && exit 0\necho built >> {tmp_path}/calls\nfor out in "$@"; do :; done\n'
+        f'echo \'extern "C" void lanes_network() {{}}\' | {real} -shared -fPIC -x c++ - -o "$out"\n'
+    )
+    quick.chmod(0o755)
+    monkeypatch.setenv("CXX", str(quick))
+    monkeypatch.setenv("WEIGHTLAKE_CACHE", str(tmp_path / "cache"))
+    for _ in range(2):
+        library.__wrapped__()
+    assert (tmp_path / "calls").read_text() == "built\n"
+    (kernel,) = (tmp_path / "cache" / "lanes").glob("*.so")
+    whole = kernel.read_bytes()
+    kernel.unlink()  # who loaded it keeps it mapped
+    kernel.write_bytes(whole[: len(whole) // 2])
+    library.__wrapped__()
+    assert (tmp_path / "calls").read_text() == "built\n" * 2
 
 
 def test_the_kernel_is_built_once() -> None:

@@ -104,6 +104,14 @@ def test_test_arrays_of_the_file_stay_the_test(tmp_path: Path) -> None:
     assert dataset.test.y.tolist() == LABELS[:7].tolist()
 
 
+def test_the_home_folder_may_be_written_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write_images(tmp_path / "a.npz")
+    assert load_dataset("npz:~/a.npz").sha256 == load_dataset(f"npz:{tmp_path / 'a.npz'}").sha256
+    with pytest.raises(UsageError, match=r"dataset ~nobody-here/a\.npz does not exist"):
+        load_dataset("npz:~nobody-here/a.npz")
+
+
 def test_a_changed_file_has_another_hash(tmp_path: Path) -> None:
     first = load_dataset(f"npz:{write_images(tmp_path / 'a.npz', seed=0)}")
     again = load_dataset(f"npz:{write_images(tmp_path / 'b.npz', seed=0)}")
@@ -117,7 +125,10 @@ def test_a_changed_file_has_another_hash(tmp_path: Path) -> None:
         ({"images": images(60, 8, 8), "y": LABELS}, "holds images, y; expected x_train and y_train, or x and y"),
         ({"x": images(60, 8, 8), "y": LABELS[:59]}, r"\[60, 8, 8\] samples and \[59\] classes; expected one for each"),
         ({"x": images(60, 8, 8), "y": LABELS / 2}, "the classes are float64; expected whole numbers from 0"),
-        ({"x": images(60, 8, 8), "y": LABELS - 1}, "the classes are int64; expected whole numbers from 0"),
+        (
+            {"x": images(60, 8, 8), "y": LABELS - 1},
+            "-1 is no class: the classes are int64; expected whole numbers from 0",
+        ),
         (
             {"x": images(60, 8, 8), "y": np.where(LABELS == 0, 2**64 - 1, LABELS).astype("u8")},
             f"{2**64 - 1} is no class",

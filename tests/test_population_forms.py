@@ -33,6 +33,8 @@ def test_only_the_named_tensors_are_read_in_their_order(undisturbed: Lake) -> No
     whole = load_population(undisturbed, ALL)
     assert all(torch.equal(population.tensors[name], whole.tensors[name]) for name in names)
     assert list(load_population(undisturbed, ALL, tensors="linear1.bias").tensors) == ["linear1.bias"]
+    with pytest.raises(UsageError, match=r"tensors=\[\] names none; name one or several, or leave it out for all"):
+        load_population(undisturbed, ALL, tensors=[])
     with pytest.raises(UsageError, match=r"has no tensor 'linear9\.weight'; it has linear1\.bias, .*"):
         load_population(undisturbed, ALL, tensors=["linear9.weight"])
 

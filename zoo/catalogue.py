@@ -69,7 +69,7 @@ def recipes_in_brief(scale: str | None = None) -> pl.DataFrame:
             "widths": _ends(recipe.grid.width, str),
             "members": recipe.members,
             "parameters": estimate and _ends((estimate.smallest, estimate.largest), _short),
-            "hours": estimate and float(f"{estimate.hours:.2g}"),
+            "hours": estimate and _few(estimate.hours),
         }
         for name, recipe, estimate in _estimated(scale)
     )
@@ -89,6 +89,15 @@ def _estimated(scale: str | None) -> "Iterator[tuple[str, Recipe, Cost | None]]"
 def _ends(values: "Sequence[int]", written: "Callable[[int], str]") -> str:
     """The smallest and the largest of sorted values."""
     return written(values[0]) if values[0] == values[-1] else f"{written(values[0])}..{written(values[-1])}"
+
+
+def _few(hours: float) -> str:
+    """Write hours in a few digits.
+
+    >>> [_few(hours) for hours in (0.0003, 0.25, 12.3, 4321.0)]
+    ['<0.1', '0.2', '12', '4,321']
+    """
+    return "<0.1" if hours < 0.1 else f"{hours:.1f}" if hours < 10 else f"{hours:,.0f}"
 
 
 def _short(number: int) -> str:

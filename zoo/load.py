@@ -82,7 +82,7 @@ def load_population(
         HubError: The hub cannot be reached, or shows no such dataset.
     """
     where, kind = device_of(device), floating_type(dtype)
-    names = [tensors] if isinstance(tensors, str) else tensors
+    names = _names(tensors)
     if isinstance(lake, Lake):
         return _loaded(lake, placed(lake, sql, parameters), names, where, kind)
     if Path(lake, DATABASE).is_file():
@@ -106,13 +106,19 @@ def load_populations(
     """
     check_lake(lake)
     where, kind = device_of(device), floating_type(dtype)
-    names = [tensors] if isinstance(tensors, str) else tensors
+    names = _names(tensors)
     models = placed(lake, sql, parameters)
     shapes = [description.shapes for description in describe_all(lake, models.rows["model_id"].to_list())]
     groups: dict[object, list[int]] = {}
     for index, shape in enumerate(shapes):
         groups.setdefault(shape, []).append(index)
     return [_loaded(lake, models.take(indices), names, where, kind) for indices in groups.values()]
+
+
+def _names(tensors: str | Sequence[str] | None) -> Sequence[str] | None:
+    if tensors is not None and not tensors:
+        raise UsageError(f"tensors={tensors!r} names none; name one or several, or leave it out for all")
+    return [tensors] if isinstance(tensors, str) else tensors
 
 
 def _loaded(

@@ -76,7 +76,7 @@ class Standing:
         return self.progress.step / self.progress.steps if self.progress else 0.0
 
 
-def status(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
+def status(lake: Lake, population: str | None = None) -> pl.DataFrame:
     """How far builds are: a row a population, or of one population a row a group.
 
     A population is `complete`, `running`, `stopped` (a later build goes on with it) or, when stopped
@@ -85,20 +85,34 @@ def status(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
     estimate from what steps take that were taken; it is NULL where nothing is known, and counts for
     a population from now on if it were running. `bytes_needed` are those that are still to come.
 
+    Args:
+        lake: Where they are built.
+        population: The population_id of one, or its name.
+
     Raises:
-        UsageError: No population of this name was ever begun in this lake.
+        UsageError: No population of this name was ever begun in this lake, or several were.
     """
     weights = lake.weights.folder
     begun = sorted(path.parent.name for path in weights.glob("*/population.json"))
-    if population_id is None:
-        found = [read_population(weights, name) for name in begun]
-        return pl.DataFrame([_summary(weights, known) for known in found if known], schema=POPULATIONS)
-    known = read_population(weights, population_id)
-    if known is None:
-        choices = expected_one_of(population_id, begun) if begun else "none was"
-        raise UsageError(f"population {population_id!r} was not begun in this lake: {choices}")
+    found = [known for known in (read_population(weights, name) for name in begun) if known]
+    if population is None:
+        return pl.DataFrame([_summary(weights, known) for known in found], schema=POPULATIONS)
+    known = _named(found, population)
     standings = _standings(weights, known)
     return pl.DataFrame([_row(each, _pace(standings)) for each in standings], schema=GROUPS)
+
+
+def _named(found: Sequence[PopulationFile], population: str) -> PopulationFile:
+    ids = [known.population_id for known in found]
+    named = [known for known in found if known.population_id == population]
+    named = named or [known for known in found if known.name == population]
+    if len(named) > 1:
+        several = ", ".join(known.population_id for known in named)
+        raise UsageError(f"{len(named)} populations are called {population}; name one of them: {several}")
+    if not named:
+        choices = expected_one_of(population, ids) if ids else "none was"
+        raise UsageError(f"population {population!r} was not begun in this lake: {choices}")
+    return named[0]
 
 
 def _standings(weights: Path, known: PopulationFile) -> list[Standing]:
@@ -188,12 +202,32 @@ def _share_done(standings: Sequence[Standing]) -> float:
 
 
 def _seconds_of_all(standings: Sequence[Standing], plan: Plan | None) -> float | None:
+    """Seconds to the end of all; groups that nothing is known of take as long for an operation as the others do."""
     pace, slots = _pace(standings), plan.slots if plan else 1
-    left = [_seconds_left(each, pace) for each in standings]
-    known = [seconds for seconds in left if seconds is not None]
-    if len(known) < len(left):
-        return None
-    return max(sum(known) / slots, max(known))
+    rate = _seconds_an_operation(standings)
+    left = []
+    for each in standings:
+        seconds = _seconds_left(each, pace)
+        if seconds is None and each.plan and rate is not None:
+            seconds = each.plan.flop * rate
+        if seconds is None:
+            return None
+        left.append(seconds)
+    return max(sum(left) / slots, *left)
+
+
+def _seconds_an_operation(standings: Sequence[Standing]) -> float | None:
+    """By the groups that are done or on their way; None where there are none."""
+    timed = [(each.plan.flop, seconds) for each in standings if each.plan and (seconds := _seconds_in_all(each))]
+    operations = sum(flop for flop, _ in timed)
+    return sum(seconds for _, seconds in timed) / operations if operations else None
+
+
+def _seconds_in_all(each: Standing) -> float | None:
+    """Seconds that a group takes from beginning to end, by what it took so far."""
+    if each.seconds is None and each.progress and each.progress.seconds_a_step is not None:
+        return each.progress.steps * each.progress.seconds_a_step
+    return each.seconds
 
 
 def _bytes_needed(standings: Sequence[Standing], plan: Plan | None) -> int | None:

@@ -107,7 +107,8 @@ def _classes(name: str, x: Array, y: Array) -> torch.Tensor:
     if y.shape != x.shape[:1] or not len(y):
         raise DataError(f"dataset {name}: {list(x.shape)} samples and {list(y.shape)} classes; expected one for each")
     if not np.issubdtype(y.dtype, np.integer) or int(y.min()) < 0:
-        raise DataError(f"dataset {name}: the classes are {y.dtype}; expected whole numbers from 0")
+        negative = f"{y.min()} is no class: " if np.issubdtype(y.dtype, np.integer) else ""
+        raise DataError(f"dataset {name}: {negative}the classes are {y.dtype}; expected whole numbers from 0")
     if int(y.max()) > np.iinfo(np.int64).max:
         raise DataError(f"dataset {name}: {y.max()} is no class; expected the numbers 0, 1, 2 ... without a gap")
     return torch.from_numpy(y.astype(np.int64))

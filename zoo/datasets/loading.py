@@ -38,7 +38,7 @@ def load_dataset(name: str, split_seed: int = 0) -> Dataset:
     any file, whose bytes are the tokens. Names such as `uoft-cs/cifar10` are datasets of the Hub.
     `convection` is the points of an equation. `patterns:3x8x8:4` (shape and classes) and
     `sequences:16:32` (places and tokens) are made, for trying a recipe out. PATH counts from the
-    current folder. What has to be decoded is decoded once and kept, see `zoo.datasets.cache`.
+    current folder; `~` is the home folder. What has to be decoded is decoded once and kept, see `zoo.datasets.cache`.
 
     15 % are for validation and 15 % for test; what its source calls the test stays the test.
 
@@ -60,7 +60,7 @@ def load_dataset(name: str, split_seed: int = 0) -> Dataset:
         places, classes = map(int, made.groups())
         return from_tokens(name, split_seed, make_sequence(places, classes), places, classes)
     if name.startswith("text:"):
-        return from_tokens(name, split_seed, read_text(Path(name.removeprefix("text:"))))
+        return from_tokens(name, split_seed, read_text(_path(name)))
     if name in HUB and HUB[name].test is None:
         return from_tokens(name, split_seed, hub_pairs(name)[0][0])
     return from_arrays(name, split_seed, _pairs(name))
@@ -75,12 +75,20 @@ def _pairs(name: str) -> list[Pair]:
     if made := PATTERNS.fullmatch(name):
         channels, height, width, classes = map(int, made.groups())
         return [make_patterns((channels, height, width), classes)]
-    kind, _, place = name.partition(":")
-    path = Path(place)
+    kind, path = name.partition(":")[0], _path(name)
     if kind == "npz":
         return read_npz(path)
     read = {"parquet": read_parquet, "folder": read_folder}[kind]
     return cached(name, version_of(path), lambda: read(path)) if path.exists() else read(path)
+
+
+def _path(name: str) -> Path:
+    """What follows the kind; a ~ that it begins with is the home folder."""
+    place = Path(name.partition(":")[2])
+    try:
+        return place.expanduser()
+    except RuntimeError:  # of nobody who is known here
+        return place
 
 
 def kind_of(name: str) -> str:

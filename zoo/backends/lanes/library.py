@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from schemas.errors import OutsideError
-from schemas.files import written_whole
+from schemas.files import write_whole, written_whole
 from zoo.cache import cache_home
 
 COMPILERS = ("c++", "g++", "clang++")
@@ -36,7 +36,7 @@ def library() -> ctypes.CDLL:
     """
     found = compiler()
     path = cache_home() / "lanes" / f"{_identity(found)}.so"
-    if not path.exists():
+    if not _whole(path):
         _build(found, path)
     try:
         loaded = ctypes.CDLL(str(path))
@@ -44,6 +44,18 @@ def library() -> ctypes.CDLL:
         raise Absent(f"the lanes kernel cannot be loaded: {error}") from error
     loaded.lanes_network.restype = ctypes.c_void_p
     return loaded
+
+
+def _whole(path: Path) -> bool:
+    """Whether a kernel is there as it was built: one that was cut off would end this process when it is loaded."""
+    try:
+        return sha256(path.read_bytes()).hexdigest() == _digest(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(path: Path) -> Path:
+    return path.with_suffix(".sha256")
 
 
 def compiler() -> str:
@@ -83,5 +95,7 @@ def _build(program: str, path: Path) -> None:
             if done.returncode:
                 said = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-200:])
                 raise Absent(f"{program} cannot build the lanes kernel: {said.strip()}")
+            digest = sha256(beside.read_bytes()).hexdigest()
+        write_whole(_digest(path), digest.encode())
     except OutsideError as error:
         raise Absent(f"the lanes kernel cannot be built: {error}") from error
