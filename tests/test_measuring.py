@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from learners import StitchRecipe, measure, phase_grid, phases_of_population, stitch, uniform_soup
 from learners.landscape.measuring.metrics import METRICS, PHASE_METRICS
+from learners.landscape.measuring.selected import choose
 from learners.stitching.repository import rebuild
 from learners.stitching.training import StitchTraining
 from miners import mine
@@ -53,6 +54,10 @@ def test_every_metric_becomes_rows_and_is_not_measured_twice(copied: Lake) -> No
     again = measure(copied, ALL, list(METRICS), settings=LIGHT)
     assert again["known"].to_list() == wanted
     assert again["measured"].to_list() == [0] * again.height
+
+
+def test_what_is_measured_does_not_hang_on_the_order_of_rows(undisturbed: Lake) -> None:
+    assert choose(undisturbed, ALL) == choose(undisturbed, f"{ALL} DESC")
 
 
 DEAD = {"cka", "biased_cka", "layer_cka", "layer_biased_cka", "extreme_ratio", "spectral_density", "negative_share"} | {

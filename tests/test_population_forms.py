@@ -45,6 +45,13 @@ def test_tensors_come_in_the_type_that_is_asked_for(undisturbed: Lake) -> None:
     assert all(torch.equal(population.member(1)[name], tensor.double()) for name, tensor in single.items())
 
 
+def test_a_population_shows_its_shapes_and_not_its_numbers(undisturbed: Lake) -> None:
+    shown = repr(load_population(undisturbed, ALL, tensors=["linear1.weight", "linear1.bias"]))
+    assert shown == (
+        "Population of 4 models: linear1.weight [4, 3, 64], linear1.bias [4, 3]; rows: model_id, seed, learning_rate"
+    )
+
+
 def test_models_of_several_shapes_come_as_several_populations(undisturbed: Lake) -> None:
     populations = load_populations(undisturbed, "SELECT model_id, width FROM member ORDER BY seed, width DESC")
     assert [sorted(set(population.rows["width"])) for population in populations] == [[4], [3]]

@@ -25,16 +25,20 @@ if TYPE_CHECKING:
     from zoo.publishing.published import Published
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Population:
     """Models of the same shapes: their stacked weights `[N, ...]` by name, and a row for each."""
 
     tensors: Weights
     rows: pl.DataFrame
-    lake: Lake | None = field(default=None, repr=False, compare=False)
+    lake: Lake | None = field(default=None, compare=False)
     """Where they come from: it knows how they are built and who descends from whom."""
     published: Published | None = field(default=None, repr=False, compare=False)
     """The published dataset they come from: it knows who descends from whom."""
+
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in self.tensors.items())
+        return f"Population of {len(self)} models: {shapes}; rows: {', '.join(self.rows.columns)}"
 
     def __len__(self) -> int:
         return self.rows.height

@@ -76,7 +76,7 @@ def choose(lake: Lake, sql: str, given: Given | None = None) -> list[Chosen]:
     rows = selection(lake, sql, {})
     if "epoch" in rows.columns and rows["epoch"].is_not_null().any():
         raise UsageError("the query returns an epoch, and final weights are what is measured; leave it out")
-    ids: list[str] = list(dict.fromkeys(rows["model_id"].to_list()))
+    ids: list[str] = sorted(set(rows["model_id"]))  # draws go by place, and the order of rows is nobody's choice
     cells = dict(lake.sql(CELLS, ids=ids).iter_rows())
     seen = trained_on(lake, ids) if given is None else {}
     groups: dict[tuple[Origin, str], list[str]] = {}
