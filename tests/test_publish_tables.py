@@ -95,6 +95,65 @@ def test_cards_come_with_their_licences_where_they_are_meant(mined: Lake, tmp_pa
 
 
 @pytest.mark.parametrize(
+    "address",
+    [
+        *("müller@exämple.de", "o'brien@uni.edu", "josé@uni.es", "ada AT example DOT org", "ada&#64;example.org"),
+        *("ada%40example.org", "{ada,ben}@uni.edu", "ben @ example . com", "ada [at] example [dot] org"),
+    ],
+)
+def test_addresses_are_removed_however_they_are_written(mined: Lake, tmp_path: Path, address: str) -> None:
+    with mined.write() as transaction:
+        tag = {"model_id": ["local:ada/one"], "tag": [f"by {address} and more"], "kind": "plain"}
+        transaction.append("tag", pl.DataFrame(tag))
+    publish_tables(mined, "SELECT tag FROM tag WHERE tag LIKE 'by %'", tmp_path / "out")
+    assert rows_of(tmp_path / "out", "query")["tag"].to_list() == ["by [e-mail removed] and more"]
+
+
+@pytest.mark.parametrize(
+    "text", ["transformers@v4.2", "huggingface.co/ada/one@main", "accuracy of 0.9. At last it works"]
+)
+def test_what_is_no_address_stays(mined: Lake, tmp_path: Path, text: str) -> None:
+    with mined.write() as transaction:
+        transaction.append("tag", pl.DataFrame({"model_id": ["local:ada/one"], "tag": [text], "kind": "plain"}))
+    publish_tables(mined, "SELECT tag FROM tag WHERE tag NOT LIKE '%ada@%' AND tag <> 'x'", tmp_path / "out")
+    assert rows_of(tmp_path / "out", "query")["tag"].to_list() == [text]
+
+
+def test_a_quotation_that_ends_within_an_address_loses_it(mined: Lake, tmp_path: Path) -> None:
+    with mined.write() as transaction:
+        cut = {
+            "model_id": ["local:ada/one"],
+            "position": [1],
+            "heading": ["Contact"],
+            "evidence": ["Write to ada@exam"],
+        }
+        transaction.append("card_section", pl.DataFrame(cut))
+    query = "SELECT evidence AS said, license FROM card_section JOIN model USING (model_id) WHERE position = 1"
+    publish_tables(mined, query, tmp_path / "out", with_cards=True)
+    assert rows_of(tmp_path / "out", "query")["said"].to_list() == ["Write to [e-mail removed]"]
+
+
+def test_views_over_cards_need_licences_too(mined: Lake, tmp_path: Path) -> None:
+    with mined.write() as transaction:
+        topic = {"model_id": ["local:ada/one"], "scheme": ["s"], "topic": ["t"], "filled": [True], "position": [0]}
+        transaction.append("card_topic", pl.DataFrame(topic))
+    with pytest.raises(UsageError, match="may give texts of documentation_evidence without their licence"):
+        publish_tables(mined, "SELECT evidence FROM documentation_evidence", tmp_path / "out", with_cards=True)
+    publish_tables(mined, "documentation_evidence", tmp_path / "out", with_cards=True)
+    assert rows_of(tmp_path / "out", "documentation_evidence")["license"].to_list() == ["mit"]
+
+
+def test_reasons_lose_the_folders_of_this_machine(mined: Lake, tmp_path: Path) -> None:
+    failure = {"crawl_id": ["z"], "hub": "zoo", "subject": "trial", "stage": "weights"}
+    with mined.write() as transaction:
+        reason = {"reason": ["/home/ada/ray/checkpoint_1 is damaged; see https://example.org/a/b"]}
+        transaction.append("failure", pl.DataFrame(failure | reason))
+    publish_tables(mined, "SELECT reason FROM failure WHERE hub = 'zoo'", tmp_path / "out")
+    shown = rows_of(tmp_path / "out", "query")["reason"].to_list()
+    assert shown == ["[folder removed] is damaged; see https://example.org/a/b"]
+
+
+@pytest.mark.parametrize(
     "query", ["SELECT text FROM card", "SELECT text FROM main.card", "WITH c AS (FROM card) SELECT text FROM c"]
 )
 def test_no_query_gets_at_cards_that_are_not_meant(mined: Lake, tmp_path: Path, query: str) -> None:

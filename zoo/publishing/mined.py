@@ -12,7 +12,7 @@ from zoo.mistakes import expected_one_of
 from zoo.publishing.folder import CARD_FILE, remove_others
 from zoo.publishing.limits import check_limits
 from zoo.publishing.mined_card import MinedFacts, mined_card
-from zoo.publishing.privacy import CARDS, hide, scrubbed
+from zoo.publishing.privacy import hide, quoting, scrubbed
 from zoo.publishing.sending import Destination, sizes
 
 NAMES = """
@@ -118,9 +118,10 @@ class _Content:
 def _content(reading: Reading, what: str, name: str, with_cards: bool) -> _Content:
     """Find what is asked for, and hide from the reading what is not to leave."""
     known = dict(reading.sql(NAMES).rows())
-    queries = _queries(what, name, known, with_cards)
+    cards = quoting(reading) if with_cards else set()
+    queries = _queries(reading, what, name, known, cards)
     hide(reading, with_cards)
-    _check_licences(reading, queries, with_cards)
+    _check_licences(reading, queries, cards)
     counts = _counts(reading, queries)
     if not counts:
         raise UsageError(f"{what!r} has no rows; there is nothing to publish")
@@ -129,14 +130,14 @@ def _content(reading: Reading, what: str, name: str, with_cards: bool) -> _Conte
     return _Content(chosen, counts, holds)
 
 
-def _queries(what: str, name: str, known: dict[str, str], with_cards: bool) -> dict[str, str]:
-    """A query for each configuration."""
+def _queries(reading: Reading, what: str, name: str, known: dict[str, str], cards: set[str]) -> dict[str, str]:
+    """A query for each configuration; `cards` are the tables and views to which a licence belongs."""
     tables = [part.strip() for part in what.split(",")]
     if all(re.fullmatch(r"\w+", table) for table in tables):
         unknown = [table for table in tables if table not in known]
         if unknown:
             raise UsageError(f"{unknown[0]!r} is no table of this lake: {expected_one_of(unknown[0], known)}")
-        licensed = {table for table in tables if with_cards and table in CARDS}
+        licensed = {table for table in cards.intersection(tables) if not _is_licensed(reading, f'FROM "{table}"')}
         return {table: LICENSED.format(table) if table in licensed else f'FROM "{table}"' for table in tables}
     if re.search(r"\blake\s*\.", what):
         raise UsageError("name tables without the lake's name: FROM model, not FROM lake.model")
@@ -150,15 +151,19 @@ def _counts(reading: Reading, queries: dict[str, str]) -> dict[str, int]:
     return {each: count for each, count in counts.items() if count}
 
 
-def _check_licences(reading: Reading, queries: dict[str, str], with_cards: bool) -> None:
+def _check_licences(reading: Reading, queries: dict[str, str], cards: set[str]) -> None:
     """A query that may give texts of cards has to give the licence of their models too."""
     for each, query in queries.items():
-        quoting = sorted(set(re.findall(r"\w+", query)) & CARDS.keys())
-        if with_cards and quoting and not {"license", "license_spdx"} & set(_columns(reading, query)):
+        quoted = sorted(set(re.findall(r"\w+", query)) & cards)
+        if quoted and not _is_licensed(reading, query):
             raise UsageError(
-                f"{each} may give texts of {', '.join(quoting)} without their licence; "
+                f"{each} may give texts of {', '.join(quoted)} without their licence; "
                 "join model and return its license too, or leave --with-cards out"
             )
+
+
+def _is_licensed(reading: Reading, query: str) -> bool:
+    return bool({"license", "license_spdx"} & set(_columns(reading, query)))
 
 
 def _columns(reading: Reading, query: str) -> list[str]:

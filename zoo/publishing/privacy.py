@@ -1,14 +1,19 @@
 """What never leaves a lake: e-mail addresses, folders of this machine, and cards' texts unless they are meant."""
 
+import re
+
 from schemas import Reading
 
 REMOVED = "[e-mail removed]"
-EMAIL = (
-    r"[A-Za-z0-9._%+-]+(?:@|\s*[\[({<]\s*(?:at|AT)\s*[\])}>]\s*)"
-    r"[A-Za-z0-9-]+(?:(?:\.|\s*[\[({<]\s*(?:dot|DOT)\s*[\])}>]\s*)[A-Za-z0-9-]+)*"
-    r"(?:\.|\s*[\[({<]\s*(?:dot|DOT)\s*[\])}>]\s*)[A-Za-z]{2,}"
-)
-"""An address, also one that is written ada (at) example (dot) org."""
+LOCAL = r"(?:[\p{L}\p{N}._%+'\x{2019}-]+|\{[^{}\n]{1,200}\})"
+AT = r"(?:\s?@\s?|\x{FF20}|&#64;|&#x40;|&commat;|%40|\s*[\[({<]\s*(?:at|AT)\s*[\])}>]\s*|\s+AT\s+)"
+DOT = r"(?:\s?\.\s?|&#46;|&period;|\s*[\[({<]\s*(?:dot|DOT)\s*[\])}>]\s*|\s+DOT\s+)"
+LABEL = r"[\p{L}\p{N}-]+"
+EMAIL = rf"{LOCAL}{AT}{LABEL}(?:{DOT}{LABEL})*{DOT}\p{{L}}{{2,}}"
+"""An address, also one of letters beyond ASCII, or written ada (at) example (dot) org, {ada,ben}@example.org, ..."""
+CUT = r"\S*@\S*$"
+"""What an address may be of which a quotation has only the beginning."""
+PATH = r"""(^|[\s'"(])/[\w.@-]+(?:/[^\s'"):,;]*)+"""
 CARDS = {
     "card": {"text": "NULL::VARCHAR", "metadata": "NULL::JSON"},
     "card_section": {"heading": "NULL::VARCHAR", "evidence": "NULL::VARCHAR"},
@@ -16,6 +21,7 @@ CARDS = {
     "evaluation": {"evidence": "NULL::VARCHAR"},
 }
 """Columns that quote model cards and pages of hubs."""
+_PATHLESS = rf"""regexp_replace(reason, '{PATH.replace("'", "''")}', '\1[folder removed]', 'g')"""
 PLACES = {
     "model": {"location": "NULL::VARCHAR"},
     "crawl": {
@@ -24,16 +30,36 @@ PLACES = {
     },
     "failure": {
         "subject": "CASE WHEN NOT starts_with(subject, '/') THEN subject END",
-        "reason": "CASE WHEN hub NOT IN ('local', 'snapshot') OR NOT contains(reason, '/') THEN reason END",
+        "reason": f"CASE WHEN hub NOT IN ('local', 'snapshot') OR NOT contains(reason, '/') THEN {_PATHLESS} END",
     },
+    "member": {"reason": _PATHLESS},
 }
 """Columns that name folders of this machine."""
+QUOTED = {
+    table: {"evidence": f"regexp_replace(evidence, '{CUT}', '{REMOVED}')"}
+    for table, columns in CARDS.items()
+    if "evidence" in columns
+}
+"""Columns whose texts may end within an address."""
 
 
 def hide(reading: Reading, with_cards: bool) -> None:
     """Let all queries of a reading, and the views that they use, see a lake without these."""
-    for table, columns in (PLACES if with_cards else PLACES | CARDS).items():
+    for table, columns in (PLACES | (QUOTED if with_cards else CARDS)).items():
         reading.hide(table, columns)
+
+
+def quoting(reading: Reading) -> set[str]:
+    """Names of the tables that quote cards, and of the views that show such a column of one of them."""
+    shown = ", ".join(f"'{column}'" for columns in CARDS.values() for column in columns)
+    views = reading.sql(f"""
+        SELECT view_name, sql FROM duckdb_views() WHERE schema_name = 'main' AND NOT internal AND NOT temporary
+            AND view_name IN (SELECT table_name FROM duckdb_columns() WHERE column_name IN ({shown}))
+    """)  # noqa: S608 - our own names
+    found = set(CARDS)
+    while new := {name for name, sql in views.rows() if found & set(re.findall(r"\w+", sql))} - found:
+        found |= new
+    return found
 
 
 def scrubbed(reading: Reading, query: str, **parameters: object) -> str:

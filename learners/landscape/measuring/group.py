@@ -75,7 +75,7 @@ class Group:
         """Models with weights that are no finite numbers."""
         finite = torch.ones(len(self.names), dtype=torch.bool)
         for tensor in self.weights.values():
-            finite &= torch.isfinite(tensor).flatten(1).all(dim=1).cpu()
+            finite &= torch.isfinite(tensor).reshape(len(tensor), -1).all(dim=1).cpu()  # counters are `[N]`
         return frozenset(name for name, whole in zip(self.names, finite.tolist(), strict=True) if not whole)
 
     @cached_property
