@@ -295,6 +295,25 @@ def test_networks_of_one_text_that_compute_something_else_share_no_values(mined:
     assert len(set(values)) == 2
 
 
+def test_networks_with_batch_normalisation_are_measured(lake: Lake, tmp_path: Path) -> None:
+    built(lake, tiny_recipe(tmp_path, architecture="resnet18", width="2", batch_size="8", epochs=1), workers=1)
+    metrics = ["loss", "l2_distance", "hessian_trace", "mode_connectivity", "linear_barrier", "cka", "nc1"]
+    measure(lake, ALL, metrics, settings={name: LIGHT[name] for name in LIGHT if name != "count"})
+    found = lake.sql(
+        "SELECT metric, value, reason FROM measurement UNION ALL SELECT metric, value, reason FROM pair_measurement"
+    ).filter(pl.col("value").is_null())
+    assert found.is_empty(), found.rows()
+    for model_id in lake.sql(ALL)["model_id"]:
+        described = describe(lake, model_id)
+        train = load_dataset(described.dataset, described.split_seed).train
+        with torch.no_grad():
+            loss = cross_entropy(load_module(lake, model_id).eval()(train.x), train.y).item()
+        measured = lake.sql(
+            "SELECT value FROM measurement WHERE metric = 'loss' AND model_id = $id", id=model_id
+        ).item()
+        assert measured == pytest.approx(loss, rel=1e-5)
+
+
 def test_what_tells_networks_apart() -> None:
     x = torch.rand(8, 1, 8, 8)
     base = fingerprint(torch.nn.Sequential(*layers()), x)
