@@ -184,8 +184,9 @@ def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
     assert "probability" in (tmp_path / "map.html").read_text(encoding="utf-8")
     cells = json.loads(run("phases", "tiny", *light, "--json", "--quiet").out)
     assert {(cell["width"], cell["batch_size"]) for cell in cells} == {(3, 4), (3, 8), (4, 4), (4, 8)}
-    moved = json.loads(run("phases", "tiny", *light, "--sensitivity", "--json", "--quiet").out)
-    assert {row["metric"] for row in moved} >= {"train_loss", "mode_connectivity", "cka"}
+    both = json.loads(run("phases", "tiny", *light, "--sensitivity", "--json", "--quiet").out)
+    assert both["cells"] == cells
+    assert {row["metric"] for row in both["sensitivity"]} >= {"train_loss", "mode_connectivity", "cka"}
     page = run("report", "--lake", copied.path, "--to", "report.html")
     assert page.code == 0
     text = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -162,7 +162,7 @@ def test_the_wheel_holds_the_packages_and_nothing_foreign(tmp_path: Path) -> Non
     )
     belong = {name for name in tracked.stdout.split() if name.split("/")[0] in PACKAGES or name == "weightlake.py"}
     assert names == belong
-    assert {"schemas/migrations/0001_lake.sql", "learners/page.html"} <= names
+    assert {"schemas/migrations/0001_lake.sql", "learners/reporting/page.html"} <= names
 
 
 def test_generated_docs_are_up_to_date() -> None:

@@ -85,7 +85,8 @@ def _train(
     drawn = timed(drawn, construction, engine)
     if planned and drawn.groups:
         planned(drawn)
-    construction.lake.upgrade()  # it may be one that is only now made
+    if not construction.lake.database.exists():  # one that is there may be held by another process, and nothing waits
+        construction.lake.upgrade()
     with sole_builder(construction.weights, construction.recipe.population_id):
         construction.begin()
         if drawn.groups:
