@@ -14,6 +14,7 @@ import pytest
 from schemas import Lake, LakeBusy, OutsideError, UsageError, open_lake
 from tests.tiny_population import built, files, rows, tiny_recipe
 from zoo.building import Plan, build
+from zoo.catalogue import populations
 from zoo.load import load_weights
 from zoo.recipe import Recipe
 from zoo.watching import status
@@ -185,6 +186,7 @@ def test_a_worker_that_dies_is_named_and_the_other_groups_are_finished(lake: Lak
     states = "SELECT state, count(*), count(failed_epoch), count(reason) FROM member GROUP BY ALL ORDER BY ALL"
     assert lake.sql(states).rows() == [("failed", 2, 2, 2), ("trained", 6, 0, 0)]
     assert lake.sql("SELECT state FROM population").item() == "building"
+    assert populations(lake)["state"].to_list() == ["failed"]
     standing = {row["group"]: (row["state"], row["reason"]) for row in status(lake, recipe.population_id).to_dicts()}
     assert standing.pop(killed[0]) == ("failed", "its worker was killed by signal 9 (out of memory?)")
     assert set(standing.values()) == {("done", None)}

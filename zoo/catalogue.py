@@ -25,8 +25,19 @@ GROUP BY ALL ORDER BY population.created_at
 
 
 def populations(lake: Lake, population_id: str | None = None) -> pl.DataFrame:
-    """A row per population of the lake: state, members trained and diverged, best test accuracy (0 to 1)."""
-    return lake.sql(POPULATIONS, population_id=population_id)
+    """A row per population of the lake: state, members trained and diverged, best test accuracy (0 to 1).
+
+    `state` is `complete` or `building`, or `stopped` or `failed` as in `zoo.status` where nobody builds it any more.
+    """
+    rows = lake.sql(POPULATIONS, population_id=population_id)
+    begun = rows.filter(state="building")["population_id"].to_list()
+    if not begun:
+        return rows
+    from zoo.watching import status  # here, because it needs torch
+
+    standing = {each: state for each, state in status(lake).select("population_id", "state").rows() if each in begun}
+    ended = {each: state for each, state in standing.items() if state in ("stopped", "failed")}
+    return rows.with_columns(state=pl.col("population_id").replace_strict(ended, default=pl.col("state")))
 
 
 def recipes(scale: str | None = None) -> pl.DataFrame:
