@@ -43,7 +43,7 @@ for command in (soup, merge, stitch, measure, phases, sql, coverage, lineage, id
 app.command("open")(open_ui)
 
 INTERRUPTED = 130
-STOPPED = "interrupted; what was done is kept, and the same command goes on from there"
+STOPPED = "interrupted; what was done is kept, and the same command does what is left"
 
 
 @app.callback(invoke_without_command=True)

@@ -17,7 +17,8 @@ OF_POPULATION = """
 SOUPS = """
 WITH soup AS (
     SELECT model_id, replace(method, '_', ' ') || ' of ' || json_array_length(settings, '$.ingredients') ||
-           if(json_array_length(settings, '$.warnings') > 0, ' models, forced', ' models') AS soup
+           if(json_array_length(settings, '$.ingredients') = 1, ' model', ' models') ||
+           if(json_array_length(settings, '$.warnings') > 0, ', forced', '') AS soup
     FROM product
     WHERE model_id IN (SELECT model_id FROM measurement WHERE settings->>'candidate' = 'soup'){only}
     ORDER BY made_at DESC, model_id LIMIT {most}
