@@ -17,6 +17,7 @@ from learners.soups.alignment.repair import moments, repaired
 from learners.soups.alignment.specification import Specification, compose, inverse
 from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
+from learners.soups.check.barrier import HIGH
 from learners.soups.data.batch_norm import reestimate
 from schemas import Lake, UsageError, open_lake
 from zoo import build, load_weights
@@ -240,7 +241,9 @@ def test_aligned_twins_are_models_that_compute_the_same_and_lie_nearer(trained: 
     after = mergeability(trained, both).pairs.row(0, named=True)
     assert after["distance"] < before["distance"]
     assert after["barrier"] < before["barrier"]
-    assert (after["verdict"], after["common_start"]) == ("safe", ids[0])
+    assert after["common_start"] == ids[0]
+    assert after["verdict"] == {"weights": "safe", "activations": "unwise"}[by]  # few samples align them less well
+    assert after["verdict"] == "safe" or after["barrier"] > HIGH
 
 
 def test_what_cannot_be_aligned_is_refused(trained: Lake) -> None:
