@@ -8,7 +8,7 @@ import altair
 import polars as pl
 
 from learners.landscape.phases.borders import borders
-from learners.landscape.phases.diagram import COLOURS, GREY, TITLES, grid_axes, placed, region_names
+from learners.landscape.phases.diagram import COLOURS, GREY, TITLES, grid_axes, metric_scale, placed, region_names
 from learners.landscape.phases.grid import Grid, grid_of
 from learners.landscape.phases.population import judged_population
 from learners.landscape.phases.rule import METRICS, Rule
@@ -106,15 +106,7 @@ def _map(
 
 
 def _metric(cells: pl.DataFrame, name: str, rule: Rule, grid: Grid, titles: tuple[str, str]) -> Panel:
-    known = cells[name].drop_nulls().drop_nans()
-    diverging = rule.metrics[name].tolerance is not None if name in rule.metrics else False
-    widest = max((abs(float(value)) for value in known), default=0.0)
-    logarithmic = name in rule.metrics and rule.metrics[name].scale == "log" and bool((known > 0).all())
-    scale = altair.Scale(
-        scheme="blueorange" if diverging else "viridis",
-        type="log" if logarithmic else "linear",
-        **({"domain": [-widest, widest]} if diverging and widest else {}),  # type: ignore[arg-type] # absent where it is not meant
-    )
+    scale = metric_scale(cells[name], rule, name)
     chart = (
         altair.Chart(cells)
         .mark_rect()

@@ -11,7 +11,7 @@ from learners.landscape.phases.borders import borders
 from learners.landscape.phases.columns import AXES
 from learners.landscape.phases.grid import Axis, Grid, grid_of
 from learners.landscape.phases.regions import regions
-from learners.landscape.phases.rule import METRICS
+from learners.landscape.phases.rule import METRICS, Rule
 from learners.written_chart import write_chart
 from schemas.errors import UsageError
 
@@ -121,16 +121,20 @@ def _heat_maps(judged: Judged, grid: Grid, rows: pl.DataFrame, axes: tuple[str, 
     return chart
 
 
-def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: tuple[str, str]) -> altair.Chart:
-    diverging = judged.rule.metrics[name].tolerance is not None
-    positive = (rows[name].drop_nulls() > 0).all()
-    widest = float(np.nanmax(np.abs(rows[name].to_numpy()))) if diverging else 0.0
-    logarithmic = judged.rule.metrics[name].scale == "log" and positive
-    scale = altair.Scale(
+def metric_scale(values: pl.Series, rule: Rule, name: str) -> altair.Scale:
+    """Colours of a metric: two ways from 0 where the rule tells its signs apart, logarithmic where the rule is so."""
+    known, metric = values.drop_nulls().drop_nans(), rule.metrics.get(name)
+    diverging = metric is not None and metric.tolerance is not None
+    widest = max((abs(float(value)) for value in known), default=0.0)
+    logarithmic = metric is not None and metric.scale == "log" and bool((known > 0).all())
+    return altair.Scale(
         scheme="blueorange" if diverging else "viridis",
         type="log" if logarithmic else "linear",
         **({"domain": [-widest, widest]} if diverging and widest else {}),  # type: ignore[arg-type] # absent where it is not meant
     )
+
+
+def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: tuple[str, str]) -> altair.Chart:
     chart: altair.Chart = (
         altair.Chart(rows)
         .mark_rect()
@@ -138,7 +142,12 @@ def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: t
         .encode(
             x2="x2:Q",
             y2="y2:Q",
-            color=altair.Color(f"{name}:Q", title=None, scale=scale, legend=altair.Legend(format=".2~g")),
+            color=altair.Color(
+                f"{name}:Q",
+                title=None,
+                scale=metric_scale(rows[name], judged.rule, name),
+                legend=altair.Legend(format=".2~g"),
+            ),
             tooltip=[_tip(rows, column) for column in (*AXES, name, "phase")],
         )
         .properties(width=SMALL, height=SMALL, title=TITLES[name])
