@@ -218,7 +218,7 @@ def test_ctrl_c_does_not_wait_for_the_end_of_a_window(repositories: Path, tmp_pa
             interrupted = time.monotonic()
             _, said = process.communicate(timeout=60)
         assert time.monotonic() - interrupted < 30
-        assert (process.returncode, "the same command goes on" in said) == (130, True)
+        assert (process.returncode, "the same command does what is left" in said) == (130, True)
     lake = open_lake(tmp_path / "lake")
     assert lake.sql("SELECT state FROM crawl").item() == "failed"
     assert lake.sql("SELECT count(*) FROM model").item() == MODELS
