@@ -1,9 +1,12 @@
 """Cut points: where networks are cut, that the parts make up the whole, and what cannot be cut."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn import functional
 
 from learners.stitching.cuts import trace
 from schemas import UsageError
@@ -156,6 +159,56 @@ def test_what_cannot_be_cut_is_refused_with_the_reason(module: nn.Module, blocks
 
 def test_a_skip_connection_leaves_the_cut_before_it() -> None:
     assert trace(Skipping()).names == ("blocks.0",)
+
+
+class Dropping(nn.Module):
+    """Drops values as torch's own functions do it, by what `self.training` is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = functional.dropout(self.first(x).relu(), 0.5, self.training)
+        hidden = functional.dropout(self.second(hidden).relu(), p=0.5 if self.training else 0.0)
+        logits: Tensor = self.third(hidden)
+        return logits
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_values_are_dropped_in_training_alone_whatever_the_mode_in_which_a_network_was_cut(training: bool) -> None:
+    module = Dropping().train(training)
+    x = torch.randn(64, 6)
+    chain = trace(module)
+    assert all(part.training is training for part in module.modules())
+    copied = deepcopy(nn.Sequential(*chain.layers())).eval()
+    assert torch.equal(chain.run(x, stop=0).count_nonzero() < 0.4 * 64 * 8, torch.tensor(training))
+    module.train(not training)
+    assert torch.equal(chain.run(x, stop=0).count_nonzero() < 0.4 * 64 * 8, torch.tensor(not training))
+    module.train()
+    torch.manual_seed(1)
+    wanted = module(x)
+    torch.manual_seed(1)
+    assert torch.equal(chain.run(x), wanted)
+    assert torch.equal(copied(x), module.eval()(x))
+
+
+class Noisy(Dropping):
+    """Does something in training that evaluation has not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.first(x)
+        if self.training:
+            hidden = hidden + torch.randn(8)
+        logits: Tensor = self.third(self.second(hidden))
+        return logits
+
+
+def test_a_network_of_two_minds_is_cut_as_it_is_evaluated() -> None:
+    module = Noisy()
+    x = torch.randn(4, 6)
+    chain = trace(module.train())
+    assert torch.equal(chain.run(x), module.eval()(x))
 
 
 def test_cuts_go_by_number_or_name() -> None:

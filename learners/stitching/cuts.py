@@ -14,6 +14,7 @@ from torch import fx, nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from learners.stitching.chain import Chain
+from learners.stitching.modes import follow_layers, traced
 from schemas.errors import UsageError
 
 NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
@@ -24,8 +25,9 @@ def trace(module: nn.Module, blocks: str | None = None) -> Chain:
     """Cut a network at the boundaries of its blocks.
 
     Args:
-        module: The network, in the mode that its own forward function is to be traced in. It may be a
-            skeleton on the meta device.
+        module: The network; it may be a skeleton on the meta device. What its own forward function reads as
+            `self.training` is read anew at every run, from the layers around. Where more than numbers hang on
+            it, as with `if self.training:`, the cut network is the one of evaluation in training too.
         blocks: Name of the part of it, an `nn.Sequential` or the like, whose children are the blocks; the
             empty name is the network itself. Without it they are found.
 
@@ -34,11 +36,10 @@ def trace(module: nn.Module, blocks: str | None = None) -> Chain:
             boundary's value passes from before it to behind it; the message says what.
     """
     try:
-        graph = _Tracer(blocks).trace(module)
+        nodes = list(traced(module, lambda: _Tracer(blocks).trace(module)).nodes)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         reason = str(error).partition("\n")[0]
         raise UsageError(f"a {type(module).__name__} cannot be traced, so it cannot be cut: {reason}") from error
-    nodes = list(graph.nodes)
     found = _between_layers(module, nodes) if blocks is None else _around(module, nodes, blocks)
     if not found:
         raise UsageError(
@@ -144,4 +145,5 @@ def _segment(module: nn.Module, nodes: Sequence[fx.Node], start: fx.Node, end: f
         return copies[node]
 
     graph.output(copy(end))
+    follow_layers(graph)
     return fx.GraphModule(module, graph)
