@@ -15,8 +15,9 @@ from zoo.engines.attempt import attempt, outcome
 from zoo.load import load_weights
 from zoo.population import member
 from zoo.recipe import Recipe
-from zoo.task import Task, fingerprint, perform
+from zoo.task import Task, fingerprint
 from zoo.train import initial_weights, train
+from zoo.work import perform
 
 
 def test_a_build_on_its_way_shows_in_the_lake(lake: Lake, recipe: Recipe) -> None:

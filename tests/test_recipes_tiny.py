@@ -15,7 +15,7 @@ from zoo.load import load_module, load_population, load_weights
 from zoo.manner import Manner
 from zoo.recipe import Recipe, load_recipe, recipe_names, with_fields
 from zoo.scale import stand_in
-from zoo.task import perform
+from zoo.work import perform
 
 TINY = {load_recipe(f"{name}@tiny").sha256: f"{name}@tiny" for name in recipe_names()}
 """One of those that become the same at tiny scale stands for all."""

@@ -12,7 +12,7 @@ from tests.test_train_alone import BATCH, MEMBERS, TRAIN, group, images, points
 from zoo.augmentation import AUGMENTATIONS
 from zoo.backends import Choice
 from zoo.group import Group
-from zoo.state import state_of
+from zoo.state import restore, state_of
 from zoo.train import Splits, Training, train
 
 STEPS = TRAIN // BATCH
@@ -48,7 +48,8 @@ def test_a_training_goes_on_from_where_it_was_left_to_the_same_bits(
         on_its_way.next_epoch(after_step=keep)
     for number in KEPT:
         file = files[number]
-        resumed = Training(wanted, splits, choice, state=read_safetensors(file))
+        resumed = Training(wanted, splits, choice)
+        restore(resumed, read_safetensors(file))
         while resumed.epoch < wanted.epochs:
             resumed.next_epoch()
         assert equal(resumed.checkpoint(), undisturbed.checkpoints[wanted.epochs])

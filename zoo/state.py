@@ -1,14 +1,9 @@
 """The state of a training on its way: all that its further course hangs on, to be kept and to be gone on from."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from zoo.train import Training
+from zoo.train import Training
 
 State = dict[str, Tensor]
 """Tensors by name, on the CPU."""

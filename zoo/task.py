@@ -14,7 +14,6 @@ from zoo.backends import AUTO
 from zoo.datasets import Dataset, load_dataset
 from zoo.group import Group
 from zoo.population import Weights, stack
-from zoo.results import GroupResult
 from zoo.train import initial_weights
 
 KEEP_SECONDS = 60.0
@@ -47,31 +46,6 @@ class Task(BaseModel):
     def path(self, of: Callable[[Path, str, str], Path]) -> Path:
         """Where a file of the group lies, e.g. `zoo.results.state_file`."""
         return of(self.weights, self.population_id, self.group.name)
-
-
-def perform(task: Task, progress: Callable[[int], None]) -> GroupResult:
-    """Train a group and write its shards, and then the result file that says that it is done.
-
-    The training is kept every `task.keep_seconds`, and one that was kept goes on.
-
-    Args:
-        task: The group.
-        progress: Is called with the number of epochs done after each of them.
-
-    Raises:
-        DataError: The dataset is another one than when the build began, or weights to start from have
-            other shapes than the group's.
-        UsageError: The backend or the precision is unknown, or not for such a group.
-        OutsideError: The disk is full or cannot be written, or not even one member fits in memory.
-    """
-    from zoo.work import Work  # here, because it knows tasks
-
-    dataset = once_loaded(task.dataset, task.split_seed)
-    if dataset.sha256 != task.dataset_sha256:
-        raise DataError(f"dataset {task.dataset} was changed while the population was being built")
-    work = Work(task, dataset)
-    work.train(progress)
-    return work.finish()
 
 
 def fingerprint(weights: Weights) -> str:

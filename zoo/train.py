@@ -12,7 +12,6 @@ from zoo.initialise import initialise
 from zoo.population import Samples, Weights, stack
 from zoo.randomness import generator
 from zoo.schedule import share
-from zoo.state import State, restore
 
 CPU = torch.device("cpu")
 
@@ -135,10 +134,10 @@ Curves = dict[tuple[str, str], Tensor]
 
 
 class Training:
-    """A group of N members on its way, epoch by epoch, from its start or from a state that was kept.
+    """A group of N members on its way, epoch by epoch.
 
     What is random hangs on seeds, epoch and step alone, so that a training that goes on from a state
-    gives bit for bit what it would have given undisturbed.
+    that was kept (`zoo.state.restore`) gives bit for bit what it would have given undisturbed.
 
     Args:
         group: The members and how they are trained.
@@ -148,7 +147,6 @@ class Training:
         dtype: Floating point type of weights and samples.
         start: Stacked weights to start from; without it `initial_weights`.
         precision: A smaller type for forward and backward passes.
-        state: What `zoo.state.state_of` gave of such a training; it goes on from there.
     """
 
     epoch = 0
@@ -166,7 +164,6 @@ class Training:
         dtype: torch.dtype = torch.float32,
         start: Weights | None = None,
         precision: torch.dtype | None = None,
-        state: State | None = None,
     ) -> None:
         used = used_samples(splits.train, group.data_fraction)
         self.group, self.device = group, device
@@ -188,8 +185,6 @@ class Training:
         self.diverged_epoch = torch.zeros(len(group.members), dtype=torch.int64, device=device)
         self.loss_sum, self.score_sum = torch.zeros(2, len(group.members), dtype=torch.float64, device=device)
         self.curves: Curves = {}
-        if state is not None:
-            restore(self, state)
 
     def next_epoch(self, after_step: Callable[[], None] | None = None) -> None:
         """Train to the end of the epoch, from where it was left, and measure; calls `after_step` after each step."""

@@ -7,7 +7,7 @@ from contextlib import suppress
 import torch
 from torch import Tensor
 
-from schemas.errors import UsageError
+from schemas.errors import DataError, UsageError
 from schemas.weights import WeightStore
 from zoo.backends import AUTO, Choice, Conditions, choose
 from zoo.datasets import Dataset
@@ -16,11 +16,34 @@ from zoo.population import Weights, member
 from zoo.precision import precision_of
 from zoo.results import Curves, GroupResult, Shard, progress_file, result_file, state_file, write_model
 from zoo.sitting import Clock
-from zoo.state import State, state_of
-from zoo.task import Task, fingerprint, start_of
+from zoo.state import State, restore, state_of
+from zoo.task import Task, fingerprint, once_loaded, start_of
 from zoo.train import Training
 
 SAY_SECONDS = 5.0
+
+
+def perform(task: Task, progress: Callable[[int], None]) -> GroupResult:
+    """Train a group and write its shards, and then the result file that says that it is done.
+
+    The training is kept every `task.keep_seconds`, and one that was kept goes on.
+
+    Args:
+        task: The group.
+        progress: Is called with the number of epochs done after each of them.
+
+    Raises:
+        DataError: The dataset is another one than when the build began, or weights to start from have
+            other shapes than the group's.
+        UsageError: The backend or the precision is unknown, or not for such a group.
+        OutsideError: The disk is full or cannot be written, or not even one member fits in memory.
+    """
+    dataset = once_loaded(task.dataset, task.split_seed)
+    if dataset.sha256 != task.dataset_sha256:
+        raise DataError(f"dataset {task.dataset} was changed while the population was being built")
+    work = Work(task, dataset)
+    work.train(progress)
+    return work.finish()
 
 
 class Work:
@@ -42,8 +65,9 @@ class Work:
             device=device,
             start=start,
             precision=precision,
-            state=state,
         )
+        if state is not None:
+            restore(self.training, state)
         steps = math.ceil(len(self.training.splits.train) / self.group.batch_size)
         done = self.training.epoch * steps + self.training.position
         self.clock = Clock(device, choice, done, self.group.epochs * steps, precision)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from schemas.errors import OutsideError, WeightlakeError
-from zoo import task, trial
+from zoo import trial, work
 from zoo.engines.engine import Done, Failed, Job
 
 JOB: TypeAdapter[Job] = TypeAdapter(Annotated[Job, Field(discriminator="kind")])
@@ -25,7 +25,7 @@ def attempt(line: str, progress: Callable[[int], None]) -> dict[str, Any]:
         job = JOB.validate_json(line)
         if isinstance(job, trial.Trial):
             return {"event": "done", "answer": json.dumps(trial.perform(job))}
-        task.perform(job, progress)
+        work.perform(job, progress)
     except WeightlakeError as error:
         outside = isinstance(error, OutsideError)
         return {"event": "failed", "reason": str(error), "outside": outside, "again": outside}
