@@ -11,7 +11,9 @@ from duckdb import DuckDBPyConnection
 from schemas.connection import rows
 from schemas.files import UNFINISHED
 
-PARQUET = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 100_000"
+PARQUET = "FORMAT parquet, COMPRESSION zstd"
+GROUP = 100_000
+"""Rows that lie together, a column after the other."""
 
 
 class Reading:
@@ -40,7 +42,7 @@ class Reading:
         )
 
     def write_parquet(
-        self, query: str, folder: Path, name: str, largest: str = "1GB", /, **parameters: object
+        self, query: str, folder: Path, name: str, largest: str = "1GB", group: int = GROUP, /, **parameters: object
     ) -> list[Path]:
         """Write a query's rows, without holding them in memory, as `folder/name-0.parquet`, `name-1` and so on.
 
@@ -51,6 +53,7 @@ class Reading:
             folder: It is made if it is not there; files of these names are replaced.
             name: What the files' names begin with.
             largest: About how large a file may get, as DuckDB writes sizes.
+            group: Rows that are read together by those who need one of them; DuckDB makes a multiple of 2,048 of it.
             parameters: Values for `$name` in the query.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +61,7 @@ class Reading:
         try:
             self._connection.execute("SET threads = 1")  # several write their rows in another order each time
             target = str(beside / "all").replace("'", "''")
-            options = f"{PARQUET}, FILE_SIZE_BYTES '{largest}', FILENAME_PATTERN '{name}-{{i}}'"
+            options = f"{PARQUET}, ROW_GROUP_SIZE {group}, FILE_SIZE_BYTES '{largest}', FILENAME_PATTERN '{name}-{{i}}'"
             (count,) = self._connection.execute(f"COPY ({query}) TO '{target}' ({options})", parameters).fetchall()[0]
             found = sorted((beside / "all").iterdir(), key=lambda path: int(path.stem.rpartition("-")[2]))
             return [path.replace(folder / path.name) for path in found] if count else []

@@ -1,11 +1,14 @@
 """Published datasets read back, from a folder and from a hub: the same rows and weights, and no bytes but those."""
 
+import io
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import polars as pl
 import pytest
 import torch
+from huggingface_hub import snapshot_download
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,8 +16,10 @@ from schemas import DataError, HubError, Lake, UsageError
 from tests.hub import Reply, TestHub
 from tests.mined_models import equal
 from zoo import load_population, load_weights, publish_population
+from zoo.families import SPLITS
 from zoo.load import Population
 from zoo.publishing.address import OnHub, parse_address
+from zoo.publishing.pieces import Pieces
 from zoo.publishing.published import open_published
 from zoo.publishing.ranges import joined
 
@@ -129,6 +134,96 @@ def test_only_the_bytes_asked_for_are_fetched(lake: Lake, tmp_path: Path, monkey
         assert size <= hub.served <= 1.1 * size
         weights = sum(request.served for request in hub.requests("*blobs*.safetensors"))
         assert size <= weights <= 1.05 * size
+
+
+def test_one_of_thousands_takes_a_part_of_the_tables_too(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of 6,000 costs a part of the tables by which they are found, a cell little more, and no byte comes twice."""
+    groups, seeds = 40, 150
+    rows = []
+    for group in range(groups):
+        shard, cell = f"many/{group}.safetensors", {"width": group // 8, "batch_size": 2 ** (group % 8)}
+        digest = lake.weights.write(shard, {"w": torch.randn(seeds, 5, 9), "b": torch.randn(seeds, 5)})
+        place = {"shard": shard, "shard_sha256": digest, "epoch": 5, "final": True}
+        name = f"zoo:many/w{group // 8}-b{2 ** (group % 8)}"
+        rows += [{"model_id": f"{name}-s{seed}", "row": seed, **place, **cell} for seed in range(seeds)]
+    frame = pl.DataFrame(rows)
+    curves = pl.DataFrame(
+        [(row["model_id"], 5, split, "accuracy", torch.rand(()).item()) for row in rows for split in SPLITS],
+        schema=["model_id", "epoch", "split", "metric", "value"],
+        orient="row",
+    )
+    starts = frame.select(
+        child_id="model_id",
+        parent_id=pl.format("state:{}", pl.col("model_id").hash()),
+        relation=pl.lit("initialised-from"),
+    )
+    with lake.write() as transaction:
+        transaction.append("checkpoint", frame.drop("width", "batch_size"))
+        transaction.append("model", frame.select("model_id", hub=pl.lit("zoo"), architecture=pl.lit("mlp")))
+        transaction.append("training", curves)
+        transaction.append("lineage", starts)
+        members = frame.select("model_id", "width", "batch_size", population_id=pl.lit("many"), state=pl.lit("trained"))
+        transaction.append("member", members)
+        transaction.sql("INSERT INTO population BY NAME SELECT 'many' AS population_id, 'many' AS name, 1 AS members")
+    folder = tmp_path / "hub" / "datasets" / "ada" / "many"
+    publish_population(lake, "many", folder)
+    tables = sum(path.stat().st_size for config in ("models", "tensors") for path in (folder / config).iterdir())
+    for condition, count in {
+        f"model_id = '{rows[1234]['model_id']}'": 1,
+        "width = 3 AND batch_size = 4": seeds,
+    }.items():
+        with TestHub(uploads=tmp_path / "hub", large_files="elsewhere") as hub:
+            monkeypatch.setenv("HF_ENDPOINT", hub.url)
+            monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+            population = load_population("hf:ada/many", condition)
+        for index in {0, count - 1}:
+            assert equal(population.member(index), load_weights(lake, population.rows["model_id"][index]))
+        size = sum(tensor.nbytes for tensor in population.tensors.values())
+        assert sum(request.served for request in hub.requests("*.safetensors")) <= 1.05 * size + 1000
+        assert hub.served - size < tables * (0.6 if count == 1 else 0.9)
+        for table in {request.path for request in hub.requests("*blobs*.parquet")}:
+            asked = [request.headers["range"] for request in hub.requests(table)]
+            pieces = sorted(tuple(map(int, each.removeprefix("bytes=").split("-"))) for each in asked)
+            assert all(before[1] < after[0] for before, after in pairwise(pieces)), table
+
+
+def test_a_hub_that_breaks_off_within_a_table_is_named(hub: TestHub) -> None:
+    hub.misbehave("*blobs*.parquet", "wrong content-range", times=9)
+    with pytest.raises(HubError, match=r"asked for the bytes .* the hub sends others"):
+        load_population(f"hf:{REPOSITORY}", "width = 3")
+
+
+def test_tables_in_the_cache_of_the_client_are_read_from_there(undisturbed: Lake, hub: TestHub) -> None:
+    snapshot_download(REPOSITORY, repo_type="dataset", endpoint=hub.url, allow_patterns="training/*")
+    hub.log.clear()
+    published = open_published(f"hf:{REPOSITORY}")
+    query = "SELECT count(*) AS n FROM training"
+    assert published.sql(query).equals(undisturbed.sql(query))
+    assert not hub.requests("*.parquet")
+
+
+@given(st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, 9_000)), max_size=20), st.integers(0, 3), st.data())
+def test_pieces_are_the_file_and_none_is_fetched_twice(
+    asked: list[tuple[int, int]], groups: int, data: st.DataObject
+) -> None:
+    """Read anywhere in a table of several groups of rows, in any order; or in a file that is no table."""
+    written = io.BytesIO()
+    numbers = pl.DataFrame({"a": range(2000), "b": [f"{number**3}" for number in range(2000)], "c": [None] * 2000})
+    numbers.write_parquet(written, row_group_size=max(1, 2000 // max(1, groups)))
+    whole = written.getvalue() if groups else data.draw(st.binary(max_size=9_000))
+    fetched: list[tuple[int, int]] = []
+
+    def fetch(piece: tuple[int, int]) -> bytes:
+        fetched.append(piece)
+        return whole[slice(*piece)]
+
+    pieces = Pieces(len(whole), fetch)
+    for begin, length in asked:
+        assert pieces.read(begin, begin + length) == whole[begin : begin + length]
+    assert all(before[1] <= after[0] for before, after in pairwise(sorted(fetched)))
+    assert all(0 <= begin < end <= len(whole) for begin, end in fetched)
 
 
 @given(

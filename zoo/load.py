@@ -65,7 +65,7 @@ def load_population(
 
     Args:
         lake: Where they are known; or a published dataset, its folder or `hf:owner/name`, of which only
-            the bytes of these models are read.
+            the bytes of these models are read, and of its tables what it takes to find them.
         sql: Any query that returns `model_id`, and `epoch` if not the final weights are meant; its
             other columns stay with the rows. Of a published dataset a condition on its models is
             enough: `width = 8`.

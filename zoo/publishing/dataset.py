@@ -62,7 +62,8 @@ class Publication:
             OutsideError: The disk is full or cannot be written.
         """
         check_folder(folder)
-        written = [path.relative_to(folder).as_posix() for path in write_tables(self.lake, self.splits, folder)]
+        tables = write_tables(self.lake, self.splits, folder, self.counts)
+        written = [path.relative_to(folder).as_posix() for path in tables]
         total, done = sum(shard.data_bytes for shard in self.shards), 0
         for shard, size in write_weights(self.lake, self.shards, folder):
             done += shard.data_bytes

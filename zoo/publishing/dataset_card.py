@@ -91,7 +91,7 @@ with safe_open({shard}, framework="numpy") as file:
     weights = {{name: file.get_tensor(f"{example}/{{epoch}}/{{name}}") for name, epoch, _ in rows}}
 ```
 
-Stacked, and from a hub no bytes but those of the models asked for, by [weightlake](https://pypi.org/project/weightlake/):
+Stacked, and from a hub the bytes of the models asked for and a part of the tables, by [weightlake](https://pypi.org/project/weightlake/):
 
 ```python
 from zoo import load_population

@@ -8,12 +8,13 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from glob import escape
 from pathlib import Path
 from typing import TypeVar
 
+import duckdb
 import httpx2
 from huggingface_hub import (
     CommitOperationDelete,
@@ -23,6 +24,7 @@ from huggingface_hub import (
     get_hf_file_metadata,
     hf_hub_download,
     hf_hub_url,
+    try_to_load_from_cache,
 )
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -45,7 +47,8 @@ from schemas.errors import HubError, UsageError
 from zoo.publishing.address import OnHub
 from zoo.publishing.commits import MOST_FILES, portions
 from zoo.publishing.folder import CARD_FILE, OF_OURS, is_published
-from zoo.publishing.ranges import Range
+from zoo.publishing.ranged import SCHEME, RangedFiles
+from zoo.publishing.ranges import Range, joined
 
 REQUESTS_AT_ONCE = 8
 KIND = "dataset"
@@ -80,14 +83,26 @@ class HubSource:
             )
             return {each.path: each.size for each in tree if isinstance(each, RepoFile)}
 
-    def local(self, path: str) -> Path:
-        """A file of the cache of huggingface_hub; it is fetched whole if it is not there."""
-        with explained(self.name):
-            return Path(
-                hf_hub_download(
-                    self.address.repository, path, revision=self.revision, repo_type=KIND, endpoint=self._endpoint
-                )
-            )
+    def attach(self, opened: duckdb.DuckDBPyConnection, paths: Sequence[str]) -> list[str]:
+        """Files in the cache of huggingface_hub are read from there; of others DuckDB gets the bytes that it needs."""
+        self._files.error = None
+        with suppress(duckdb.InvalidInputException):  # it is registered
+            opened.register_filesystem(self._files)
+        opened.execute("SET disable_parquet_prefetching = true")  # which would read more than is needed
+        return [self._cached(path) or f"{SCHEME}://{path}" for path in paths]
+
+    def complain(self) -> None:
+        """Raise what the hub has refused while DuckDB was reading."""
+        if self._files.error is not None:
+            raise self._files.error
+
+    @cached_property
+    def _files(self) -> RangedFiles:
+        return RangedFiles(self.sizes, lambda path, asked: b"".join(self.read(path, joined([asked]))))
+
+    def _cached(self, path: str) -> str | None:
+        found = try_to_load_from_cache(self.address.repository, path, revision=self.revision, repo_type=KIND)
+        return found if isinstance(found, str) else None
 
     def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
         """Fetch ranges of a file, several at a time; each is as long as it should be."""

@@ -1,5 +1,6 @@
 """The index of a published dataset: for every tensor of every checkpoint the shard and the bytes at which it lies."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +11,11 @@ from pyarrow import parquet
 from schemas import Lake
 from schemas.files import written_whole
 from zoo.publishing.shards import Places, Shard, tensors, write_shard
+from zoo.publishing.tables import rows_together
 
 CONFIG = "tensors"
+GROUP_SHARE = 30
+"""For `rows_together`: a row of the index takes about a byte."""
 SCHEMA = pyarrow.schema(
     [
         ("model_id", pyarrow.string()),
@@ -41,6 +45,9 @@ MEANINGS = {
 def write_weights(lake: Lake, shards: Sequence[Shard], folder: Path) -> Iterator[tuple[Shard, int]]:
     """Write shards and, beside them, the index of each split; gives each shard with its size once it is there."""
     splits = list(dict.fromkeys(shard.split for shard in shards))
+    counts = Counter[str]()
+    for shard in shards:
+        counts[shard.split] += sum(len(row.layout.parts) for row in shard.rows)
     with ExitStack() as stack:
         writers = {}
         for split in splits:
@@ -48,14 +55,22 @@ def write_weights(lake: Lake, shards: Sequence[Shard], folder: Path) -> Iterator
             writers[split] = stack.enter_context(_writer(beside))
         for shard in shards:
             found = write_shard(lake, shard, folder)
-            writers[shard.split].write_table(_rows(shard, found))
+            writers[shard.split].write_table(_rows(shard, found), rows_together(counts[shard.split], GROUP_SHARE))
             yield shard, found.size
 
 
 def _writer(path: Path) -> parquet.ParquetWriter:
     texts = ["model_id", "epoch", "final", "name", "shard", "dtype", "shape.list.element"]
     places = dict.fromkeys(["begin_byte", "end_byte"], "DELTA_BINARY_PACKED")  # they grow from row to row
-    return parquet.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=texts, column_encoding=places)
+    return parquet.ParquetWriter(
+        path,
+        SCHEMA,
+        compression="zstd",
+        use_dictionary=texts,
+        column_encoding=places,
+        write_statistics=["model_id", "epoch", "final"],  # by what rows are asked for; more would make the footer long
+        store_schema=False,
+    )
 
 
 def _rows(shard: Shard, found: Places) -> pyarrow.Table:

@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 import torch
 
-from schemas.connection import one_line
+from schemas.connection import CONFIG, one_line
 from schemas.errors import DataError, UsageError
 from zoo.families import KIN, SPLITS
 from zoo.population import Weights
@@ -88,29 +88,29 @@ class Published:
         return found
 
     def sql(self, query: str, /, **parameters: object) -> pl.DataFrame:
-        """Ask its tables in SQL; those that the query names are fetched whole, once.
+        """Ask its tables in SQL; from a hub come the columns and rows that it needs, in whole groups of rows.
 
         Raises:
             UsageError: DuckDB refuses the query.
             DataError: A table is damaged.
         """
-        with duckdb.connect(
-            config={"autoinstall_known_extensions": False, "python_enable_replacements": False}
-        ) as opened:
+        with duckdb.connect(config=CONFIG) as opened:
             return self._rows(opened, query, parameters)
 
     def _rows(self, opened: duckdb.DuckDBPyConnection, query: str, parameters: Mapping[str, object]) -> pl.DataFrame:
         try:
             opened.execute("SET TimeZone = 'UTC'")
             for table in sorted(set(re.findall(r"\w+", query)) & self.tables.keys()):
-                paths = [str(self.source.local(path)) for path in self.tables[table]]
+                paths = self.source.attach(opened, self.tables[table])
                 listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
                 opened.execute(f'CREATE VIEW "{table}" AS SELECT * FROM read_parquet([{listed}])')  # noqa: S608 - our names
             found: pl.DataFrame = opened.sql(query, params=dict(parameters) or None).pl()
             return found
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
+            self.source.complain()
             raise DataError(f"a table of {self.source.name} cannot be read: {one_line(error)}") from error
         except duckdb.Error as error:
+            self.source.complain()
             known = ", ".join(self.tables)
             raise UsageError(f"{one_line(error)} (the tables of {self.source.name}: {known})") from error
 
@@ -157,7 +157,7 @@ class Published:
         """A row a tensor and model: position of the model, name, shard, dtype, shape, begin_byte, end_byte."""
         epoch = pl.col("epoch").cast(pl.Int32) if "epoch" in rows.columns else pl.lit(None, pl.Int32).alias("epoch")
         wanted = rows.select("model_id", epoch).with_row_index("position")
-        with duckdb.connect(config={"autoinstall_known_extensions": False}) as opened:
+        with duckdb.connect(config=CONFIG) as opened:
             opened.register("wanted", wanted.to_arrow(compat_level=pl.CompatLevel.newest()))
             found = self._rows(opened, PLACES, {})
         _check_complete(self.source, wanted, found)

@@ -71,7 +71,9 @@ class Shard:
 def plan_shards(
     checkpoints: pl.DataFrame, layouts: Mapping[str, Layout], largest: int = LARGEST, most_tensors: int = MOST_TENSORS
 ) -> list[Shard]:
-    """Distribute checkpoints over shards: a split after the other, final weights before others, cells together.
+    """Distribute checkpoints over shards: a split after the other, final weights before others, then by model.
+
+    So the cells of a grid lie together, and so do the index's rows of a model, among rows of which all are near it.
 
     Args:
         checkpoints: Columns model_id, epoch, final, shard, row, shard_sha256, split.
@@ -80,7 +82,7 @@ def plan_shards(
         most_tensors: Tensors of a shard.
     """
     order = pl.col("split").replace_strict({split: i for i, split in enumerate(SPLITS)})
-    ordered = checkpoints.sort(order, ~pl.col("final"), "epoch", "shard", "row")
+    ordered = checkpoints.sort(order, ~pl.col("final"), "epoch", "model_id")
     columns = ("split", "shard", "model_id", "epoch", "final", "row", "shard_sha256")
     shards: list[Shard] = []
     for split, group in groupby(ordered.select(columns).iter_rows(), key=lambda each: each[0]):

@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
+from duckdb import DuckDBPyConnection
+
 from schemas.errors import DataError, UsageError
 from zoo.publishing.ranges import Range
 
@@ -21,8 +23,11 @@ class Source(Protocol):
     def sizes(self) -> Mapping[str, int]:
         """Bytes of every file, by its path."""
 
-    def local(self, path: str) -> Path:
-        """A file as one on this machine; it is fetched whole if it is not here."""
+    def attach(self, opened: DuckDBPyConnection, paths: Sequence[str]) -> list[str]:
+        """Names under which a connection of DuckDB reads these files."""
+
+    def complain(self) -> None:
+        """Raise what kept DuckDB from reading, if it was not the files themselves."""
 
     def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
         """The bytes of each range of a file, in their order."""
@@ -47,9 +52,12 @@ class FolderSource:
         files = (path for path in self.folder.rglob("*") if path.is_file())
         return {path.relative_to(self.folder).as_posix(): path.stat().st_size for path in files}
 
-    def local(self, path: str) -> Path:
-        """The file itself."""
-        return self.folder / path
+    def attach(self, opened: DuckDBPyConnection, paths: Sequence[str]) -> list[str]:
+        """The files' places."""
+        return [str(self.folder / path) for path in paths]
+
+    def complain(self) -> None:
+        """Nothing is between DuckDB and a file."""
 
     def read(self, path: str, ranges: Sequence[Range]) -> Iterator[bytes]:
         """Read ranges; raises DataError where the file has not so many bytes."""

@@ -3,7 +3,9 @@
 Datasets are published without the folder in which they lie on the publisher's machine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isqrt
 from pathlib import Path
 
 import polars as pl
@@ -116,16 +118,30 @@ def count_rows(lake: Lake, splits: pl.DataFrame) -> dict[tuple[str, str], int]:
     return {key: count for key, count in counts.items() if count}
 
 
-def write_tables(lake: Lake, splits: pl.DataFrame, folder: Path) -> list[Path]:
+def write_tables(lake: Lake, splits: pl.DataFrame, folder: Path, counts: Mapping[tuple[str, str], int]) -> list[Path]:
     """Write every configuration as `folder/config/split-0.parquet`; all of them see the lake at the same moment."""
     with lake.read() as reading:
         reading.register(SPLIT_OF, splits)
-        return [path for table in tables(reading) for split in SPLITS for path in _write(reading, table, split, folder)]
+        return [
+            path
+            for table in tables(reading)
+            for split in SPLITS
+            for path in _write(reading, table, split, folder, rows_together(counts.get((table.config, split), 0)))
+        ]
 
 
-def _write(reading: Reading, table: Table, split: str, folder: Path) -> list[Path]:
+def _write(reading: Reading, table: Table, split: str, folder: Path, group: int) -> list[Path]:
     query = scrubbed(reading, table.query, split=split)
-    return reading.write_parquet(query, folder / table.config, split, split=split)
+    return reading.write_parquet(query, folder / table.config, split, "1GB", group, split=split)
+
+
+def rows_together(rows: int, share: int = 10) -> int:
+    """How many rows of a table lie together, so that one of them can be had for few bytes.
+
+    Who takes one row reads the footer, which has an entry a group, and one group: the sum is least where a group has a
+    multiple of the square root of all rows. `share` is that multiple: the larger, the more the columns are compressed.
+    """
+    return max(2048, share * isqrt(rows))
 
 
 MEANINGS = """
