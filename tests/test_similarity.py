@@ -59,6 +59,20 @@ def test_cka_does_not_mind_rotations_and_constant_features_have_none() -> None:
         unbiased_cka([x[:, :3]])
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1e6])
+def test_cka_does_not_mind_the_scale_of_features(scale: float, dtype: torch.dtype) -> None:
+    x = torch.randn(4, 2, 32, 5, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    x = torch.stack([x[:, 0], x[:, 0] + x[:, 1], torch.full_like(x[:, 0], 0.1)], dim=1)
+    for cka in (unbiased_cka, biased_cka):
+        value, error = cka(x.to(dtype))
+        small, small_error = cka((scale * x).to(dtype))
+        torch.testing.assert_close(small, value, rtol=1e-5, atol=1e-6, equal_nan=True)
+        torch.testing.assert_close(small_error, error, rtol=1e-4, atol=1e-6, equal_nan=True)
+        assert small[2].isnan().all()  # ten times a tenth is no whole number, and rounding no variation
+        assert not small[:2, :2].isnan().any()
+
+
 def test_disagreement_and_divergence_by_hand() -> None:
     sure = torch.tensor([[[50.0, 0.0], [50.0, 0.0]], [[0.0, 50.0], [50.0, 0.0]]])
     share, error = disagreement(sure)

@@ -7,6 +7,8 @@ from torch import Tensor
 
 FEWEST_SAMPLES = 4
 BATCH = 128
+ROUNDED = 4
+"""Features that vary by less than so many units of rounding of their size do not vary."""
 
 Hsic = Callable[[Tensor], Tensor]
 """HSIC of all pairs of Gram matrices: `[N, n, n]` in, `[N, N]` out."""
@@ -57,19 +59,25 @@ def cka_of_batches(each: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gram_matrices(features: Tensor) -> Tensor:
-    """Gram matrices `[N, n, n]` of features `[N, n, ...]`, float64, their means taken out."""
+    """Gram matrices `[N, n, n]` of features `[N, n, ...]`, float64, their means taken out.
+
+    A feature that varies by rounding alone counts as one that does not, whatever its scale.
+    """
     if features.shape[1] < FEWEST_SAMPLES:
         raise ValueError(f"a batch has {features.shape[1]} samples; CKA needs at least {FEWEST_SAMPLES}")
+    unit = ROUNDED * torch.finfo(features.dtype if features.is_floating_point() else torch.float64).eps
     features = features.flatten(2).double()
+    largest = features.abs().amax(dim=1, keepdim=True)
     features = features - features.mean(dim=1, keepdim=True)
+    features = features.masked_fill(features.abs().amax(dim=1, keepdim=True) <= unit * largest, 0.0)
     return features @ features.mT
 
 
 def _ratio(hsic: Tensor) -> Tensor:
     """HSIC(X, Y) / sqrt(HSIC(X, X) HSIC(Y, Y)); NaN where a model's own is not positive."""
     own = hsic.diagonal()
-    own = torch.where(own > torch.finfo(own.dtype).eps, own, torch.nan)
-    return hsic / (own.unsqueeze(0) * own.unsqueeze(1)).sqrt()
+    own = torch.where(own > 0, own, torch.nan).sqrt()  # before the product, which small features would lose
+    return hsic / own.unsqueeze(0) / own.unsqueeze(1)
 
 
 def unbiased_hsic(grams: Tensor) -> Tensor:
