@@ -99,6 +99,33 @@ def test_pairs_are_measured_on_the_labels_of_both(varied_copy: Lake) -> None:
     assert lines["standard_error"].null_count() == 0
 
 
+def test_rows_name_the_share_of_the_data_only_where_it_was_used(varied_copy: Lake) -> None:
+    """Of members with half of the data similarity is that on samples of all of them, and its rows say nothing else."""
+    lake, light = varied_copy, {"samples": 40, "batch": 20, "draws": 3}
+    measure(lake, ALL, ["cka", "disagreement", "l2_distance", "linear_barrier", "ece", "loss"], settings=light)
+    query = """
+        SELECT metric, bool_or(settings->>'$.data_fraction' = '0.5') AS said FROM (
+            SELECT metric, settings FROM measurement UNION ALL SELECT metric, settings FROM pair_measurement
+        ) GROUP BY metric
+    """
+    said = {metric: bool(found) for metric, found in lake.sql(query).iter_rows()}
+    assert {name for name, found in said.items() if found} == {"loss", "error", *LINE}
+    assert {"cka", "biased_cka", "disagreement", "jensen_shannon", "l2_distance", "ece", "temperature"} <= said.keys()
+    halves = "SELECT model_id FROM member WHERE data_fraction = 0.5 AND label_noise = 0 AND batch_size = 8 ORDER BY ALL"
+    first, second = lake.sql(halves)["model_id"].to_list()
+    described = describe(lake, first)
+    data = load_dataset(described.dataset, described.split_seed)
+    drawn = Group([first], load_module(lake, first), {}, data, 0).drawn(40)
+    assert len(data.train) > 2 * len(seen_by(lake, first)) - 2
+    outputs = [load_module(lake, name)(drawn.x).detach() for name in (first, second)]
+    differ = float((outputs[0].argmax(dim=1) != outputs[1].argmax(dim=1)).double().mean())
+    pair = "SELECT value FROM pair_measurement WHERE metric = 'disagreement' AND first_id = $first"
+    assert lake.sql(pair, first=first).item() == pytest.approx(differ)
+
+
+LINE = ("linear_barrier", "line_error", "line_loss")
+
+
 def test_a_third_axis_is_not_pooled(varied_copy: Lake) -> None:
     lake, quick = varied_copy, {"epochs": 1, "runs": 1, "points": 3, "probes": 4, "steps": 4}
     with pytest.raises(UsageError, match=r"varies data_fraction beside label_noise.*--at data_fraction=1"):

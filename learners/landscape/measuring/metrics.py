@@ -21,6 +21,8 @@ class Metric:
     random: bool = False
     examples: bool = False
     """Whether it scores examples, averaged over models, instead."""
+    as_trained: bool = False
+    """Whether it is measured on the share of training samples, and with the labels, that members were trained on."""
 
 
 HESSIAN = {"samples": 1000, "eigenvalue_tolerance": 1e-3, "trace_tolerance": 0.05, "steps": 40, "probes": 100}
@@ -60,32 +62,32 @@ LEARNING_CURVE = (
 
 def _curvature() -> Iterable[Metric]:
     for name in ("hessian_trace", "hessian_top_eigenvalue", "layer_hessian_trace", "layer_hessian_top_eigenvalue"):
-        yield Metric(name, pair=False, settings=HESSIAN, random=True)
+        yield Metric(name, pair=False, settings=HESSIAN, random=True, as_trained=True)
     for name in ("hessian_smallest_eigenvalue", "extreme_ratio", "layer_hessian_smallest_eigenvalue"):
-        yield Metric(name, pair=False, settings=ENDS, random=True)
-    yield Metric("hessian_eigenvalue", pair=False, settings=TOP, random=True)
+        yield Metric(name, pair=False, settings=ENDS, random=True, as_trained=True)
+    yield Metric("hessian_eigenvalue", pair=False, settings=TOP, random=True, as_trained=True)
     for name in ("hessian_trace_hutchinson", "hessian_trace_hutch_plus_plus"):
-        yield Metric(name, pair=False, settings=TRACES, random=True)
+        yield Metric(name, pair=False, settings=TRACES, random=True, as_trained=True)
     for name in ("negative_share", "spectral_density"):
-        yield Metric(name, pair=False, settings=DENSITY, random=True)
+        yield Metric(name, pair=False, settings=DENSITY, random=True, as_trained=True)
 
 
 def _other_single() -> Iterable[Metric]:
     for name in ("loss", "error"):
-        yield Metric(name, pair=False)
-    yield Metric("generalisation_gap", pair=False, split="test")
-    yield Metric("loss_gap", pair=False, split="test")
+        yield Metric(name, pair=False, as_trained=True)
+    for name in ("generalisation_gap", "loss_gap"):
+        yield Metric(name, pair=False, split="test", as_trained=True)
     for name in (*CALIBRATED, *(f"scaled_{name}" for name in CALIBRATED)):
         yield Metric(name, pair=False, split="test", settings=CALIBRATION, random=True)
     yield Metric("temperature", pair=False, split="validation", settings=CALIBRATION, random=True)
     for name in COLLAPSED:
-        yield Metric(name, pair=False, settings=COLLAPSE, random=True)
+        yield Metric(name, pair=False, settings=COLLAPSE, random=True, as_trained=True)
     for name in LEARNING_CURVE:
         yield Metric(name, pair=False)
     for name in ("el2n", "grand"):
         yield Metric(name, pair=False, settings={"epoch": -1}, examples=True)
-    yield Metric("loss_line", pair=False, settings=SURFACE, random=True)
-    yield Metric("loss_surface", pair=False, settings=SQUARE, random=True)
+    yield Metric("loss_line", pair=False, settings=SURFACE, random=True, as_trained=True)
+    yield Metric("loss_surface", pair=False, settings=SQUARE, random=True, as_trained=True)
 
 
 def _of_pairs() -> Iterable[Metric]:
@@ -99,9 +101,9 @@ def _of_pairs() -> Iterable[Metric]:
         yield Metric(name, pair=True, split=None)
         yield Metric(f"aligned_{name}", pair=True, split=None, settings={"orders": 3})
     for name in ("mode_connectivity", "curve_peak", "curve_error", "curve_loss"):
-        yield Metric(name, pair=True, settings=CURVE, random=True)
+        yield Metric(name, pair=True, settings=CURVE, random=True, as_trained=True)
     for name in ("linear_barrier", "line_error", "line_loss"):
-        yield Metric(name, pair=True, settings={"points": 21, "draws": 100}, random=True)
+        yield Metric(name, pair=True, settings={"points": 21, "draws": 100}, random=True, as_trained=True)
 
 
 METRICS = {metric.name: metric for metric in (*_other_single(), *_curvature(), *_of_pairs())}

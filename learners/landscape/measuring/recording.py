@@ -39,9 +39,11 @@ def mark_of(
 ) -> str:
     """What a value depends on, as text: the same for the same settings, seed and data.
 
-    `seen` is `TrainedOn.mark`: what members saw of the training data, where that is not all of them as they are.
+    `seen` is `TrainedOn.mark`: what members saw of the training data, where that is not all of them as they are. It
+    counts for metrics that are measured on that.
     """
-    known = {**metric.settings, "split": metric.split, "seed": seed if metric.random else None, **seen}
+    known = {**metric.settings, "split": metric.split, "seed": seed if metric.random else None}
+    known |= seen if metric.as_trained else {}
     return json.dumps(known | ({"given": given} if given else {}), sort_keys=True)
 
 
@@ -114,7 +116,8 @@ class Recorder:
                 transaction.append(table, pl.DataFrame(rows, schema=schema))
 
     def _row(self, metric: Metric, found: Found, now: datetime, again: bool) -> dict[str, object]:
-        settings = {**metric.settings, **self.seen, **found.detail, "landscape": self.mark(metric)}
+        seen = self.seen if metric.as_trained else {}
+        settings = {**metric.settings, **seen, **found.detail, "landscape": self.mark(metric)}
         return {
             "metric": metric.name,
             "split": metric.split,
