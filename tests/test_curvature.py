@@ -16,10 +16,11 @@ from learners.landscape.curvature.eigenvalues import extreme_eigenvalues
 from learners.landscape.curvature.lanczos import lanczos
 from learners.landscape.curvature.loss import cross_entropy_sum, physics_loss_sum
 from learners.landscape.curvature.products import HessianProducts, exact_hessian
-from learners.landscape.curvature.trace import Trace, _widening, hutch_plus_plus, hutchinson
+from learners.landscape.curvature.trace import Trace, hutch_plus_plus, hutchinson
 from learners.landscape.measuring.families import curvature
 from learners.landscape.measuring.group import Group
 from learners.landscape.measuring.metrics import METRICS
+from learners.landscape.student import widening
 from zoo import from_arrays
 from zoo.architectures import skeleton
 from zoo.group import Member
@@ -301,7 +302,7 @@ def test_a_trace_that_stops_early_covers_its_exact_value_as_often(
 
 def test_few_probes_widen_the_error_as_student_says() -> None:
     for count in (2, 3, 4, 5, 6, 9, 15, 40, 300):
-        assert _widening(count) == pytest.approx(student.ppf(0.975, count - 1) / student.ppf(0.975, 1e9), rel=2e-3)
+        assert widening(count) == pytest.approx(student.ppf(0.975, count - 1) / student.ppf(0.975, 1e9), rel=2e-3)
 
 
 def test_a_trace_stops_at_the_requested_error(small: tuple[HessianProducts, Tensor]) -> None:

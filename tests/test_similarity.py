@@ -10,7 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from learners.landscape.connectivity.bezier import bezier, train_bend
 from learners.landscape.connectivity.line import line
-from learners.landscape.connectivity.path import Profile, profile, re_estimated
+from learners.landscape.connectivity.path import Profile, connectivity_of, profile, re_estimated
+from learners.landscape.connectivity.runs import Runs
 from learners.landscape.similarity.agreement import disagreement, jensen_shannon
 from learners.landscape.similarity.cka import biased_cka, unbiased_cka
 from learners.landscape.similarity.distance import cosine_distance, l2_distance
@@ -97,6 +98,80 @@ def test_connectivity_is_the_largest_deviation_whichever_way() -> None:
     assert found.connectivity.tolist() == [-9, 2, 0]
     assert found.barrier.tolist() == [9, 0, 0]
     assert found.peak.tolist() == [0.5, 1, 0]
+
+
+def test_connectivity_is_the_same_whichever_model_comes_first() -> None:
+    """Straight from the worse end to the better one a path deviates as far to both sides, and is no barrier."""
+    error = torch.tensor([[2.0, 3.0, 4.0], [2.0, 9.0, 4.0], [5.0, 1.0, 2.0]], dtype=torch.float64)
+    assert connectivity_of(error).tolist() == connectivity_of(error.flip(1)).tolist() == [0, -6, 2.5]
+    assert connectivity_of(torch.full((1, 3), torch.nan)).isnan().all()
+
+
+CURVES = {
+    "barrier": [4, 6, 9, 12, 13, 12, 9, 6, 4],
+    "dip": [14, 11, 7, 4, 3, 4, 7, 11, 14],
+    "both": [10, 14, 16, 13, 9, 6, 5, 8, 10],  # 6 above and 5 below
+    "even": [10, 14, 15, 13, 9, 6, 5, 8, 10],
+    "monotone": [16, 15, 14, 12, 10, 8, 6, 5, 4],
+    "flat": [9] * 9,
+}
+PLACES = torch.linspace(0, 1, 9, dtype=torch.float64)
+
+
+def drawn_runs(curve: str, runs: int = 4, draws: int = 400) -> Tensor:
+    """Errors along trained curves that training's chance has moved, `[runs, draws, T]`; the ends are what they are."""
+    source = torch.Generator().manual_seed(len(curve))
+    walk = torch.randn(runs, draws, 9, generator=source, dtype=torch.float64)
+    near = (walk + walk.roll(1, dims=2)) / 2**0.5
+    bridge = torch.tensor([0.0, *[1.0] * 7, 0.0], dtype=torch.float64)
+    return torch.tensor(CURVES[curve], dtype=torch.float64) + 1.5 * near * bridge
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_error_of_a_connectivity_covers_what_endless_runs_give(curve: str) -> None:
+    """In 400 experiments of four runs each; signs that are open included."""
+    errors = drawn_runs(curve)
+    runs = Runs(PLACES, errors, errors)
+    truth = connectivity_of(torch.tensor([CURVES[curve]], dtype=torch.float64))
+    found = runs.connectivity(200, 0)
+    covered = ((found.value - truth).abs() <= 1.96 * found.error).double().mean()
+    assert covered > 0.92  # 95 % less three of its deviations, with 400 experiments
+    mean, spread = runs.error
+    inside = ((mean - torch.tensor(CURVES[curve])).abs() <= 1.96 * spread)[:, 1:-1].double().mean()
+    assert float(inside) == pytest.approx(0.95, abs=0.03)
+
+
+def test_the_connectivity_of_runs_is_that_of_their_mean_curve_where_its_sign_is_plain() -> None:
+    errors = drawn_runs("barrier")
+    runs = Runs(PLACES, errors, errors)
+    found = runs.connectivity(200, 0)
+    plain = found.share == 0
+    assert plain.double().mean() > 0.98
+    torch.testing.assert_close(found.value[plain], connectivity_of(errors.mean(dim=0))[plain])
+    torch.testing.assert_close(found.value[plain], -found.hump[plain])
+    alone = Runs(PLACES, errors[:1], errors[:1])
+    torch.testing.assert_close(alone.connectivity(9, 0).value, connectivity_of(errors[0]))
+    for error in (alone.connectivity(9, 0).error, alone.peak(9, 0)[1], alone.error[1]):
+        assert error.isnan().all()
+
+
+@pytest.mark.parametrize("curve", ["both", "monotone", "flat"])
+def test_a_connectivity_of_open_sign_jumps_less_than_those_of_single_curves(curve: str) -> None:
+    """In 400 experiments: nearer to the truth than the mean of single curves' connectivities, of as many runs."""
+    errors = drawn_runs(curve)
+    truth = connectivity_of(torch.tensor([CURVES[curve]], dtype=torch.float64))
+    single = torch.stack([connectivity_of(run) for run in errors]).mean(dim=0)
+    found = Runs(PLACES, errors, errors).connectivity(200, 0)
+    assert (found.value - truth).square().mean() < 0.9 * (single - truth).square().mean()
+    assert (found.value <= found.dip).all()
+    assert (found.value >= -found.hump).all()
+    torch.testing.assert_close(found.value, found.share * found.dip - (1 - found.share) * found.hump)
+
+
+def test_the_error_of_a_peak_is_its_spread() -> None:
+    errors = drawn_runs("barrier")
+    place, error = Runs(PLACES, errors, errors).peak(200, 0)
+    assert ((place - 0.5).abs() <= 1.96 * error + 1e-9).double().mean() > 0.92
 
 
 def test_the_error_of_a_barrier_is_its_spread_over_data_sets() -> None:

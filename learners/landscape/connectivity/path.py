@@ -13,6 +13,8 @@ from zoo.randomness import generator
 
 POINTS = 21
 SAMPLES_AT_ONCE = 512
+ROUNDING = 1e-12
+"""Percentage points that errors differ by which are the same."""
 
 Path = Callable[[float], Weights]
 """Parameters of all pairs at a place from 0 to 1, `[pairs, ...]` by name."""
@@ -57,15 +59,8 @@ class Profile:
 
     @property
     def connectivity(self) -> Tensor:
-        """Mean of the ends' error minus the path's where that deviates most, percentage points `[pairs]`.
-
-        Negative is a barrier.
-
-        Source:
-            Yang et al. 2021, "Taxonomizing local versus global structure in neural network loss landscapes", eq. (3).
-        """
-        deviation = (self.error[:, :1] + self.error[:, -1:]) / 2 - self.error
-        return deviation.gather(1, deviation.abs().argmax(dim=1, keepdim=True)).squeeze(1)
+        """`connectivity_of` the path's error, `[pairs]`."""
+        return connectivity_of(self.error)
 
     @property
     def barrier(self) -> Tensor:
@@ -95,7 +90,35 @@ class Profile:
     @property
     def peak(self) -> Tensor:
         """The place at which the error is largest, `[pairs]`; NaN where it is not known everywhere."""
-        return self.places[self.error.argmax(dim=1)].where(self.error.isfinite().all(dim=1), torch.nan)
+        return peak_of(self.error, self.places)
+
+
+def deviations(error: Tensor) -> tuple[Tensor, Tensor]:
+    """How far an error falls below the mean of the ends' errors, and how far it rises above, `[pairs, T]` to `[pairs]`.
+
+    Percentage points, 0 or more; NaN where the error is not known everywhere.
+    """
+    apart = (error[:, :1] + error[:, -1:]) / 2 - error
+    return apart.max(dim=1).values.clamp_min(0), -apart.min(dim=1).values.clamp_max(0)
+
+
+def connectivity_of(error: Tensor) -> Tensor:
+    """Mean of the ends' error minus the path's where that deviates most, percentage points, `[pairs, T]` to `[pairs]`.
+
+    Negative is a barrier. A path that deviates as far to both sides, as one does that leads straight from the worse end
+    to the better one, has 0, the mean of both. NaN where the error is not known everywhere.
+
+    Source:
+        Yang et al. 2021, "Taxonomizing local versus global structure in neural network loss landscapes", eq. (3).
+    """
+    below, above = deviations(error)
+    even = ((below - above).abs() <= ROUNDING) & (below > ROUNDING)
+    return torch.where(below > above, below, -above).masked_fill(even, 0.0) + 0.0
+
+
+def peak_of(error: Tensor, places: Tensor) -> Tensor:
+    """The place at which the error is largest, `[pairs, T]` and `[T]` to `[pairs]`; NaN where it is not known."""
+    return places[error.argmax(dim=1)].where(error.isfinite().all(dim=1), torch.nan)
 
 
 def profile(

@@ -8,14 +8,11 @@ from torch import Tensor
 
 from learners.landscape.curvature.lanczos import Operator
 from learners.landscape.curvature.probes import rademacher
+from learners.landscape.student import widening
 
 FEWEST_PROBES = 9
 GROWTH = 1.25
 """How many more probes each look at the error has than the one before: every look is a chance to stop by luck."""
-NORMAL = 1.959964
-"""What a normal variable exceeds once in forty times."""
-STUDENT = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764}
-"""What Student's t exceeds once in forty times, by its degrees of freedom, where the series is too rough."""
 
 
 @dataclass(frozen=True)
@@ -152,16 +149,5 @@ def _error(found: Tensor) -> Tensor:
     count = found.shape[1]
     if count < 2:
         return torch.full_like(found[:, 0], torch.nan)
-    error: Tensor = found.std(dim=1) / count**0.5 * _widening(count)
+    error: Tensor = found.std(dim=1) / count**0.5 * widening(count)
     return error
-
-
-def _widening(count: int) -> float:
-    """How much wider 95 % of Student's t are than of the normal distribution (Abramowitz and Stegun, 26.7.5)."""
-    free, z = count - 1, NORMAL
-    series = (
-        (z**3 + z) / (4 * free)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
-    )
-    return STUDENT.get(free, z + series) / z

@@ -42,8 +42,8 @@ def mark_of(
     `seen` is `TrainedOn.mark`: what members saw of the training data, where that is not all of them as they are. It
     counts for metrics that are measured on that.
     """
-    known = {**metric.settings, "split": metric.split, "seed": seed if metric.random else None}
-    known |= seen if metric.as_trained else {}
+    used = seen if metric.as_trained else {}
+    known = {**metric.settings, "split": metric.split, "seed": seed if metric.random else None, **used}
     return json.dumps(known | ({"given": given} if given else {}), sort_keys=True)
 
 

@@ -1,13 +1,14 @@
 """How two models are connected: along trained curves and the straight line, for many pairs of a group at once."""
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 
-import torch
 from torch import Tensor
 
 from learners.landscape.connectivity.bezier import bezier, train_bend
 from learners.landscape.connectivity.line import line
 from learners.landscape.connectivity.path import Profile, profile
+from learners.landscape.connectivity.runs import Connectivity, Runs
 from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
@@ -27,22 +28,21 @@ PROFILED = 21
 def curves(group: Group, pairs: Sequence[Pair], settings: Settings) -> Columns:
     """Mode connectivity along trained Bezier curves in percentage points of training error, its place, and the profile.
 
-    Each pair's curve is trained `runs` times, from other batches and places; values are means over the runs, with the
-    standard error of that.
+    Each pair's curve is trained `runs` times, from other batches and places. Values are those of the mean of these
+    curves, with their standard errors over the runs.
     """
 
     def measured(part: Sequence[Pair], train: Samples) -> Columns:
-        runs = [_trained(group, part, train, settings, run) for run in range(int(settings["runs"]))]
-        count, details = train.y.numel(), [_seeds(group, pair) for pair in part]
-        columns: Columns = {}
-        for name, each in (
-            ("mode_connectivity", [run.connectivity for run in runs]),
-            ("curve_peak", [run.peak for run in runs]),
-        ):
-            both = zip(*_over_runs(each), details, strict=True)
-            columns[name] = [[found(value, error, count, len(runs), **seeds)] for value, error, seeds in both]
-        for name, each in (("curve_error", [r.error for r in runs]), ("curve_loss", [r.loss for r in runs])):
-            columns[name] = _profiled(*_over_runs(each), runs[0].places, count, len(runs), details)
+        runs = Runs.of(_trained(group, part, train, settings, run) for run in range(int(settings["runs"])))
+        count, number, draws = train.y.numel(), len(runs.errors), int(settings["draws"])
+        details = [_seeds(group, pair) for pair in part]
+        columns: Columns = {
+            "mode_connectivity": _connected(runs.connectivity(draws, group.seed), count, number, details)
+        }
+        peaks = zip(*runs.peak(draws, group.seed), details, strict=True)
+        columns["curve_peak"] = [[found(place, spread, count, number, **seeds)] for place, spread, seeds in peaks]
+        for name, both in (("curve_error", runs.error), ("curve_loss", runs.loss)):
+            columns[name] = _profiled(*both, runs.places, count, number, details)
         return columns
 
     return _in_parts(group, pairs, measured)
@@ -89,11 +89,16 @@ def _trained(group: Group, pairs: Sequence[Pair], train: Samples, settings: Sett
     return profile(group.module, bezier(first, bend, second), buffers, train, int(settings["points"]))
 
 
-def _over_runs(each: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    values = torch.stack(list(each))
-    if len(each) < 2:
-        return values[0], torch.full_like(values[0], torch.nan)
-    return values.mean(dim=0), values.std(dim=0) / len(each) ** 0.5
+def _connected(
+    found_here: Connectivity, samples: int, runs: int, details: Sequence[dict[str, object]]
+) -> list[list[Found]]:
+    """A row for each pair, with what its value is made of where that is known."""
+    rows = []
+    for number, seeds in enumerate(details):
+        parts = {name: float(getattr(found_here, name)[number]) for name in ("dip", "hump", "share")}
+        told = parts if isfinite(parts["dip"]) else {}
+        rows.append([found(found_here.value[number], found_here.error[number], samples, runs, **told, **seeds)])
+    return rows
 
 
 def _profiled(
