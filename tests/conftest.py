@@ -74,6 +74,16 @@ def copied(undisturbed: Lake, tmp_path: Path) -> Lake:
     return open_lake(tmp_path / "copied")
 
 
+@pytest.fixture(scope="module")
+def normalised(tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Two tiny ResNets that start from the same weights; a lake of its own for each file of tests."""
+    folder = tmp_path_factory.mktemp("normalised")
+    recipe = tiny_recipe(folder, architecture="resnet18", width="2", batch_size="8", settings="init_seed = 0")
+    lake = open_lake(folder / "lake")
+    built(lake, recipe)
+    return lake
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     folder = ROOT.parent / "shared" / "data"

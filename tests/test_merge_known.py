@@ -11,10 +11,9 @@ from torch import Tensor
 from learners import merge, mergeability, uniform_soup
 from learners.soups.data.batch_norm import reestimate
 from learners.soups.data.fishers import diagonal_fisher
-from schemas import Lake, UsageError, open_lake
+from schemas import Lake, UsageError
 from tests.mined_models import add_model, repository
 from tests.test_command_line import Run, run
-from tests.tiny_population import built, tiny_recipe
 from zoo import load_weights
 from zoo.architectures import skeleton
 from zoo.datasets import load_dataset
@@ -24,16 +23,6 @@ from zoo.population import Samples, evaluate
 
 TRAINED = "SELECT model_id FROM models WHERE origin = 'trained' ORDER BY model_id"
 BATCH_NORM = ("running_mean", "running_var")
-
-
-@pytest.fixture(scope="module")
-def normalised(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Two tiny ResNets that start from the same weights."""
-    folder = tmp_path_factory.mktemp("known")
-    recipe = tiny_recipe(folder, architecture="resnet18", width="2", batch_size="8", settings="init_seed = 0")
-    lake = open_lake(folder / "lake")
-    built(lake, recipe)
-    return lake
 
 
 def test_fisher_merging_takes_networks_with_batch_norm(normalised: Lake) -> None:

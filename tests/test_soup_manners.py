@@ -12,7 +12,6 @@ from learners.soups.average import average
 from learners.soups.data.batch_norm import reestimate
 from schemas import Lake, UsageError, open_lake
 from tests.test_command_line import Run, run
-from tests.tiny_population import built, tiny_recipe
 from zoo import build, load_population, load_weights
 from zoo.datasets import load_dataset
 from zoo.describe import describe_all
@@ -26,16 +25,6 @@ TWO = f"{APART} LIMIT 2"
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Lake:
     lake = open_lake(tmp_path_factory.mktemp("manners") / "lake")
     build(lake, "digits-tiny")
-    return lake
-
-
-@pytest.fixture(scope="module")
-def normalised(tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """Two tiny ResNets that start from the same weights."""
-    folder = tmp_path_factory.mktemp("normalised")
-    recipe = tiny_recipe(folder, architecture="resnet18", width="2", batch_size="8", settings="init_seed = 0")
-    lake = open_lake(folder / "lake")
-    built(lake, recipe)
     return lake
 
 
