@@ -1,6 +1,7 @@
 """Merges from disk to disk: against mergekit on the same files, within a memory limit, interrupted, damaged."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import save_torch_state_dict
@@ -16,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from learners import merge
+from learners.soups.files.mapped import is_finite
 from learners.soups.files.merge_files import Ingredients, merge_files
 from learners.soups.files.stored import read_header
 from learners.soups.kitchen import read_folder
@@ -216,6 +219,23 @@ def test_types_are_stored_as_asked_and_computed_in_large_ones(tmp_path: Path) ->
         assert torch.allclose(merged["w"].float(), torch.tensor(60000.0), rtol=0.01)
         assert merged["steps"].tolist() == [0]
         assert merged["none"].shape == (0, 2)
+
+
+LARGEST = torch.finfo(torch.float32).max
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float8_e5m2, torch.complex64])
+@pytest.mark.parametrize(
+    "values",
+    [[1.0, 2.0], [], [LARGEST, LARGEST], [LARGEST, -LARGEST], [1.0, math.inf], [math.inf, -math.inf], [math.nan, 0.0]],
+)
+def test_a_value_that_is_not_finite_is_found_whatever_stands_beside_it(values: list[float], dtype: torch.dtype) -> None:
+    """As numpy says, which looks at each value; the sum of finite ones may be infinite, and none is refused for it."""
+    largest = float(torch.finfo(dtype).max)
+    tensor = torch.tensor([max(-largest, min(value, largest)) if math.isfinite(value) else value for value in values])
+    tensor = tensor.to(dtype).repeat(5000)
+    wide = tensor if tensor.is_complex() else tensor.double()
+    assert is_finite(tensor) == bool(np.isfinite(wide.numpy()).all()) == all(map(math.isfinite, values))
 
 
 def test_tied_tensors_stay_tied_on_disk(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tensors of files as views of memory maps, which are there as long as somebody holds them."""
 
 import mmap
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch import Tensor
 from learners.soups.files.stored import Stored
 from schemas import DataError
 
+READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 POPULATE_READ = 22
 """Linux' MADV_POPULATE_READ: map all pages at once instead of one fault after the other."""
 
@@ -31,8 +33,11 @@ def mapped(stored: Stored, begin: int = 0, end: int | None = None) -> Tensor:
     offset = first - first % mmap.ALLOCATIONGRANULARITY
     length = stored.begin + last * dtype.itemsize - offset
     try:
-        with stored.path.open("rb") as file:
-            view = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_COPY, offset=offset)
+        file = os.open(stored.path, READ)  # a file object costs as much as the map
+        try:
+            view = mmap.mmap(file, length, access=mmap.ACCESS_COPY, offset=offset)
+        finally:
+            os.close(file)
     except (OSError, ValueError) as error:
         raise DataError(f"{stored.path} cannot be mapped, it was changed or removed: {error}") from error
     with suppress(OSError, AttributeError):  # older kernels and other systems map page by page
@@ -42,9 +47,15 @@ def mapped(stored: Stored, begin: int = 0, end: int | None = None) -> Tensor:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether no value is infinite or NaN; integers never are."""
-    exact = not (tensor.is_floating_point() or tensor.is_complex())
-    return exact or bool(torch.isfinite(tensor if tensor.dtype.itemsize > 1 else tensor.float()).all())
+    """Whether no value is infinite or NaN; integers never are.
+
+    No sum with such a value is finite, so that one pass shows that there is none; only where the sum is not finite,
+    which that of large values need not be either, are the values looked at one by one.
+    """
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        return True
+    values = tensor if tensor.dtype.itemsize > 1 else tensor.float()
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
 
 
 @dataclass(frozen=True)
