@@ -121,7 +121,7 @@ def test_barriers_of_networks_with_batch_norm_have_statistics_estimated_anew() -
         module = Normed()
         models.append(reestimate(module, module.state_dict(), train))
     module = Normed().eval()
-    found = linear_barriers(module, stack(models), [(0, 1)], held_out, train)[0]
+    found = linear_barriers(module, models, [(0, 1)], held_out, train)[0]
     ends = [float(evaluate(module, stack([model]), held_out).loss[0]) for model in models]
     above = []
     for a in (0.25, 0.5, 0.75):

@@ -1,21 +1,30 @@
 """What is done to models before a soup and to averages after: alignment, REPAIR, batch-norm statistics anew."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from torch.func import functional_call
+from torch.nn.functional import cross_entropy
 
-from learners import greedy_soup, learned_soup, merge, uniform_soup
+from learners import compare_soups, greedy_soup, learned_soup, merge, uniform_soup
 from learners.soups.alignment.repair import moments
 from learners.soups.average import average
 from learners.soups.data.batch_norm import reestimate
 from schemas import Lake, UsageError, open_lake
+from tests.conftest import ROOT
+from tests.mined_models import add_model, repository
 from tests.test_command_line import Run, run
+from tests.tiny_population import write_images
 from zoo import build, load_population, load_weights
 from zoo.datasets import load_dataset
-from zoo.describe import describe_all
-from zoo.population import Samples
+from zoo.describe import Description, describe_all
+from zoo.initialise import initialise
+from zoo.population import Samples, stack
 
 APART = "SELECT model_id FROM models WHERE population = 'digits-tiny' AND width = 16 ORDER BY model_id"
 TWO = f"{APART} LIMIT 2"
@@ -115,3 +124,92 @@ def test_the_commands_align_and_repair(trained: Lake, run: Run) -> None:
     merged = run("merge", TWO, "--lake", trained.path, "--align", "activations", "--repair", "--json")
     assert merged.code == 0, merged.err
     assert json.loads(merged.out)[0]["models"] == 2
+
+
+MEASURED = """
+import resource, sys
+import torch
+torch.set_num_threads(1)
+from learners import learned_soup, uniform_soup
+from schemas import open_lake
+query = f"SELECT 'local:' || i AS model_id FROM range({sys.argv[2]}) t(i)"
+with open_lake(sys.argv[1]) as lake:
+    uniform_soup(lake, query, force=True)
+    for by in ("model", "tensor"):
+        learned_soup(lake, query, force=True, by=by, steps=1)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def many_models(lake: Lake, folder: Path, width: int, count: int, dtype: torch.dtype = torch.float32) -> Description:
+    """Mined perceptrons near one, that say how they are run."""
+    write_images(folder / "images.npz")
+    fields = {"width": width, "classes": 3, "input_shape": (1, 8, 8), "dataset": f"npz:{folder / 'images.npz'}"}
+    description = Description.model_validate({"architecture": "mlp", "split_seed": 0, "depth": 2, **fields})
+    base = initialise(description.skeleton(), torch.Generator().manual_seed(0))
+    for number in range(count):
+        source = torch.Generator().manual_seed(number)
+        near = {name: t + 0.05 * torch.randn(t.shape, generator=source) for name, t in base.items()}
+        place = repository(folder / str(number), {name: tensor.to(dtype) for name, tensor in near.items()})
+        (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
+        add_model(lake, f"local:{number}", place)
+    return description
+
+
+def test_memory_of_soups_does_not_grow_with_their_models(lake: Lake, tmp_path: Path) -> None:
+    """Thirty models of 4 MB, 120 MB, take no more than the memory of three; a stack of them would take 108 MB more."""
+    many_models(lake, tmp_path, 1000, 30)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    peaks = []
+    for count in (3, 30):
+        command = [sys.executable, "-c", MEASURED, str(lake.path), str(count)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout) / 1000)
+    assert peaks[1] < peaks[0] + 40, peaks
+
+
+@pytest.mark.parametrize("by", ["model", "tensor"])
+def test_a_learned_soup_is_that_of_models_held_in_memory(lake: Lake, tmp_path: Path, by: str) -> None:
+    """The shares are those of Adam on the softmax, by autograd through the mixture of all models at once."""
+    description = many_models(lake, tmp_path, 16, 4)
+    validation = load_dataset(description.dataset, 0).validation
+    made = learned_soup(lake, "SELECT model_id FROM model ORDER BY model_id", force=True, by=by, steps=5)
+    held = stack([load_weights(lake, f"local:{number}") for number in range(4)])
+    module = description.skeleton()
+    logits = torch.zeros(len(held) if by == "tensor" else 1, 4, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.Adam([logits], lr=0.1)
+    found = []
+    for step in range(6):
+        rows = logits.softmax(dim=1)
+        mixed = {
+            name: torch.einsum("n,n...->...", rows[place if by == "tensor" else 0], stacked.double()).float()
+            for place, (name, stacked) in enumerate(held.items())
+        }
+        loss = cross_entropy(functional_call(module, mixed, (validation.x,)), validation.y)
+        found.append((float(loss.detach()), {name: tensor.detach() for name, tensor in mixed.items()}))
+        if step < 5:
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call] # torch's own is untyped
+            optimiser.step()
+    wanted = min(found, key=lambda each: each[0])[1]
+    for name, tensor in load_weights(lake, made.model_id).items():
+        torch.testing.assert_close(tensor, wanted[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_soups_of_every_type_are_computed_in_float32_and_stored_in_theirs(
+    lake: Lake, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    many_models(lake, tmp_path, 16, 3, dtype)
+    query = "SELECT model_id FROM model WHERE hub = 'local' ORDER BY model_id"
+    held = [load_weights(lake, f"local:{number}") for number in range(3)]
+    for cook in (uniform_soup, greedy_soup, learned_soup):
+        made = load_weights(lake, cook(lake, query, force=True).model_id)
+        assert {tensor.dtype for tensor in made.values()} == {dtype}
+        if cook is uniform_soup:
+            mean = {name: torch.stack([each[name].double() for each in held]).mean(0) for name in held[0]}
+            for name, tensor in made.items():
+                torch.testing.assert_close(tensor, mean[name].to(dtype), rtol=1e-6, atol=1e-7)
+    assert compare_soups(lake, query, corruptions=[], force=True)["accuracy"].null_count() == 0
+    assert uniform_soup(lake, query, force=True, align="weights").model_id

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim.swa_utils import AveragedModel
 
 from learners import Soup, greedy_soup, uniform_soup
-from learners.soups.average import average, differing_integers
+from learners.soups.average import average, differing_integers, mean_of
 from learners.soups.comparison import compare, judge
 from learners.soups.greedy import greedy
 from schemas import Lake, UsageError, open_lake
@@ -44,17 +44,21 @@ def test_equal_members_average_to_themselves_in_every_type(members: int, dtype: 
     mean = average({"w": tensor.expand(members, -1)})["w"]
     assert mean.dtype == dtype
     assert torch.equal(mean, tensor)
+    assert torch.equal(mean_of({"w": tensor} for _ in range(members))["w"], mean)
 
 
 def test_small_types_are_summed_in_float64() -> None:
     stacked = torch.tensor([60000.0, 60000.0, 1.0], dtype=torch.float16)[:, None]  # their sum is beyond float16
     assert average({"w": stacked})["w"].item() == 40000.0
+    assert mean_of({"w": value} for value in stacked)["w"].item() == 40000.0
 
 
 def test_integers_are_never_averaged() -> None:
     stacked = {"steps": torch.tensor([[3], [5]]), "mask": torch.tensor([[True], [True]])}
     assert average(stacked)["steps"].tolist() == [3]
-    assert differing_integers(stacked) == ["steps"]
+    models = [{name: each[number] for name, each in stacked.items()} for number in range(2)]
+    assert differing_integers(models) == ["steps"]
+    assert mean_of(models)["steps"].tolist() == [3]
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))

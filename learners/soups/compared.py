@@ -2,26 +2,29 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from learners.soups.alignment.specification import Permutations, Specification
 from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
-from learners.soups.average import average
+from learners.soups.average import mean_of
 from learners.soups.bootstrap import accuracy_interval, difference_interval
 from learners.soups.comparison import judge
 from learners.soups.data.corruptions import CORRUPTIONS, corrupted
+from learners.soups.members import single
 from learners.soups.pot import Manner, Pot, pot_for
 from learners.soups.soup import greedy_of, learned_of, uniform_of
 from schemas import Lake, UsageError
 from zoo.load import load_weights
-from zoo.population import Samples, Weights, stack
+from zoo.population import Samples, Weights
 
 SAMPLES_AT_ONCE = 512
 SEVERITY = 3
@@ -69,7 +72,7 @@ def compare_soups(
         name: cook(pot).model_id
         for name, cook in (("uniform", uniform_of), ("greedy", greedy_of), ("learned", learned_of))
     }
-    candidates = {BEST: pot.members[best], **{name: load_weights(lake, made[name]) for name in made}}
+    candidates = {BEST: pot.members[best], **{name: single(load_weights(lake, made[name])) for name in made}}
     candidates |= _aligned(pot, best)
     right = {name: _correct(pot.module, weights, conditions) for name, weights in candidates.items()}
     right["ensemble"] = {"clean": pot.judged["test"].together}
@@ -82,7 +85,7 @@ def compare_soups(
 
 def _store(pot: Pot, frame: pl.DataFrame, made: Mapping[str, str], settings: Mapping[str, object]) -> None:
     """Write the rows in place of those that the same comparison may have left."""
-    rows = pot.population.rows
+    rows = pot.rows
     models = sorted(rows.select("model_id", *({"epoch"} & set(rows.columns))).rows(), key=str)
     identity = json.dumps([models, pot.dataset.sha256, settings])
     written = frame.with_columns(
@@ -101,15 +104,27 @@ def _aligned(pot: Pot, best: int) -> dict[str, Weights]:
     """Means of the models after weight matching with the best one."""
     specification = permutations_of(pot.module, pot.dataset.train.x[:1])
     reference = pot.members[best]
-    moved = []
-    for weights in pot.members:
-        found = weight_matching(specification, reference, weights, seeds=1)
-        moved.append(specification.permute(weights, found.permutations))
-    twins = replace(pot, manner=Manner(repair=True), population=replace(pot.population, tensors=stack(moved)))
-    everybody = range(len(moved))
+    found = [weight_matching(specification, reference, weights, seeds=1).permutations for weights in pot.members]
+    twins = replace(pot, manner=Manner(repair=True), members=_Moved(pot.members, specification, found))
+    everybody = range(len(twins))
     if pot.has_statistics:
         return {"aligned": twins.average_of(everybody)}
-    return {"aligned": average(stack(moved)), "aligned and repaired": twins.average_of(everybody)}
+    return {"aligned": mean_of(twins.members), "aligned and repaired": twins.average_of(everybody)}
+
+
+@dataclass(frozen=True)
+class _Moved(Sequence[Weights]):
+    """Models with their units moved, each when it is asked for."""
+
+    models: Sequence[Weights]
+    specification: Specification
+    permutations: Sequence[Permutations]
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.specification.permute(self.models[index], self.permutations[index])
 
 
 def _correct(module: nn.Module, weights: Mapping[str, Tensor], conditions: Mapping[str, Samples]) -> dict[str, Tensor]:

@@ -1,23 +1,26 @@
 """What a soup is cooked in: its models and their data, and what is done to an average before it is judged."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import polars as pl
+import torch
 from torch import Tensor, nn
 
 from learners.soups.alignment.align import align_rows
 from learners.soups.alignment.repair import Moments, mean_moments, moments, restored
-from learners.soups.average import average
+from learners.soups.average import mean_of
 from learners.soups.comparison import Judged, judge
 from learners.soups.data.batch_norm import has_statistics, reestimate
 from learners.soups.files.mapped import is_finite
 from learners.soups.ingredients import Ingredients, gather
+from learners.soups.members import Members
 from schemas.errors import UsageError
 from schemas.lake import Lake
 from zoo.datasets import Dataset, load_dataset
-from zoo.load import Population, load_population
-from zoo.population import Samples
+from zoo.locate import locate, selection
+from zoo.population import Samples, Weights
 
 BATCH_NORM_SAMPLES = 5000
 REPAIR_SAMPLES = 2000
@@ -45,24 +48,41 @@ class Manner:
 
 @dataclass(frozen=True)
 class Pot:
-    """Everything that a soup of one selection needs, read once."""
+    """Everything that a soup of one selection needs.
+
+    Attributes:
+        lake: Where the models are.
+        sql: What selected them.
+        manner: How they are prepared, and averages finished.
+        ingredients: What was found of them before.
+        rows: One for each model that is averaged, with its `model_id` and, where some are given, `epoch`.
+        members: Their weights, each read when it is asked for.
+        types: What the tensors of a soup are stored in: those of the first model.
+        module: How to compute.
+        dataset: Theirs.
+    """
 
     lake: Lake
     sql: str
     manner: Manner
     ingredients: Ingredients
-    population: Population
+    rows: pl.DataFrame
+    members: Sequence[Weights]
+    types: Mapping[str, torch.dtype]
     module: nn.Module
     dataset: Dataset
 
+    def __len__(self) -> int:
+        return len(self.members)
+
     def names(self, members: Sequence[int]) -> tuple[str, ...]:
         """model_id of each member."""
-        return tuple(self.population.rows["model_id"][member] for member in members)
+        return tuple(self.rows["model_id"][member] for member in members)
 
     @cached_property
     def has_statistics(self) -> bool:
         """Whether the models have batch norm."""
-        return has_statistics(self.population.tensors)
+        return has_statistics(self.types)
 
     @property
     def judged_on(self) -> str:
@@ -70,11 +90,6 @@ class Pot:
         finish = "batch norm" if self.has_statistics else "repair" if self.manner.repair else ""
         count = f"{self.manner.samples} samples" if self.manner.samples else ""
         return " ".join(filter(None, [self.dataset.sha256, finish, count]))
-
-    @cached_property
-    def members(self) -> list[dict[str, Tensor]]:
-        """The models' weights, one by one."""
-        return [self.population.member(number) for number in range(len(self.population))]
 
     @cached_property
     def judged(self) -> dict[str, Judged]:
@@ -90,7 +105,7 @@ class Pot:
     def best_first(self) -> list[int]:
         """The models by their accuracy on validation data, then by their loss."""
         scores = self.judged["validation"].scores
-        return sorted(range(len(self.population)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
+        return sorted(range(len(self)), key=lambda i: (-scores.accuracy[i], scores.loss[i], i))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -102,7 +117,7 @@ class Pot:
 
     def average_of(self, members: Sequence[int]) -> dict[str, Tensor]:
         """The finished average of some models."""
-        mean = average({name: stacked[list(members)] for name, stacked in self.population.tensors.items()})
+        mean = mean_of(self.members[member] for member in members)
         return self.finished(mean, dict.fromkeys(members, 1 / len(members)))
 
     def finished(self, weights: dict[str, Tensor], shares: dict[int, float]) -> dict[str, Tensor]:
@@ -136,22 +151,21 @@ def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool =
     if chosen.samples is not None:
         few = [_few(part, chosen.samples) for part in (dataset.validation, dataset.test)]
         dataset = replace(dataset, validation=few[0], test=few[1])
-    chosen_sql = sql
+    rows = ingredients.rows
     if chosen.align is not None:
-        rows = ingredients.rows
         by_name = rows.sort("model_id", *({"epoch"} & set(rows.columns)))  # the same models give the same reference
-        chosen_sql = align_rows(lake, by_name, by=chosen.align).sql
-    population = load_population(lake, chosen_sql)
-    _refuse_not_finite(population)
-    return Pot(lake, sql, chosen, ingredients, population, shared.skeleton(), dataset)
+        rows = selection(lake, align_rows(lake, by_name, by=chosen.align).sql, {})
+    epochs = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * rows.height
+    members = Members(lake, locate(lake, rows["model_id"].to_list(), epochs))
+    _refuse_not_finite(rows, members)
+    return Pot(lake, sql, chosen, ingredients, rows, members, members.types, shared.skeleton(), dataset)
 
 
-def _refuse_not_finite(population: Population) -> None:
-    for name, stacked in population.tensors.items():
-        broken = [number for number, tensor in enumerate(stacked) if not is_finite(tensor)]
-        if broken:
-            model_id = population.rows["model_id"][broken[0]]
-            raise UsageError(f"{model_id} has values that are not finite, in {name}; leave that model out")
+def _refuse_not_finite(rows: pl.DataFrame, members: Sequence[Weights]) -> None:
+    for model_id, weights in zip(rows["model_id"], members, strict=True):
+        for name, tensor in weights.items():
+            if not is_finite(tensor):
+                raise UsageError(f"{model_id} has values that are not finite, in {name}; leave that model out")
 
 
 def _few(samples: Samples, count: int) -> Samples:

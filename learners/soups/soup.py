@@ -13,6 +13,7 @@ from learners.soups.average import differing_integers
 from learners.soups.comparison import Figure, accuracy, compare
 from learners.soups.greedy import Trial, chosen, search
 from learners.soups.learned import learn
+from learners.soups.members import single
 from learners.soups.pot import Manner, Pot, pot_for
 from learners.soups.product import Product, store
 from learners.soups.trials import Ledger
@@ -72,7 +73,7 @@ def uniform_soup(lake: Lake, sql: str, *, force: bool = False, align: str | None
 
 def uniform_of(pot: Pot) -> Soup:
     """Make the uniform soup of a pot."""
-    return _serve(pot, "uniform_soup", list(range(len(pot.population))))
+    return _serve(pot, "uniform_soup", list(range(len(pot))))
 
 
 def greedy_soup(
@@ -104,7 +105,7 @@ def greedy_of(
     """Make the greedy soup of a pot."""
     validation = pot.dataset.validation
     options = {"accept": accept, "passes": passes, "removal": removal, "restarts": restarts, "seed": seed}
-    ledger = Ledger(pot.lake, pot.population.rows, pot.judged_on, options)
+    ledger = Ledger(pot.lake, pot.rows, pot.judged_on, options)
 
     def score(members: tuple[int, ...]) -> float:
         known = ledger.known(members)
@@ -144,7 +145,7 @@ def learned_soup(
 def learned_of(pot: Pot, *, by: str = "model", steps: int = 50, learning_rate: float = 0.1) -> Soup:
     """Make the learned soup of a pot."""
     module, samples = pot.module, pot.dataset.validation
-    equal = dict.fromkeys(range(len(pot.population)), 1 / len(pot.population))
+    equal = dict.fromkeys(range(len(pot)), 1 / len(pot))
     parameters = {name for name, _ in module.named_parameters()}
 
     def gradient(weights: dict[str, Tensor]) -> tuple[float, dict[str, Tensor]]:
@@ -176,13 +177,13 @@ def _serve(
     settings: dict[str, object] | None = None,
 ) -> Soup:
     """Average the chosen members unless that is done, compare, write everything to the lake."""
-    tensors = pot.population.tensors
     if weights is None:
-        weights = pot.population.member(members[0]) if len(members) == 1 else pot.average_of(members)
-    figures = compare(pot.module, weights, pot.judged, pot.parts)
-    left_out = [member for member in range(len(pot.population)) if member not in set(members)]
-    warnings = [*pot.ingredients.unwise, *_disagreements(tensors)]
-    rows = pot.population.rows
+        weights = pot.members[members[0]] if len(members) == 1 else pot.average_of(members)
+    stored = {name: tensor.to(pot.types[name]) for name, tensor in weights.items()}
+    figures = compare(pot.module, single(stored), pot.judged, pot.parts)
+    left_out = [member for member in range(len(pot)) if member not in set(members)]
+    warnings = [*pot.ingredients.unwise, *_disagreements(pot.members)]
+    rows = pot.rows
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * rows.height
     product = Product(
         method=method,
@@ -192,7 +193,7 @@ def _serve(
         warnings=tuple(warnings),
         settings=(settings or {}) | pot.manner.settings(),
     )
-    model_id = store(pot.lake, product, pot.ingredients.description, weights, figures)
+    model_id = store(pot.lake, product, pot.ingredients.description, stored, figures)
     comparison = pl.DataFrame([asdict(figure) for figure in figures])
     notes = (*(pot.notes if len(members) > 1 else ()), *_collapse(figures))
     return Soup(model_id, method, pot.names(members), pot.names(left_out), comparison, tuple(warnings), notes)
@@ -210,8 +211,8 @@ def _collapse(figures: Sequence[Figure]) -> list[str]:
     ]
 
 
-def _disagreements(tensors: Mapping[str, Tensor]) -> list[str]:
+def _disagreements(models: Sequence[Mapping[str, Tensor]]) -> list[str]:
     return [
         f"{name} has no mean and differs between members: the first one's is taken"
-        for name in differing_integers(tensors)
+        for name in differing_integers(models)
     ]

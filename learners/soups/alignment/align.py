@@ -15,6 +15,7 @@ from learners.soups.alignment.matching import Match
 from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
 from learners.soups.check.mergeability import selected
+from learners.soups.members import single
 from schemas import Lake, UsageError
 from zoo.datasets import load_dataset
 from zoo.describe import Description, describe_all
@@ -137,16 +138,18 @@ def align_rows(
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
     run = way or _known(lake, ids)
-    weights = [read_weights(lake, place) for place in locate(lake, ids, epochs)]
-    for model_id, theirs in zip(ids, weights, strict=True):
-        _check_shapes(model_id, theirs, run)
+    places = locate(lake, ids, epochs)
+    for model_id, place in zip(ids, places, strict=True):
+        _check_shapes(model_id, read_weights(lake, place), run)
     specification = permutations_of(run.module, run.x[:1])
     found = []
-    for model_id, epoch, theirs in zip(ids[1:], epochs[1:], weights[1:], strict=True):
+    reference = single(read_weights(lake, places[0]))
+    for model_id, epoch, place in zip(ids[1:], epochs[1:], places[1:], strict=True):
+        theirs = read_weights(lake, place)  # one at a time
         if by == "weights":
-            match = weight_matching(specification, weights[0], theirs, seeds)
+            match = weight_matching(specification, reference, single(theirs), seeds)
         else:
-            match = activation_matching(run.module, specification, weights[0], theirs, run.x[:samples], seeds)
+            match = activation_matching(run.module, specification, reference, single(theirs), run.x[:samples], seeds)
         twin = _Twin(model_id, epoch, ids[0], epochs[0], by, seeds, samples, match, run.given)
         _store(lake, twin, run, specification.permute(theirs, match.permutations))
         found.append(twin)

@@ -33,7 +33,7 @@ class Barrier:
 
 def linear_barriers(
     module: nn.Module,
-    population: Mapping[str, Tensor],
+    models: Sequence[Mapping[str, Tensor]],
     pairs: Sequence[tuple[int, int]],
     samples: Samples,
     train: Samples,
@@ -45,7 +45,7 @@ def linear_barriers(
 
     Args:
         module: How to compute, as in `zoo.population.forward`.
-        population: Tensors `[N, ...]` by name.
+        models: Tensors of each by name; asked for when they are needed, two of them at a time.
         pairs: Indices of the models.
         samples: What the loss is measured on.
         train: What batch-norm statistics are estimated from.
@@ -54,9 +54,14 @@ def linear_barriers(
         Frankle et al. 2020, Linear Mode Connectivity, https://arxiv.org/abs/1912.05671; statistics anew as in
         Jordan et al. 2023, REPAIR, https://arxiv.org/abs/2211.08403.
     """
-    ends = _losses(module, population, samples)
-    ways = (_way(module, population, pair, train) for pair in pairs)
-    return [_barrier(_losses(module, way, samples), ends[list(pair)]) for pair, way in zip(pairs, ways, strict=True)]
+    ends = {
+        index: _losses(module, stack([models[index]]), samples) for index in sorted({i for pair in pairs for i in pair})
+    }
+    ways = (_way(module, models[i], models[j], train) for i, j in pairs)
+    return [
+        _barrier(_losses(module, way, samples), torch.cat([ends[i] for i in pair]))
+        for pair, way in zip(pairs, ways, strict=True)
+    ]
 
 
 def _barrier(between: Tensor, ends: Tensor) -> Barrier:
@@ -69,9 +74,9 @@ def _barrier(between: Tensor, ends: Tensor) -> Barrier:
 
 
 def _way(
-    module: nn.Module, population: Mapping[str, Tensor], pair: tuple[int, int], train: Samples
+    module: nn.Module, first: Mapping[str, Tensor], second: Mapping[str, Tensor], train: Samples
 ) -> dict[str, Tensor]:
-    way = {name: _between(stacked[pair[0]], stacked[pair[1]]) for name, stacked in population.items()}
+    way = {name: _between(tensor, second[name]) for name, tensor in first.items()}
     if not has_statistics(way):
         return way
     places = [{name: tensor[step] for name, tensor in way.items()} for step in range(len(STEPS))]

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor
-
 from learners.soups.check.barrier import HIGH, Barrier, linear_barriers
 from learners.soups.check.facts import Facts
 from learners.soups.check.problems import BARRIER, UNWISE, Problem
 from learners.soups.check.verdicts import SAFE, Mergeability, Pair, verdict_on
+from learners.soups.members import Members
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import load_dataset
-from zoo.load import read_weights
 from zoo.locate import locate
-from zoo.population import Samples, stack
+from zoo.population import Samples
 
 SAMPLES = 1000
 MOST_ASKED = 20
@@ -72,14 +70,8 @@ def _measured(lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples
         return {}
     models = sorted({index for pair in pairs for index in pair})
     places = locate(lake, [facts[i].model_id for i in models], [facts[i].epoch for i in models])
-    population = stack([{name: _single(t) for name, t in read_weights(lake, place).items()} for place in places])
     position = {index: place for place, index in enumerate(models)}
     inside = [(position[i], position[j]) for i, j in pairs]
     held_out, train = (Samples(part.x[:samples], part.y[:samples]) for part in (data.validation, data.train))
-    found = linear_barriers(description.skeleton(), population, inside, held_out, train)
+    found = linear_barriers(description.skeleton(), Members(lake, places), inside, held_out, train)
     return dict(zip(pairs, found, strict=True))
-
-
-def _single(tensor: Tensor) -> Tensor:
-    """In the type of the samples, whatever it is stored in."""
-    return tensor.float() if tensor.is_floating_point() else tensor

@@ -10,6 +10,9 @@ from learners.soups.files.mapped import mapped
 from learners.soups.files.stored import Stored
 
 PIECE = 1 << 18
+"""Most values of a model that are in memory at a time."""
+PIECES = 1 << 21
+"""Most values of all of them."""
 SAMPLED = 1 << 22
 """Values of each model that are read to tell whether models started alike."""
 
@@ -51,7 +54,7 @@ def _cosine(gram: Tensor, first: int, second: int) -> float:
 def geometry(
     models: Sequence[Mapping[str, Stored]], reference: Mapping[str, Stored], values: int | None = None
 ) -> Geometry:
-    """Read models once, a piece of all of them at a time.
+    """Read models once, a piece of all of them at a time: the more models, the smaller the piece.
 
     Args:
         models: Places of tensors; those that are not of one shape in all of them are left out.
@@ -65,7 +68,7 @@ def geometry(
         alike = all(name in model and model[name].shape == stored.shape for model in models)
         if not alike or not stored.torch_dtype.is_floating_point:
             continue
-        for begin, end in _spans(stored.values):
+        for begin, end in _spans(stored.values, max(1, min(PIECE, PIECES // len(models)))):
             rows = torch.stack([mapped(model[name], begin, end).double() for model in models])
             if len(stored.shape) > 1:
                 weights += rows @ rows.T
@@ -84,5 +87,5 @@ def _chosen(reference: Mapping[str, Stored], values: int | None) -> Iterator[str
         yield name
 
 
-def _spans(values: int) -> Iterator[tuple[int, int]]:
-    return ((begin, min(begin + PIECE, values)) for begin in range(0, values, PIECE))
+def _spans(values: int, piece: int) -> Iterator[tuple[int, int]]:
+    return ((begin, min(begin + piece, values)) for begin in range(0, values, piece))

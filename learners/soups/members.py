@@ -1,0 +1,41 @@
+"""The models of a soup, each read when it is asked for, so that memory does not grow with their number."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from schemas import Lake
+from zoo.locate import Place
+from zoo.population import Weights
+from zoo.stacking import read_weights
+
+
+class Members(Sequence[Weights]):
+    """Weights of models, floating-point numbers in float32, whatever they are stored in; nothing of them is held.
+
+    Args:
+        lake: Where they are.
+        places: Where each lies, as `zoo.locate.locate` says.
+    """
+
+    def __init__(self, lake: Lake, places: Sequence[Place]) -> None:
+        self.lake, self.places = lake, places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Read one."""
+        return single(read_weights(self.lake, self.places[index]))
+
+    @property
+    def types(self) -> dict[str, torch.dtype]:
+        """What each tensor of the first one is stored in."""
+        return {name: tensor.dtype for name, tensor in read_weights(self.lake, self.places[0]).items()}
+
+
+def single(weights: Mapping[str, Tensor]) -> Weights:
+    """Weights in the type of the samples that they are run on, whatever they are stored in."""
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
