@@ -17,11 +17,15 @@ def doctor(
     weights: Annotated[bool, typer.Option(help="Read every shard and compare its hash.")] = True,
     mend: Annotated[
         bool,
-        typer.Option("--repair", help="First mend what loses nothing: equal rows, rows without model, leftovers."),
+        typer.Option(
+            "--repair", help="First mend what loses nothing: rows that stand twice or of no model, leftovers."
+        ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show versions, devices and sizes, and look for damage: rows that stand twice, shards that are missing or changed.
+    """Show versions, devices and sizes, and look for damage in rows, weights and files.
+
+    Damage is what stands twice, speaks of a model that is not there, is missing, was changed, or belongs to nothing.
 
     The exit code is 1 where something is left that somebody has to decide about.
     """

@@ -146,7 +146,7 @@ def _owned(table: str, package: Package) -> Iterable[Sequence[object]]:
         return [(file.path, formats[file.path], file.size, file.sha256, None) for file in files]
     if table == "lineage":
         return [(parent, relation, "listing", 1.0) for parent, relation in dict.fromkeys(package.parents)]
-    return package.scores if table == "evaluation" else dict.fromkeys(package.statements)
+    return dict.fromkeys(package.scores if table == "evaluation" else package.statements)
 
 
 def _links(package: Package) -> dict[tuple[str, str], str]:

@@ -156,8 +156,12 @@ def moments(times: Sequence[datetime]) -> pl.Series:
 
 
 def add_owned(batch: Batch, table: str, ids: pl.Series, owned: pl.DataFrame) -> None:
-    """Add rows of a table that say by their column `row` which of the `ids` they belong to."""
-    batch.add(table, owned.with_columns(model_id=pl.lit(ids).gather("row")).select(list(COLUMNS[table])))
+    """Add rows of a table that say by their column `row` which of the `ids` they belong to.
+
+    A result that is published twice, equal in everything that is kept of it, is one row.
+    """
+    rows = owned.with_columns(model_id=pl.lit(ids).gather("row")).select(list(COLUMNS[table]))
+    batch.add(table, rows.unique(maintain_order=True) if table == "evaluation" else rows)
 
 
 def _models(fields: Fields, card: Fields, tags: pl.DataFrame) -> pl.DataFrame:

@@ -1,15 +1,22 @@
 """The doctor finds every kind of damage and calls a sound lake sound."""
 
+import re
+from pathlib import Path
+
 import polars as pl
 import torch
 
-from schemas import Lake, examine
+from schemas import Lake, examine, repair
+from schemas.ghosts import OF_A_MODEL
+from schemas.unique import MAY_REPEAT, UNIQUE, WHOLE
 
 
 def healthy(lake: Lake) -> None:
     digest = lake.weights.write("p/a.safetensors", {"w": torch.ones(1, 2)})
     with lake.write() as transaction:
         transaction.append("model", pl.DataFrame({"model_id": ["zoo:p/a"], "hub": ["zoo"]}))
+        transaction.append("population", pl.DataFrame({"population_id": ["p"]}))
+        transaction.append("member", pl.DataFrame({"model_id": ["zoo:p/a"], "population_id": ["p"]}))
         checkpoint = {"model_id": "zoo:p/a", "epoch": 1, "final": True, "shard": "p/a.safetensors", "row": 0}
         transaction.append("checkpoint", pl.DataFrame([checkpoint | {"shard_sha256": digest}]))
 
@@ -49,7 +56,8 @@ def test_a_missing_shard_is_found(lake: Lake) -> None:
     healthy(lake)
     lake.weights.path("p/a.safetensors").unlink()
     for whole in (True, False):
-        assert "is missing; delete it, then build" in examine(lake, weights=whole)["problem"][0]
+        problem = "missing, with the weights of 1 model; put it back, or build or make them again"
+        assert examine(lake, weights=whole).rows() == [("weights", problem, "p/a.safetensors")]
 
 
 def test_a_truncated_shard_is_found_without_reading_it_whole(lake: Lake) -> None:
@@ -67,10 +75,81 @@ def test_one_bad_row_does_not_hide_the_others(lake: Lake) -> None:
     assert examine(lake)["check"].to_list() == ["weights", "files", "weights"]
 
 
-def test_the_files_of_a_merge_are_no_stray_shards(lake: Lake) -> None:
+def test_the_files_of_a_merge_are_no_stray_shards_and_others_beside_them_are(lake: Lake) -> None:
     lake.weights.write("made/merge/m/model.safetensors", {"w": torch.ones(2)})
     assert examine(lake)["check"].to_list() == ["weights"]
     home = str(lake.weights.folder / "made" / "merge" / "m")
     with lake.write() as transaction:
         transaction.append("model", pl.DataFrame({"model_id": ["made:merge/m"], "hub": ["made"], "location": [home]}))
+        transaction.append("product", pl.DataFrame({"model_id": ["made:merge/m"]}))
     assert examine(lake).is_empty()
+    with lake.write() as transaction:
+        transaction.append("tensor", pl.DataFrame({"model_id": ["made:merge/m"], "path": ["model.safetensors"]}))
+    assert examine(lake).is_empty()
+    lake.weights.write("made/merge/m/another.safetensors", {"w": torch.ones(2)})
+    assert examine(lake)["example"].to_list() == ["made/merge/m/another.safetensors"]
+    (lake.weights.folder / "made" / "merge" / "m" / "another.safetensors").rename(lake.weights.folder.parent / "away")
+    lake.weights.path("made/merge/m/model.safetensors").unlink()
+    problem = "missing, with tensors of a merged model; make the merge again"
+    assert examine(lake).rows() == [("weights", problem, str(Path(home).resolve() / "model.safetensors"))]
+
+
+def test_every_table_is_looked_through_for_rows_that_stand_twice(undisturbed: Lake) -> None:
+    tables = undisturbed.sql("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'main'")["table_name"]
+    assert sorted([*UNIQUE, *MAY_REPEAT]) == sorted(tables)
+    columns = undisturbed.sql("SELECT table_name, column_name FROM duckdb_columns() WHERE schema_name = 'main'").rows()
+    assert {(table, name) for table, key in UNIQUE.items() if key != WHOLE for name in key.split(", ")} <= {*columns}
+    of_models = {(table, name) for table, names in OF_A_MODEL.items() for name in names.split(", ")}
+    named = {
+        (table, name) for table, name in columns if table in tables and name in ("model_id", "child_id", "first_id")
+    }
+    exempt = {("model", "model_id"), ("trial", "model_id"), ("soup_comparison", "model_id")}  # of candidates, NULL too
+    assert named - exempt == of_models - {("pair_measurement", "second_id")}
+
+
+def test_a_row_that_stands_twice_is_found_and_mended_in_every_table(lake: Lake) -> None:
+    with lake.write() as transaction:
+        for table in UNIQUE:
+            if transaction.sql(f"FROM {table} LIMIT 1").is_empty():
+                transaction.sql(f"INSERT INTO {table} DEFAULT VALUES")
+            transaction.sql(f"INSERT INTO {table} FROM {table} LIMIT 1")
+    problems = examine(lake).filter(check="unique")["problem"].to_list()
+    assert len(problems) == len(UNIQUE)
+    for table, problem in zip(UNIQUE, problems, strict=True):
+        assert re.fullmatch(rf"1 (rows|values) of {table}(\(.*\))? stand there more than once", problem)
+    mended = repair(lake).filter(repair="equal rows made one")
+    assert dict(mended.select("what", "count").rows()) == dict.fromkeys(UNIQUE, 1)
+    assert examine(lake).filter(check="unique").is_empty()
+
+
+def test_files_that_belong_to_nothing_are_found_below_weights_and_raw_answers(lake: Lake) -> None:
+    healthy(lake)
+    with lake.write() as transaction:
+        transaction.append("crawl", pl.DataFrame({"crawl_id": ["known"]}))
+    for place in ("known/page.parquet", "lock-known", "0123456789abcdef/models.parquet", "gone/page-1.parquet"):
+        (lake.raw / "huggingface" / place).parent.mkdir(parents=True, exist_ok=True)
+        (lake.raw / "huggingface" / place).touch()
+    (lake.raw / "huggingface" / "0123456789abcdef" / ".models.parquet.mark").touch()
+    (lake.raw / "huggingface" / "gone" / "page-2.parquet").touch()
+    (lake.raw / "notes.txt").touch()
+    (lake.weights.folder / "p" / "notes.txt").touch()
+    (lake.weights.folder / "q").mkdir()
+    for name in ("population.json", "w2-b4.json", "build.lock"):
+        (lake.weights.folder / "q" / name).touch()
+    assert examine(lake).select("check", "example").rows() == [
+        ("files", "p/notes.txt"),
+        ("files", "huggingface/gone/page-1.parquet"),
+        ("files", "notes.txt"),
+    ]
+    assert "(and 1 beside it)" in examine(lake)["problem"][1]
+    assert repair(lake).is_empty()
+    assert (lake.raw / "huggingface" / "gone" / "page-2.parquet").exists()
+
+
+def test_models_that_nothing_made_are_found(lake: Lake) -> None:
+    with lake.write() as transaction:
+        ids = ["zoo:p/a", "made:soup/s", "huggingface:a/b"]
+        transaction.append("model", pl.DataFrame({"model_id": ids, "hub": ["zoo", "made", "huggingface"]}))
+    assert examine(lake).rows() == [
+        ("orphans", "2 models of the hubs zoo and made without a row in member or product", "made:soup/s")
+    ]

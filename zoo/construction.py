@@ -39,7 +39,10 @@ Progress = Callable[[int, int, str], None]
 
 COMPLETE = """
 SELECT 1 FROM population WHERE population_id = $population_id AND state = 'complete'
-AND members = (SELECT count(*) FROM member WHERE population_id = $population_id AND state <> 'failed')
+AND members = (
+    SELECT count(*) FROM member SEMI JOIN model USING (model_id)
+    WHERE population_id = $population_id AND state <> 'failed'
+)
 """
 PATIENCE_WHILE_TRAINING = 1.0
 """Seconds that registering a group waits for the lake while others are still trained."""

@@ -1,0 +1,130 @@
+"""What a lake's folder holds beside its tables: rows without their files, and files without rows."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import DataError, UsageError
+from schemas.files import unfinished
+from schemas.ghosts import BEGUN
+from schemas.lake import Lake
+from schemas.reading import Reading
+
+SHARDS = """
+SELECT shard, shard_sha256, count(DISTINCT model_id) AS models FROM checkpoint WHERE shard IS NOT NULL
+GROUP BY ALL ORDER BY ALL
+"""
+HOMES = "SELECT model_id, location FROM model WHERE location IS NOT NULL AND hub = 'made' AND deleted_at IS NULL"
+NAMED = "SELECT DISTINCT model_id, path FROM tensor WHERE model_id IN (SELECT unnest($ids)) ORDER BY ALL"
+MARK = ".mark"
+"""Ending of the note beside a downloaded snapshot."""
+LOCK = "lock-"
+
+Problem = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the tables say that lies in files."""
+
+    shards: list[tuple[str, str, int]]
+    """Each shard of the weight store, its SHA-256, and how many models' weights it holds."""
+    homes: dict[Path, set[str]]
+    """Folder of each merge -> the files in it that its tensors lie in."""
+    crawls: set[str]
+
+
+def named(tables: Reading) -> Named:
+    """Ask the tables what lies in files."""
+    homes = {model_id: Path(location).resolve() for model_id, location in tables.sql(HOMES).iter_rows()}
+    found: dict[Path, set[str]] = {home: set() for home in homes.values()}
+    for model_id, path in tables.sql(NAMED, ids=list(homes)).iter_rows():
+        found[homes[model_id]].add(path)
+    return Named(tables.sql(SHARDS).rows(), found, set(tables.sql("SELECT crawl_id FROM crawl")["crawl_id"]))
+
+
+def rows_without_files(lake: Lake, named: Named, whole: bool) -> Iterator[Problem]:
+    """Shards and files of merges that tables name and that are missing or damaged; read them whole if `whole`."""
+    for shard, digest, models in named.shards:
+        held = "the weights of 1 model" if models == 1 else f"weights of {models:,} models"
+        try:
+            if not lake.weights.path(shard).exists():
+                yield "weights", f"missing, with {held}; put it back, or build or make them again", shard
+            elif whole:
+                lake.weights.verify(shard, digest)
+            else:
+                lake.weights.names(shard)
+        except (DataError, UsageError) as error:
+            yield "weights", f"{error}; delete it, then build or make again what it held", shard
+    for path in sorted(home / name for home, names in named.homes.items() for name in names):
+        if not path.is_file():
+            yield "weights", "missing, with tensors of a merged model; make the merge again", str(path)
+
+
+def files_without_rows(lake: Lake, named: Named) -> Iterator[Problem]:
+    """Files below the folders of weights and raw answers that belong to nothing in the tables, a problem a folder."""
+    half = [*unfinished(lake.weights.folder), *unfinished(lake.raw)]
+    for left in half:
+        yield "files", "left by a writer that was killed or is still at it; if nothing runs, delete it", str(left)
+    hidden = set(half)
+    kinds = {
+        ("weights", "a shard that no checkpoint names; the build that wrote it may not have been finished"): (
+            _stray_shards(lake, named, hidden),
+            lake.weights.folder,
+        ),
+        ("files", "belongs to nothing in the lake; move it elsewhere or delete it"): (
+            _stray_others(lake, named, hidden),
+            lake.weights.folder,
+        ),
+        ("files", "raw answers of no crawl in the lake; move them elsewhere or delete them"): (
+            _stray_answers(lake, named, hidden),
+            lake.raw,
+        ),
+    }
+    for (check, problem), (strays, root) in kinds.items():
+        yield from _by_folder(check, problem, strays, root)
+
+
+def _by_folder(check: str, problem: str, strays: list[Path], root: Path) -> Iterator[Problem]:
+    folders: dict[Path, list[Path]] = {}
+    for path in strays:
+        folders.setdefault(path.parent, []).append(path)
+    for paths in folders.values():
+        more = f" (and {len(paths) - 1:,} beside it)" if len(paths) > 1 else ""
+        yield check, problem + more, paths[0].relative_to(root).as_posix()
+
+
+def _files(folder: Path, hidden: set[Path]) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*")):
+        if path not in hidden and not hidden & set(path.parents) and not path.is_dir():
+            yield path
+
+
+def _stray_shards(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
+    folder, homes = lake.weights.folder, named.homes
+    known = {folder / shard for shard, _, _ in named.shards}
+    known |= {home / name for home, names in homes.items() for name in names}
+    bare = {home for home, names in homes.items() if not names}  # nothing is said of what lies in them
+    shards = [path for path in _files(folder, hidden) if path.suffix == ".safetensors" and path not in known]
+    return [path for path in shards if path.resolve() not in known and path.resolve().parent not in bare]
+
+
+def _stray_others(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
+    """What is no shard, and lies neither in the folder of a build nor in that of a merge."""
+    folder, homes = lake.weights.folder, set(named.homes)
+    begun = {path.parent for path in folder.glob(f"*/{BEGUN}")}
+    others = (path for path in _files(folder, hidden) if path.suffix != ".safetensors")
+    return [path for path in others if path.parent not in begun and not homes & set(path.resolve().parents)]
+
+
+def _stray_answers(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
+    return [path for path in _files(lake.raw, hidden) if not _belongs(path, lake.raw, named.crawls)]
+
+
+def _belongs(path: Path, raw: Path, crawls: set[str]) -> bool:
+    """Whether a file is of a crawl (raw/<hub>/<crawl_id>/...), its lock, or a snapshot that was downloaded."""
+    parts = path.relative_to(raw).parts
+    if len(parts) == 2:
+        return parts[1].removeprefix(LOCK) in crawls
+    marked = path.name.endswith(MARK) or path.with_name(f".{path.name}{MARK}").exists()
+    return len(parts) > 2 and (parts[1] in crawls or marked)

@@ -1,0 +1,57 @@
+"""Which columns name a row of each table: a lake has no keys, so nothing else says what may not stand there twice."""
+
+WHOLE = "*"
+"""The row itself: all of its columns together."""
+UNIQUE = {
+    "card": "model_id",
+    "card_section": "model_id, position",
+    "card_topic": "model_id, scheme, topic, position, field",
+    "cell_phase": "population_id, rule, load_axis, load, temperature_axis, temperature, held",
+    "checkpoint": "model_id, epoch",
+    "config": "model_id",
+    "crawl": "crawl_id",
+    "discussion": "model_id, number",
+    "documentation": "model_id",
+    "documentation_weight": "section",
+    "evaluation": WHOLE,
+    "event": WHOLE,
+    "example_measurement": "selection, dataset, split_seed, split, example, metric, settings, seed",
+    "fetched": "model_id, what",
+    "file": "model_id, path",
+    "footprint": "model_id, source",
+    "hub": "hub",
+    "identity": "model_id, kind, key",
+    "identity_kind": "kind",
+    "language_code": "kind, code",
+    "licence_compatible": "license, derivative",
+    "licence_terms": "license",
+    "lineage": "child_id, parent_id, relation",
+    "link": "model_id, kind, target",
+    "measurement": "model_id, epoch, metric, split, settings, seed",
+    "member": "model_id",
+    "migration": "number",
+    "model": "model_id",
+    "observation": "model_id, observed_at, crawl_id",
+    "pair_measurement": "first_id, second_id, metric, split, settings, seed",
+    "phase_rule": "sha256",
+    "population": "population_id",
+    "product": "model_id",
+    "revision": "model_id, sha",
+    "same_model": "model_id",
+    "sitting": "population_id, group_name, number",
+    "soup_comparison": "comparison_id, candidate, condition, severity",
+    "statement": "model_id, name, value, source",
+    "stitch": "model_id, stage, stitch",
+    "tag": "model_id, tag, kind",
+    "tensor": "model_id, path, name",
+    "throughput": WHOLE,
+    "training": "model_id, epoch, split, metric",
+    "trial": "search_id, number",
+    "weights": "model_id, format",
+    "weights_dtype": "model_id, format, dtype",
+    "weights_metadata": "model_id, path, kind, key",
+}
+MAY_REPEAT = ("failure",)
+"""Two things that could not be read may have one name and one reason."""
+MOMENTS = {"measurement": "measured_at", "pair_measurement": "measured_at", "example_measurement": "measured_at"}
+"""Columns that say only when: of rows that are equal but for them the earliest is enough."""
