@@ -9,12 +9,14 @@ import polars as pl
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from schemas import UsageError
 
 NARROWEST = 9  # characters that a column of a table needs
+WIDEST = 120  # characters of a table's line in a file or a pipe, where nothing is folded
 
 
 def say(text: str) -> None:
@@ -28,10 +30,11 @@ def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
         typer.echo(json_text(frame))
         return
     shown = frame.head(rows) if rows else frame
-    if sys.stdout.isatty() and frame.width * NARROWEST > Console().width:
+    table = _table(shown)
+    if _is_too_wide(table):
         show_upright(shown)
     else:
-        show_table(shown)
+        _console().print(table)
     if shown.height < frame.height:
         say(f"{shown.height} of {frame.height:,} rows; --rows 0 prints all, --json gives them as JSON")
 
@@ -49,22 +52,33 @@ def json_text(frame: pl.DataFrame) -> str:
 
 
 def show_upright(frame: pl.DataFrame) -> None:
-    """Print a line for each value, for results with more columns than the terminal has room for."""
+    """Print a line for each value, for results that have no room side by side."""
     for row in frame.iter_rows(named=True):
         for name, value in row.items():
             typer.echo(f"{name:>20}  {cell(value)}")
         typer.echo()
 
 
-def show_table(frame: pl.DataFrame) -> None:
-    """Print a line for each row."""
+def _table(frame: pl.DataFrame) -> Table:
+    """A line for each row."""
     table = Table(header_style="bold", box=SIMPLE_HEAD, pad_edge=False)
     for name, kind in frame.schema.items():
         table.add_column(name, justify="right" if kind.is_numeric() else "left", overflow="fold")
     for row in frame.iter_rows():
         table.add_row(*(cell(value) for value in row))
+    return table
+
+
+def _is_too_wide(table: Table) -> bool:
+    """Whether a terminal has no room for so many columns, or a file would get lines that nobody can read."""
+    if sys.stdout.isatty():
+        return len(table.columns) * NARROWEST > Console().width
+    return Measurement.get(_console(), _console().options, table).maximum > WIDEST
+
+
+def _console() -> Console:
     wide = None if sys.stdout.isatty() else 1_000  # in a file or a pipe nothing is folded
-    Console(markup=False, emoji=False, highlight=False, width=wide).print(table)
+    return Console(markup=False, emoji=False, highlight=False, width=wide)
 
 
 def cell(value: object) -> str:

@@ -95,6 +95,15 @@ def test_json_is_json_whatever_the_values(run: Run, filled: Lake) -> None:
     assert row == {"n": None, "i": None, "b": "aa", "x": None, "s": 2, "l": ["a"]}
 
 
+def test_what_is_too_wide_for_a_file_stands_upright_and_nothing_is_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    value = "x" * (terminal.WIDEST - len("name") - 5)
+    terminal.show(pl.DataFrame({"name": ["a"], "value": [value]}), as_json=False)
+    beside = capsys.readouterr().out.splitlines()
+    assert f" a      {value} " in beside
+    terminal.show(pl.DataFrame({"name": ["a"], "value": [f"{value}xx"]}), as_json=False)
+    assert capsys.readouterr().out.split() == ["name", "a", "value", f"{value}xx"]
+
+
 def test_more_columns_than_the_terminal_holds_stand_upright(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.show_upright(pl.DataFrame({"model_id": ["a"], "width": [8]}))
     assert capsys.readouterr().out == "            model_id  a\n               width  8\n\n"
