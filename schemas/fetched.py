@@ -18,8 +18,25 @@ def note_fetched(transaction: Transaction, fetched: pl.DataFrame) -> None:
 
 
 def merge_configs(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:
-    """Replace the configurations of the models `asked` for; one without loses its old one."""
+    """Replace the configurations of the models `asked` for; one without loses its old one.
+
+    A model is of the class and family that its configuration names, whether the hub's listing repeats them or not.
+    """
     _replace(transaction, "config", asked, tables)
+    transaction.sql(f"""
+        UPDATE model SET architecture = coalesce(said.architecture, model.architecture),
+            model_type = coalesce(said.model_type, model.model_type)
+        FROM (
+            SELECT model_id, {_named("$.architectures[0]")} AS architecture, {_named("$.model_type")} AS model_type
+            FROM config JOIN asked USING (model_id)
+        ) AS said
+        WHERE said.model_id = model.model_id AND coalesce(said.architecture, said.model_type) IS NOT NULL
+    """)  # noqa: S608 - our names
+
+
+def _named(path: str) -> str:
+    """The text at a place of a configuration; NULL for what is no text, or an empty one."""
+    return f"if(json_type(config, '{path}') = 'VARCHAR', nullif(trim(config ->> '{path}'), ''), NULL)"
 
 
 def merge_discussions(transaction: Transaction, asked: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> None:

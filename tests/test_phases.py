@@ -82,6 +82,25 @@ def test_configurations(hub: TestHub, lake: Lake) -> None:
     assert len(asked(hub)) == 1
 
 
+@pytest.mark.parametrize(
+    ("config", "built"),
+    [
+        ({"architectures": ["BertModel", "Other"], "model_type": "bert"}, ("BertModel", "bert")),
+        ({"architectures": [], "model_type": "bert"}, (None, "bert")),
+        ({"architectures": "BertModel", "model_type": 3}, (None, None)),
+        ({"architectures": [None], "model_type": " "}, (None, None)),
+    ],
+)
+def test_a_configuration_names_the_architecture_where_the_listing_does_not(
+    hub: TestHub, lake: Lake, repositories: Path, config: dict[str, object], built: tuple[str | None, str | None]
+) -> None:
+    (repositories / "owner/one/config.json").write_text(json.dumps(config))
+    query = "SELECT architecture, model_type FROM model WHERE name = 'one'"
+    for configs in (True, False):  # a later listing takes nothing back
+        mine(lake, "huggingface", endpoint=hub.url, configs=configs)
+        assert lake.sql(query).rows() == [built]
+
+
 @pytest.mark.parametrize("body", ["[1]", "{", '{"a": NaN', "", "\xff", "[" * 100_000])
 def test_a_configuration_that_is_none_is_a_failure(hub: TestHub, lake: Lake, repositories: Path, body: str) -> None:
     (repositories / "owner/one/config.json").write_text(body, encoding="latin-1")

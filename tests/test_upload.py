@@ -145,10 +145,12 @@ def test_exported_models_are_mined_again_as_what_they_are(copied: Lake, upload_h
     assert (crawl.rows_stored, crawl.failures) == (3, 0)
     rows = copied.sql(f"SELECT model_id, owner, name FROM models SEMI JOIN ({query}) USING (model_id)").rows()
     names = {f"huggingface:ada/{owner}-{name}": model_id for model_id, owner, name in rows}
-    mined = other.sql("SELECT model_id, parameters, license, task, library FROM models ORDER BY ALL").rows()
+    columns = "model_id, parameters, license, task, library, architecture, model_type"
+    mined = other.sql(f"SELECT {columns} FROM model ORDER BY ALL").rows()
     known = dict(copied.sql("SELECT model_id, parameters FROM model").rows())
+    built = ("MLP", "weightlake-mlp")
     assert mined == [
-        (each, known[names[each]], "cc0-1.0", "image-classification", "weightlake") for each in sorted(names)
+        (each, known[names[each]], "cc0-1.0", "image-classification", "weightlake", *built) for each in sorted(names)
     ]
     for each, model_id in names.items():
         expected = load_weights(copied, model_id)

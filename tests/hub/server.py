@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import reduce
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import or_
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -20,7 +22,7 @@ from tests.hub.messages import Reply, Request, refusal
 from tests.hub.quotas import Quota, Turnstile, kind_of
 from tests.hub.repositories import Repositories
 from tests.hub.routes import Histories, Site
-from tests.hub.uploads import Uploads, said_by_card
+from tests.hub.uploads import Uploads, said_by_card, said_by_config
 
 
 class TestHub:
@@ -81,7 +83,8 @@ class TestHub:
         site = self.site if kind == "models" else self.datasets
         repositories = site.repositories
         names = repositories.names()
-        site.catalogue.replace([described(repositories, each) | said_by_card(repositories, each) for each in names])
+        said = (described, said_by_card, said_by_config)
+        site.catalogue.replace([reduce(or_, (say(repositories, each) for say in said)) for each in names])
 
     def answer(self, request: Request) -> Reply:
         """The answer to a request: an upload, something of the datasets, or of the models."""

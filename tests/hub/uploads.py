@@ -142,6 +142,14 @@ def check_card(content: str) -> Reply:
     return as_json({"errors": [], "warnings": []})
 
 
+def said_by_config(repositories: Repositories, name: str) -> dict[str, Any]:
+    """What the Hub takes from a repository's config.json into its record."""
+    file = repositories.file(name, "config.json")
+    found = {} if file is None else json.loads(file.place.read_bytes())
+    config = {key: found[key] for key in ("architectures", "model_type") if key in found}
+    return {"config": config} if config else {}
+
+
 def said_by_card(repositories: Repositories, name: str) -> dict[str, Any]:
     """What the Hub takes from the front matter of a repository's card into its record."""
     card = repositories.file(name, "README.md")
