@@ -20,6 +20,7 @@ class Together(Choice):
     RUN = "run"
     PARENT = "parent"
     START = "start"
+    CELL = "cell"
 
 
 def publish(
@@ -31,12 +32,13 @@ def publish(
     license_id: License = None,
     together: Annotated[
         Together,
-        typer.Option(help="In one split: checkpoints of a model, models of one parent too, of one start too."),
+        typer.Option(
+            help="In one split: checkpoints of a model; models of a parent too; of a start too; of a parent or a cell."
+        ),
     ] = Together.START,
     seed: Annotated[int, typer.Option(help="Number that decides which models are in which split.")] = 0,
-    shard_bytes: Annotated[
-        int, typer.Option(min=1, help="About how large a file of weights may get; at most 5 GB.")
-    ] = 2 * 10**9,
+    shard_bytes: Annotated[int, typer.Option(help="About how large a file of weights may get: 1 MB to 5 GB.")] = 2
+    * 10**9,
     private: Annotated[bool, typer.Option("--private", help="Make a repository that only its owner sees.")] = False,
     endpoint: Annotated[str | None, typer.Option(help="URL of another hub.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")] = False,
@@ -62,7 +64,18 @@ def publish(
         )
     if license_id is None:
         say("no licence is stated, so that nobody may use it; --license cc-by-4.0 would state one")
+    if dry_run:
+        say(_planned(files))
     show(files, as_json, ROWS_SHOWN)
+
+
+def _planned(files: pl.DataFrame) -> str:
+    """What a dry run adds up to."""
+    from zoo.publishing.dataset_card import size_in_words
+
+    weights = size_in_words(int(files.filter(pl.col("file").str.starts_with("weights/"))["bytes"].sum()))
+    commits = f" in {files['commit'].n_unique()} commits" if "commit" in files.columns else ""
+    return f"{files.height:,} files{commits}: {weights} of weights, and tables, whose size shows once they are written"
 
 
 class Layout(Choice):

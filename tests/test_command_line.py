@@ -147,6 +147,11 @@ def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
     query = "SELECT model_id FROM member LIMIT 3"
     exported = run("zoo", "export", query, "--to", "out", "--lake", "new", "--json")
     assert json.loads(exported.out)[0]["repositories"] == 3
+    planned = run("zoo", "publish", "digits-tiny", "--to", "zoo", "--lake", "new", "--dry-run", "--json")
+    weights = sum(row["bytes"] or 0 for row in json.loads(planned.out))
+    assert f"{len(json.loads(planned.out))} files: {weights / 1000:.1f} kB of weights, and tables" in planned.err
+    small = run("zoo", "publish", "digits-tiny", "--to", "zoo", "--lake", "new", "--shard-bytes", "1", "--dry-run")
+    assert (small.code, "shard_bytes = 1: expected 1,000,000" in one_line(small.err)) == (2, True)
     published = run("zoo", "publish", "digits-tiny", "--to", "zoo", "--lake", "new", "--json")
     assert {row["file"]: row["rows"] for row in json.loads(published.out)}["models/train-0.parquet"] == 4
     assert (published.code, "no licence is stated" in one_line(published.err)) == (0, True)

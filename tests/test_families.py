@@ -32,12 +32,16 @@ MODELS = ["a1", "a2", "a3", "b1", "b2", "soup", "x1", "x2", "lone"]
         ("run", [{model} for model in MODELS]),
         ("parent", [{"a1", "a3"}, {"a2"}, {"b1", "b2", "soup"}, {"x1", "x2"}, {"lone"}]),
         ("start", [{"a1", "a2", "a3"}, {"b1", "b2", "soup"}, {"x1", "x2"}, {"lone"}]),
+        ("cell", [{"a1", "a2", "a3"}, {"b1", "b2", "soup", "lone"}, {"x1", "x2"}]),
     ],
 )
 def test_families_are_those_of_one_ancestor(lake: Lake, together: str, expected: list[set[str]]) -> None:
     with lake.write() as transaction:
         rows = [dict(zip(("child_id", "parent_id", "relation"), edge, strict=True)) for edge in EDGES]
         transaction.append("lineage", pl.DataFrame(rows))
+        cells = [("a1", 8, 0), ("a2", 8, 1), ("b1", 16, 0), ("lone", 16, 1), ("x1", 32, 0)]
+        members = pl.DataFrame(cells, schema=["model_id", "width", "seed"], orient="row")
+        transaction.append("member", members.with_columns(population_id=pl.lit("grid"), group_name="model_id"))
     found = families(lake, MODELS, together)
     parts = {name: {model for model in MODELS if found[model] == name} for name in found.values()}
     assert sorted(map(sorted, parts.values())) == sorted(map(sorted, expected))

@@ -135,11 +135,26 @@ def test_phases_of_cells_are_those_of_their_models(copied: Lake, tmp_path: Path)
     assert [row[0] for row in phases.rows()] == ["I", "II", "IV-A", "IV-B"]
     population = load_population(tmp_path / "zoo", "phase = 'IV-B'")
     assert set(population.rows.select("width", "batch_size", "phase_probability").rows()) == {(4, 8, 0.6)}
-    assert rows_of(tmp_path / "zoo", "phases").height == 8 + 2
+    judged = rows_of(tmp_path / "zoo", "phases")
+    assert [path.name for path in (tmp_path / "zoo" / "phases").iterdir()] == ["train-0.parquet"]
+    assert judged["phase"].sort().to_list() == ["I", "II", "IV-A", "IV-B", "other"]
+    cell = judged.row(by_predicate=pl.col("phase") == "other", named=True)
+    grid = "SELECT model_id FROM member WHERE width = 4 AND batch_size = 8 ORDER BY model_id"
+    assert cell["models"] == copied.sql(grid)["model_id"].to_list()
     card = (tmp_path / "zoo" / "README.md").read_text()
     assert "The phase of each cell" in card
     assert "yang2021taxonomizing" in card
     assert 'load_population("zoo", "phase = \'IV-B\'")' in card
+    assert "whichever split they are in" in card
+
+
+def test_splits_can_leave_cells_whole(copied: Lake, tmp_path: Path) -> None:
+    publish_population(copied, "tiny", tmp_path / "zoo", together="cell")
+    found = pl.read_parquet(tmp_path / "zoo" / "models" / "*.parquet", include_file_paths="split")
+    cells = found.group_by("width", "batch_size").agg(pl.col("split", "family").n_unique())
+    assert cells.select("split", "family").rows() == [(1, 1)] * 4
+    assert found["split"].n_unique() == 3
+    assert "which differ by their seeds alone, are in one split" in (tmp_path / "zoo" / "README.md").read_text()
 
 
 def test_nothing_tells_where_the_publisher_s_files_lie(undisturbed: Lake, published: Path, recipe: Recipe) -> None:
@@ -232,7 +247,10 @@ def test_a_dry_run_lists_the_files_and_writes_nothing(undisturbed: Lake, publish
     assert all(len(written[path]) == size for path, size in known.items())
 
 
-def test_small_shards_hold_the_same_tensors(undisturbed: Lake, published: Path, tmp_path: Path) -> None:
+def test_small_shards_hold_the_same_tensors(
+    undisturbed: Lake, published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.publishing.limits.SMALLEST_FILE", 1)
     publish_population(undisturbed, "tiny", tmp_path, shard_bytes=2_000)
     shards = sorted((tmp_path / "weights").iterdir())
     assert len(shards) > 12

@@ -26,6 +26,7 @@ def test_larger_files_make_room_for_what_was_refused(
 ) -> None:
     """Twenty-four checkpoints, a file each, in folders of ten files at most."""
     monkeypatch.setattr(limits, "MOST_IN_FOLDER", 10)
+    monkeypatch.setattr(limits, "SMALLEST_FILE", 1)
     for dry_run in (True, False):
         with pytest.raises(UsageError, match=r"24 files in weights, and hubs take 10 a folder; .*\(shard_bytes\)"):
             publish_population(undisturbed, "tiny", tmp_path / "zoo", shard_bytes=1, dry_run=dry_run)
@@ -34,9 +35,9 @@ def test_larger_files_make_room_for_what_was_refused(
     assert 3 <= files["file"].str.starts_with("weights/").sum() <= 10
 
 
-@pytest.mark.parametrize("size", [0, limits.LARGEST_FILE + 1])
-def test_files_larger_than_advised_are_refused(undisturbed: Lake, tmp_path: Path, size: int) -> None:
-    with pytest.raises(UsageError, match="expected at most 5,000,000,000"):
+@pytest.mark.parametrize("size", [0, limits.SMALLEST_FILE - 1, limits.LARGEST_FILE + 1])
+def test_files_of_sizes_that_hubs_do_not_take_are_refused(undisturbed: Lake, tmp_path: Path, size: int) -> None:
+    with pytest.raises(UsageError, match="expected 1,000,000 to 5,000,000,000"):
         publish_population(undisturbed, "tiny", tmp_path / "zoo", shard_bytes=size)
 
 

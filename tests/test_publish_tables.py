@@ -76,6 +76,7 @@ def test_tables_arrive_whole_but_for_what_is_not_to_leave(mined: Lake, tmp_path:
     ]
     failures = rows_of(tmp_path / "out", "failure")[["subject", "reason"]].sort("reason")
     assert failures.rows() == [("local:ben/two", None), (None, "torn")]
+    assert "| local | files of the publisher | 1 |" in (tmp_path / "out" / "README.md").read_text()
     assert rows_of(tmp_path / "out", "tag")["tag"].sort().to_list() == ["mail:[e-mail removed]", "x"]
     assert rows_of(tmp_path / "out", "card")["problems"].to_list() == [["no [e-mail removed]"]]
 

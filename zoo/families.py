@@ -11,8 +11,15 @@ from schemas import Lake, UsageError
 from zoo.mistakes import expected_one_of
 
 SPLITS = {"train": 0.7, "validation": 0.15, "test": 0.15}
-TOGETHER = {"run": "false", "parent": "relation <> 'initialised-from'", "start": "true"}
+ANCESTORS = "relation <> 'initialised-from'"
+TOGETHER = {"run": "false", "parent": ANCESTORS, "start": "true", "cell": ANCESTORS}
 """What ties models together, and which rows of lineage say so."""
+CELLS = """
+SELECT model_id, * EXCLUDE (model_id, seed, init_seed, state, diverged_epoch, backend, backend_reason, group_name,
+    failed_epoch, reason)
+FROM member WHERE model_id IN (SELECT unnest($ids))
+"""
+"""What members of one cell of a population's grid have in common: all but seeds, and what became of them."""
 GENERATIONS = 100
 KIN = ("model_id", "family", "parents")
 """Columns of published models that say who descends from whom."""
@@ -29,7 +36,8 @@ def families(lake: Lake, model_ids: Sequence[str], together: str = "start") -> d
         lake: Where their lineage is known.
         model_ids: The models.
         together: What keeps models together: `run` nothing but being one model, `parent` a common ancestor among
-            models (fine-tunes, soups and their ingredients), `start` that, or equal initial weights.
+            models (fine-tunes, soups and their ingredients), `start` that, or equal initial weights, `cell` a common
+            ancestor, or one cell of a population's grid: all that a recipe varies but seeds.
 
     Raises:
         UsageError: There is no such way to keep models together.
@@ -39,6 +47,9 @@ def families(lake: Lake, model_ids: Sequence[str], together: str = "start") -> d
     graph = networkx.Graph()
     graph.add_nodes_from(model_ids)
     graph.add_edges_from(_edges(lake, model_ids, TOGETHER[together]))
+    if together == "cell":
+        cells = lake.sql(CELLS, ids=list(model_ids)).rows()
+        graph.add_edges_from((model_id, ("cell", *cell)) for model_id, *cell in cells)
     return _named(graph, model_ids)
 
 

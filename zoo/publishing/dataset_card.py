@@ -18,8 +18,8 @@ WHAT = {
     "training": "training curves, one row a model, epoch, split and metric",
     "measurements": "what was measured of a model, with standard error and settings",
     "pairs": "what was measured of two models",
-    "phases": "the phase of each model's cell in the grid of load and temperature",
-    "populations": "the recipe, software and device of each population",
+    "phases": "the phase of each cell in the grid of load and temperature, one row a cell and rule; not split",
+    "populations": "the recipe, software and device of each population; not split",
     "tensors": "where each tensor of each checkpoint lies: shard and bytes",
 }
 TOGETHER = {
@@ -28,7 +28,14 @@ TOGETHER = {
     "one parent, a soup and its ingredients.",
     "start": "All checkpoints of a model are in one split, and so are models with a common ancestor (fine-tunes of "
     "one parent, a soup and its ingredients) or the same initial weights.",
+    "cell": "All models of a cell, which differ by their seeds alone, are in one split, and so are models with a "
+    "common ancestor. Models of different cells may have had the same initial weights.",
 }
+CELLS_ARE_PARTED = (
+    " A phase is judged by all models of its cell, whichever split they are in: `phase` of a model in `train` is known "
+    "from models that are held out, too. Predicting phases wants splits that part no cell (`--together cell`)."
+)
+CELLS_ARE_WHOLE = " A phase is judged by the models of its cell, which are in one split."
 CARD = """---
 {front_matter}---
 
@@ -134,7 +141,7 @@ def dataset_card(facts: Facts) -> str:
         picture=picture,
         contents=_contents(facts.counts),
         shards=facts.shards,
-        size=_size(facts.bytes),
+        size=size_in_words(facts.bytes),
         making=_making(facts),
         loading=_loading(facts),
         splits=_splits(facts),
@@ -202,14 +209,18 @@ def _making(facts: Facts) -> str:
         return "Each was made of other models; the column `method` says how, `parents` of which."
     lines = ["| population | architecture | dataset | members | device | software |", "|---|---|---|---|---|---|"]
     lines += [
-        f"| `{row['population_id']}` | `{row['architecture']}` | `{row['dataset']}` | {row['members']:,} "
-        f"| {row['device']} | {row['software']} |"
+        f"| `{row['population_id']}` | {_code(row['architecture'])} | {_code(row['dataset'])} "
+        f"| {row['members'] or 0:,} | {row['device'] or 'not known'} | {row['software'] or 'not known'} |"
         for row in facts.populations.iter_rows(named=True)
     ]
     return (
         "\n".join(lines)
         + "\n\nThe configuration `populations` holds each recipe whole, as JSON; it can be built again."
     )
+
+
+def _code(value: str | None) -> str:
+    return "not known" if value is None else f"`{value}`"
 
 
 def _loading(facts: Facts) -> str:
@@ -236,7 +247,10 @@ def _splits(facts: Facts) -> str:
     pairs = ""
     if any(config == "pairs" for config, _ in facts.counts):
         pairs = " A pair is in `test` if one of its models is, else in `validation` if one is."
-    return f"{TOGETHER[facts.together]} The column `family` tells the {families:,} families.{alone}{pairs}"
+    phases = ""
+    if any(config == "phases" for config, _ in facts.counts):
+        phases = CELLS_ARE_WHOLE if facts.together == "cell" else CELLS_ARE_PARTED
+    return f"{TOGETHER[facts.together]} The column `family` tells the {families:,} families.{alone}{pairs}{phases}"
 
 
 def _columns(facts: Facts) -> str:
@@ -251,7 +265,8 @@ def _licence(license_id: str | None) -> str:
     return f"`{license_id}`, for tables and weights."
 
 
-def _size(size: int) -> str:
+def size_in_words(size: int) -> str:
+    """Bytes for people, as 1.2 MB."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"

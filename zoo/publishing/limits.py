@@ -7,6 +7,7 @@ from schemas import UsageError
 
 MOST_IN_FOLDER = 10_000
 MOST_IN_REPOSITORY = 100_000
+SMALLEST_FILE = 10**6
 LARGEST_FILE = 5 * 10**9
 """Bytes; the Hub advises files of 1 to 5 GB where there is much."""
 
@@ -26,8 +27,9 @@ def check_limits(files: Sequence[str], advice: str) -> None:
 
 
 def check_shard_bytes(shard_bytes: int) -> None:
-    """Raise UsageError for shards that are larger than hubs advise, or have no bytes."""
-    if not 1 <= shard_bytes <= LARGEST_FILE:
+    """Raise UsageError for shards that are larger than hubs advise, or so small that there are too many."""
+    if not SMALLEST_FILE <= shard_bytes <= LARGEST_FILE:
         raise UsageError(
-            f"shard_bytes = {shard_bytes:,}: expected at most {LARGEST_FILE:,}; hubs advise 1 to 5 GB a file"
+            f"shard_bytes = {shard_bytes:,}: expected {SMALLEST_FILE:,} to {LARGEST_FILE:,}; "
+            "hubs advise files of 1 to 5 GB"
         )

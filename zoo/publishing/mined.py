@@ -24,7 +24,8 @@ SELECT column_name, any_value(comment ORDER BY table_name NOT IN ('models', 'mod
 FROM duckdb_columns() WHERE comment IS NOT NULL AND NOT internal GROUP BY ALL
 """
 CRAWLS = """
-SELECT hub, crawl.source, count(*) AS runs, sum(rows_stored)::BIGINT AS records, max(started_at)::DATE AS newest,
+SELECT hub, coalesce(crawl.source, 'files of the publisher') AS source, count(*) AS runs,
+    sum(rows_stored)::BIGINT AS records, max(started_at)::DATE AS newest,
     max(software) AS software
 FROM crawl GROUP BY ALL ORDER BY ALL
 """

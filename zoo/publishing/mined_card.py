@@ -110,5 +110,8 @@ def mined_card(facts: MinedFacts) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
-        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+        "| "
+        + " | ".join(("" if cell is None else str(cell)).replace("|", "\\|").replace("\n", " ") for cell in line)
+        + " |"
+        for line in lines
     )

@@ -137,9 +137,10 @@ def _procedure(model: Mapping[str, Any], description: Description, ingredients: 
     if ingredients:
         made_of = "\n".join(f"- `{ingredient}`" for ingredient in ingredients)
         return f"Nothing was trained for it. Its ingredients are:\n\n{made_of}"
-    rows = "\n".join(f"| {key.replace('_', ' ')} | {model[key]} |" for key in SETTINGS)
+    rows = "\n".join(f"| {key.replace('_', ' ')} | {model[key]} |" for key in SETTINGS if model[key] is not None)
     diverged = "" if model["state"] == "trained" else "\n\nThe training diverged; these are the last finite weights."
-    return f"| setting | value |\n| --- | --- |\n{rows}\n| initial weights | `{description.init}` |{diverged}"
+    init = f"`{description.init}`" if description.init else "not known"
+    return f"| setting | value |\n| --- | --- |\n{rows}\n| initial weights | {init} |{diverged}"
 
 
 def _evaluation(model: Mapping[str, Any]) -> str:

@@ -35,7 +35,7 @@ def publish_population(
             to the lake's folder first; an upload that was interrupted goes on when this is called again.
         license_id: Licence of tables and weights, as hubs name it, e.g. `cc-by-4.0`; None states none.
         together: What no split may part: `run` the checkpoints of a model, `parent` models of one ancestor too,
-            `start` models of equal initial weights too.
+            `start` models of equal initial weights too, `cell` models of one ancestor or of one cell of a grid.
         seed: Which models are for training, validation and test hangs on it.
         shard_bytes: About how large a file of weights may get, at most 5 GB; a model that is larger has one to itself.
         private: Make a repository that only its owner sees, if it is made.

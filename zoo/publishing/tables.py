@@ -17,9 +17,6 @@ from zoo.publishing.privacy import scrubbed
 SPLIT_OF = "split_of"
 """Under this name the queries see the published models: model_id, family, split."""
 CELLS = """
-SELECT member.model_id, phases.rule, phases.phase, phases.probability AS phase_probability,
-    phases.* EXCLUDE (rule, phase, probability, population, test_accuracy, train_loss, train_error, cka),
-    phases.train_loss AS cell_train_loss, phases.train_error AS cell_train_error, phases.cka
 FROM split_of JOIN member USING (model_id) JOIN phases ON phases.population_id = member.population_id
     AND load = CASE load_axis WHEN 'width' THEN member.width WHEN 'depth' THEN member.depth
         WHEN 'label_noise' THEN member.label_noise WHEN 'data_fraction' THEN member.data_fraction END
@@ -29,12 +26,13 @@ FROM split_of JOIN member USING (model_id) JOIN phases ON phases.population_id =
     AND (held IS NULL OR len(list_filter(json_keys(held),
         lambda name: (to_json(member)->>('$.' || name)) IS DISTINCT FROM (held->>('$.' || name)))) = 0)
 """
-"""The phase of each model's cell, a row for each rule."""
+"""Each model with its cells, one for each rule."""
 DEFAULT_RULE = "taxonomy"
 PHASES = f"""
-SELECT cell.* FROM ({CELLS}) AS cell JOIN split_of USING (model_id) WHERE split_of.split = $split
-ORDER BY model_id, rule
-"""  # noqa: S608 - our queries
+SELECT phases.*, list(model_id ORDER BY model_id) AS models {CELLS}
+WHERE $split = 'train' GROUP BY ALL ORDER BY population_id, rule, held, load, temperature
+"""
+"""A cell is judged by all of its models, whichever split they are in, so that it can be in none."""
 MODELS = f"""
 SELECT model_id, split_of.family, models.origin, models.population, models.architecture, models.task,
     regexp_replace(models.dataset, '^(folder|npz|parquet|text):.*/', '\\1:') AS dataset, models.parameters,
@@ -52,8 +50,8 @@ LEFT JOIN (
     SELECT child_id, list(parent_id ORDER BY parent_id) AS parents
     FROM lineage WHERE relation <> 'initialised-from' GROUP BY ALL
 ) AS parents ON parents.child_id = model_id
-LEFT JOIN (SELECT model_id, any_value(phase) AS phase, any_value(phase_probability) AS phase_probability
-    FROM ({CELLS}) WHERE rule = '{DEFAULT_RULE}' GROUP BY model_id) AS cell USING (model_id)
+LEFT JOIN (SELECT model_id, any_value(phases.phase) AS phase, any_value(phases.probability) AS phase_probability
+    {CELLS} WHERE rule = '{DEFAULT_RULE}' GROUP BY model_id) AS cell USING (model_id)
 WHERE split = $split ORDER BY population_id, width, batch_size, model_id
 """  # noqa: S608 - our queries
 POPULATIONS = """
