@@ -14,6 +14,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from commands.completion import Completion
+from commands.shell import COMMANDS
 from schemas import Lake
 from tests.conftest import ROOT
 
@@ -144,6 +146,45 @@ def test_the_shell_answers_and_outlives_mistakes(terminal: Terminal, tmp_path: P
     terminal.until("weightlake> ")
     terminal.type(".quit\n")
     assert terminal.end() == 0
+
+
+def test_commands_in_the_middle_of_a_query_are_done_and_the_query_goes_on(terminal: Terminal) -> None:
+    def more(line: str) -> str:
+        terminal.type(f"{line}\n")
+        return terminal.until("...> ")
+
+    more("SELECT 'kept;")
+    assert "A model card" in more(".tables")
+    assert "ends with a semicolon and may have several lines" in more("help")
+    assert "is no form" in more(".format xml")
+    assert "Ctrl-C drops it" in more("")
+    more(".5 is no command here")
+    more("-- a remark;")
+    assert "kept;" in terminal.ask("' AS text; -- the end")
+    for asked, said in (
+        ("help", "besides SQL"),
+        (".format parquet", "Parquet is for files: .to FILE.parquet"),
+        (".to", ".to needs the name of a file"),
+        (".to x.txt", "csv, json or parquet"),
+        (".schema", ".schema needs the name"),
+        ("", ""),
+    ):
+        assert said in terminal.ask(asked).replace("Besides", "besides")
+    more("SELECT 1")
+    terminal.type("quit\n")
+    assert terminal.end() == 0
+
+
+def test_names_are_completed_by_what_stands_before_them(lake: Lake) -> None:
+    completion = Completion(lake, COMMANDS)
+    assert completion.of(".", "t") == ["tables", "to"]
+    assert completion.of(".format ", "") == ["csv", "json", "table"]
+    assert completion.of(".schema ", "populat") == ["population"]
+    assert completion.of("SELECT * FROM ", "mem") == ["member"]
+    assert "MERGE" in completion.of("", "me")
+    tag = lake.sql("SELECT column_name FROM duckdb_columns() WHERE table_name = 'tag'")["column_name"].to_list()
+    assert completion.of("SELECT tag.", "") == sorted(tag)
+    assert completion.of("SELECT t.", "model_i") == ["model_id"]  # an alias
 
 
 def test_the_shell_completes_names_and_remembers(terminal: Terminal, lake: Lake, tmp_path: Path) -> None:
