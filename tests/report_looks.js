@@ -21,7 +21,18 @@ const labels = [...document.querySelectorAll(".says, .finding, th, td, summary, 
 const pale = labels.map((each) => getComputedStyle(each))
   .map((style, place) => contrast(labels[place].closest("svg") ? style.fill : style.color, card))
   .filter((ratio) => ratio < 4.5);
+const tiles = [...document.querySelectorAll(".tiles div")].map((each) => each.getBoundingClientRect());
+const cover = (one, other) => one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+const named = [...document.querySelectorAll(".panel [role=img]")].map((each) => each.ariaLabel);
+const first = document.querySelector(".lead .panel .chart");
+const cells = first.querySelectorAll(".mark-rect.role-mark path").length;
+const written = [...first.querySelectorAll(".mark-text.role-mark text")].filter((text) => getComputedStyle(text).opacity !== "0");
 return {
+  overlaid: tiles.filter((one, place) => tiles.slice(place + 1).some((other) => cover(one, other))).length,
+  alike: named.length - new Set(named).size,
+  spoken: charts.filter((chart) => chart.ariaHidden !== "true" || chart.ariaLabel || chart.role).length,
+  cells, written: written.map((text) => text.textContent),
+  legend: [...first.querySelectorAll(".role-legend-title text")].map((text) => text.textContent),
   drawn: Number(document.body.dataset.drawn), charts: charts.length, cut, pale, dark: light(card) < 0.1,
   empty: charts.filter((chart) => !chart.querySelector("svg path, svg rect, svg line")).length,
   unnamed: charts.filter((chart) => !(chart.closest("[role=img]")?.ariaLabel.length > 20)).length,

@@ -16,10 +16,12 @@ from learners import phases_of_population, report
 from learners.reporting.families import family_section
 from learners.reporting.figure import Section
 from learners.reporting.hubs import mined_section
+from learners.reporting.pictures import theme
 from learners.reporting.populations import population_sections
 from learners.reporting.soups import soup_section
 from learners.reporting.stitching import stitching_section
 from learners.reporting.table import cell
+from learners.stitching.pareto_chart import COLOURS, pareto_chart
 from schemas import Lake, OutsideError, UsageError, open_lake
 from tests.chromium import asked_in_chromium
 
@@ -193,6 +195,23 @@ def test_every_figure_is_what_its_query_answers(full: Lake) -> None:
         assert figure.finding
 
 
+def test_times_of_few_models_have_no_share_and_each_figure_a_headline_of_its_own(full: Lake) -> None:
+    figures = {figure.title: figure for figure in mined_section(full).figures}
+    tasks, libraries = figures["Tasks over time"], figures["Libraries over time"]
+    for figure, column in ((tasks, "task"), (libraries, "library")):
+        sums = figure.rows.group_by("month").agg(pl.sum("models"))
+        enough = set(sums.filter(pl.col("models") >= 10)["month"].cast(pl.String))
+        assert sums.height == len(enough) + 1
+        assert "Shares are left out of 1 month with fewer than 10 models." in figure.says
+        drawn = [{row["month"] for row in each.specification["datasets"].popitem()[1]} for each in figure.panels]
+        assert drawn == [set(sums["month"].cast(pl.String)), enough]
+        counted = full.sql(f"SELECT {column}, count(*) AS n FROM models WHERE origin = 'mined' GROUP BY ALL")
+        name, count = counted.drop_nulls(column).sort("n", column, descending=[True, False]).row(0)
+        assert figure.finding.startswith(f"The commonest, {name}: {count / counted['n'].sum():.0%} of all")
+    assert "none stated" not in figures["Models by task"].finding
+    assert tasks.panels[0].finding.startswith("The most in ")
+
+
 def test_curves_and_accuracies_are_those_of_the_members(full: Lake) -> None:
     population = population_sections(full, None, 8)[0][0]
     accuracy, _, curves = population.figures
@@ -259,6 +278,17 @@ def test_every_picture_is_an_svg_file_too(full: Lake, tmp_path: Path) -> None:
         assert len(list(root.iter())) > 10
 
 
+def test_a_stitchable_network_looks_alike_in_a_report_and_in_a_file_of_its_own(full: Lake) -> None:
+    reported = stitching_section(full, None).figures[0].panels[0].specification
+    alone = pareto_chart(full.sql("FROM stitch")).to_dict()["hconcat"][0]
+    marks = [[layer["mark"] for layer in drawn["layer"]] for drawn in (reported, alone)]
+    assert marks[0] == marks[1]
+    for channel in ("x", "y", "size"):
+        assert reported["layer"][1]["encoding"][channel] == alone["layer"][1]["encoding"][channel]
+    light = theme()["light"]["range"]["category"]
+    assert light[: len(COLOURS)] == COLOURS == alone["layer"][0]["encoding"]["color"]["scale"]["range"]
+
+
 @pytest.mark.parametrize(
     ("value", "name", "shown"),
     [
@@ -306,6 +336,12 @@ def test_a_browser_draws_everything_at_every_size(full: Lake, tmp_path: Path, wi
     for wrong in ("cut", "wide", "pale"):
         assert found[wrong] == []
     assert (found["empty"], found["unnamed"], found["scrolls"]) == (0, 0, False)
+    assert (found["overlaid"], found["alike"], found["spoken"]) == (0, 0, 0)  # tiles, names of charts, names inside
+    cells = full.sql("SELECT phase, probability FROM phases").rows()
+    labels = [label for phase, probability in cells for label in (phase, f"{probability:.0%}")]
+    assert found["cells"] == len(cells)
+    assert sorted(found["written"]) == sorted(2 * labels)  # each with a rim of its own
+    assert found["legend"] == ["probability"]
 
 
 @pytest.mark.browser

@@ -20,11 +20,19 @@ MOST_LETTERS = 60  # of a name in a panel's title
 
 @dataclass(frozen=True)
 class Panel:
-    """One chart of a figure: a heading, Vega-Lite's JSON form, and the colour that stands before the heading."""
+    """One chart of a figure.
+
+    Attributes:
+        title: Heading.
+        specification: Vega-Lite's JSON form.
+        colour: Stands before the heading.
+        finding: What can be seen in this chart, for whoever sees no picture; the figure's finding where it is empty.
+    """
 
     title: str
     specification: dict[str, Any]
     colour: str | None = None
+    finding: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Section:
     notes: Sequence[str] = field(default_factory=tuple)
 
 
-def panel(title: str, chart: Chart, height: int, colour: str | None = None) -> Panel:
+def panel(title: str, chart: Chart, height: int, colour: str | None = None, finding: str = "") -> Panel:
     """Turn a chart into a panel that is as wide as the page lets it.
 
     How many columns its legends have hangs on that width: `usermeta.legendColumn` keeps the room that one needs, by
@@ -72,7 +80,23 @@ def panel(title: str, chart: Chart, height: int, colour: str | None = None) -> P
     rooms = list(_legend_rooms(specification))
     if rooms:
         specification["usermeta"] = {"legendColumn": max(rooms)}
-    return Panel(title, specification, colour)
+    return Panel(title, specification, colour, finding)
+
+
+def extremes(rows: pl.DataFrame, value: str, names: Sequence[str], shown: str) -> str:
+    """Where a value is least and where it is largest, as a sentence; `shown` is the format of its figures."""
+    known = rows.filter(pl.col(value).is_finite()).sort(value, *names)
+    if known.is_empty():
+        return "Nothing is known."
+    told = []
+    for end in (known.row(place, named=True) for place in (0, -1)):
+        where = ", ".join(name.replace("_", " ") + f" {_plain(end[name])}" for name in names)
+        told.append(f"{end[value]:{shown}} at {where}")
+    return f"From {told[0]} to {told[1]}."
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _legend_rooms(part: Any) -> Iterator[int]:

@@ -10,6 +10,8 @@ from learners.reporting.figure import Figure, Panel, Section, bars, coloured, he
 from schemas import Lake
 
 MOST_NAMES = 15
+NONE, OTHERS = "none stated", "all others"
+"""What the queries call models without a name, and those of rarer ones."""
 COUNTED = """
 WITH counted AS (
     SELECT coalesce({column}, 'none stated') AS {column}, hub, count(*) AS models
@@ -73,7 +75,9 @@ def _counted(lake: Lake) -> list[Figure]:
             continue
         totals = rows.group_by(column, maintain_order=True).agg(pl.sum("models"))
         several = rows["hub"].n_unique() > 1
-        finding = f"The commonest: {_listed(totals.head(3).rows())}."
+        named, nameless = totals.filter(pl.col(column) != NONE), totals.filter(pl.col(column) == NONE)["models"].sum()
+        finding = f"The commonest: {_listed(named.head(3).rows())}." if named.height else ""
+        finding += f" {nameless:,} state none." if nameless else ""
         part = f", the commonest {MOST_NAMES} {many}" if totals.height == MOST_NAMES else ""
         says = f"Mined models by {column}{part}{', coloured by hub' if several else ''}."
         chart = bars(_cut(rows, column), column, "models", "hub" if several else None, kinds=hubs)
@@ -123,20 +127,42 @@ def _months(lake: Lake, column: str, unit: str) -> list[Figure]:
     if rows.is_empty():
         return []
     totals = rows.group_by(column).agg(pl.sum("models")).sort("models", column, descending=[True, False])
-    order = [name for name in totals[column] if name != "all others"] + ["all others"] * (
-        "all others" in totals[column]
-    )
+    order = [name for name in totals[column] if name != OTHERS] + [OTHERS] * (OTHERS in totals[column])
     drawn = rows.with_columns(pl.col("month").cast(pl.String))
-    panels = (
-        panel(f"Models a {unit}", _stacked(drawn, column, order, unit, "zero"), 260),
-        panel(f"Share of each {unit}", _stacked(drawn, column, order, unit, "normalize"), 260),
-    )
     by_time = rows.group_by("month").agg(pl.sum("models")).sort("models", "month")
     month, most = by_time.row(-1)
-    finding = f"The most in {_called(month, unit)}: {most:,} of {rows['models'].sum():,}."
+    counted = f"The most in {_called(month, unit)}: {most:,} of {rows['models'].sum():,}."
+    panels = [panel(f"Models a {unit}", _stacked(drawn, column, order, unit, "zero"), 260, finding=counted)]
+    enough = by_time.filter(pl.col("models") >= LEAST)["month"].sort()
+    finding = counted
+    if len(enough) > 1:
+        finding = _leader(rows, column, enough, unit) or counted
+        shared = rows.filter(pl.col("month").is_in(enough.implode())).with_columns(pl.col("month").cast(pl.String))
+        chart = _stacked(shared, column, order, unit, "normalize")
+        panels.append(panel(f"Share of each {unit}", chart, 260, finding=finding))
     name = "Tasks" if column == "task" else "Libraries"
-    says = f"By when they were created (last changed, where that is not known), the six commonest {name.lower()}."
-    return [Figure(f"{name} over time", says, finding, sql, rows, panels)]
+    few = len(by_time) - len(enough)
+    left = f" Shares are left out of {_many(few, unit)} with fewer than {LEAST} models." if few else ""
+    says = f"By when they were created (last changed, where that is not known), the six commonest {name.lower()}.{left}"
+    return [Figure(f"{name} over time", says, finding, sql, rows, tuple(panels))]
+
+
+def _many(count: int, unit: str) -> str:
+    return f"1 {unit}" if count == 1 else f"{count} {unit}s"
+
+
+def _leader(rows: pl.DataFrame, column: str, times: pl.Series, unit: str) -> str:
+    """The commonest named value: its share of all models, and the time of these in which it has the most of."""
+    named = rows.filter(~pl.col(column).is_in([NONE, OTHERS]))
+    if named.is_empty():
+        return ""
+    common = named.group_by(column).agg(pl.sum("models")).sort("models", column, descending=[True, False])[column][0]
+    its = pl.col("models").filter(pl.col(column) == common).sum()
+    share = rows.select(its / pl.col("models").sum()).item()
+    by_time = rows.group_by("month").agg(share=its / pl.col("models").sum())
+    begin, most = by_time.filter(pl.col("month").is_in(times.implode())).sort("share", "month").row(-1)
+    its_most = f"at most {most:.0%}, in {_called(begin, unit)}"
+    return f"The commonest, {shortened(str(common))}: {share:.0%} of all, and {its_most}."
 
 
 def _called(begin: date, unit: str) -> str:

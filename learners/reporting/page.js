@@ -32,6 +32,8 @@ async function drawChart(number) {
   const before = views.get(number);
   const result = await vegaEmbed(place, specifications[number], {
     actions: false, renderer: "svg", config, tooltip: { theme: isDark() ? "dark" : "light" } });
+  for (const name of ["role", "aria-roledescription", "aria-label"]) place.removeAttribute(name); // its frame is named
+  place.setAttribute("aria-hidden", "true");
   if (before) before.finalize();
   views.set(number, result);
 }

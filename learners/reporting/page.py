@@ -135,7 +135,7 @@ def _figure(name: str, chart: int, figure: Figure) -> str:
 def _panel(number: int, panel: Panel, figure: Figure) -> str:
     swatch = f'<span class="swatch" style="background:{panel.colour}"></span>' if panel.colour else ""
     title = f"<h4>{swatch}{escape(panel.title)}</h4>" if panel.title else "<span></span>"
-    told = ". ".join(filter(None, [figure.title, panel.title, figure.finding]))
+    told = ". ".join(filter(None, [figure.title, panel.title, panel.finding or figure.finding]))
     height = panel.specification["height"]
     return (
         f'<div class="panel"><div class="head">{title}{_download(figure.title, panel.title)}</div>'

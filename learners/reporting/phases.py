@@ -1,8 +1,9 @@
 """The report's phase diagrams: the map of a population's cells with borders, and a heat map for each metric."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import altair
 import polars as pl
@@ -12,7 +13,7 @@ from learners.landscape.phases.diagram import COLOURS, GREY, TITLES, grid_axes, 
 from learners.landscape.phases.grid import Grid, grid_of
 from learners.landscape.phases.population import judged_population
 from learners.landscape.phases.rule import METRICS, Rule
-from learners.reporting.figure import INK, PAPER, Figure, Panel, gradient, legend_of, panel, quoted
+from learners.reporting.figure import INK, PAPER, Figure, Panel, extremes, gradient, legend_of, panel, quoted
 from schemas import Lake, UsageError
 
 JUDGED = """
@@ -25,6 +26,8 @@ CELLS = """
 FROM phases WHERE population_id = {population} AND rule = {rule} AND coalesce(held::VARCHAR, '{{}}') = {held}
 ORDER BY load DESC, temperature
 """.strip()
+LABELLED = 19
+"""Pixels of a cell that the name of a phase needs."""
 PLACES = ("x", "x2", "y", "y2", "x_middle", "y_middle")
 
 
@@ -62,7 +65,8 @@ def phase_maps(lake: Lake, population_id: str) -> list[PhaseMap]:
         finding = f"Of {rows.height} cells: {', '.join(f'{count} in {phase}' for phase, count in counted.iter_rows())}."
         says = (
             f"By the rule {name}, from training loss, mode connectivity, CKA and the Hessian's trace, and no accuracy."
-            " Paler where the bootstrap over seeds and pairs is less sure; lines are the rule between the cells."
+            " The share in a cell, and how strong its colour is, say how often the bootstrap over seeds and pairs finds"
+            " its phase; lines are the rule between the cells."
         )
         at = "".join(f", {axis.replace('_', ' ')} {value}" for axis, value in json.loads(held).items())
         figure = Figure(f"Phases{at}", says, finding, sql, rows, (map_, *maps), layout="lead")
@@ -85,7 +89,6 @@ def _map(
     every = [*labels, *sorted(set(cells["phase"]) - set(labels))]
     colours = [*COLOURS[: len(labels)], *[GREY] * (len(every) - len(labels))]
     axes = grid_axes(grid, titles)
-    scale = altair.Scale(domain=[0.5, 1], range=[0.35, 1], clamp=True)
     base = altair.Chart(cells).encode(**axes)  # type: ignore[arg-type] # altair takes any channel
     rects = base.mark_rect().encode(
         x2="x2:Q",
@@ -95,14 +98,50 @@ def _map(
             scale=altair.Scale(domain=every, range=colours),
             legend=legend_of(every),
         ),
-        opacity=altair.Opacity("probability:Q", scale=scale, legend=None),
+        opacity=_sureness(),
         tooltip=[_tip(cells, column) for column in cells.columns if column not in PLACES],
     )
     rules = altair.Chart(lines).mark_rule(color=INK, strokeWidth=1.5).encode(x="x:Q", y="y:Q", x2="x2:Q", y2="y2:Q")
-    mark: dict[str, Any] = {"fontSize": 15, "fontWeight": "bold"}
-    text = altair.Chart(names).encode(x="x:Q", y="y:Q", text="phase:N")
-    halo = text.mark_text(**mark, stroke=PAPER, strokeWidth=4, strokeJoin="round", color=PAPER)
-    return panel("Map of phases", rects + rules + halo + text.mark_text(**mark, color=INK), 430)
+    chart = altair.LayerChart(layer=[rects, rules, *_labels(cells, names, grid)])
+    return panel("Map of phases", chart, 460)
+
+
+def _sureness() -> altair.Opacity:
+    """How strong a phase's colour is, by its probability, with a legend."""
+    scale = altair.Scale(domain=[0.5, 1], range=[0.35, 1], clamp=True)
+    mark: dict[str, Any] = {"symbolType": "square", "symbolFillColor": INK, "symbolStrokeWidth": 0}
+    legend = altair.Legend(
+        orient="bottom", title="probability", titleOrient="left", format=".0%", values=[0.5, 0.75, 1], **mark
+    )
+    return altair.Opacity("probability:Q", scale=scale, legend=legend)
+
+
+def _labels(cells: pl.DataFrame, names: pl.DataFrame, grid: Grid) -> list[altair.Chart]:
+    """Phase and probability in each cell as far as there is room; the regions' names where there is for neither."""
+    wide, high = f"width / {len(grid.columns.values)}", f"height / {len(grid.rows.values)}"
+    has_phase, has_share = f"{wide} >= {LABELLED} && {high} >= 14", f"{wide} >= 40 && {high} >= 32"
+    size = f"clamp({wide} / 3.4, 8, 15)"
+    middle = altair.Chart(cells).encode(x="x_middle:Q", y="y_middle:Q")
+    share = middle.encode(text=altair.Text("probability:Q", format=".0%"))
+    return [
+        *_written(altair.Chart(names).encode(x="x:Q", y="y:Q", text="phase:N"), f"!({has_phase})", "15"),
+        *_written(middle.encode(text="phase:N"), has_phase, size, dy=f"({has_share}) ? -7 : 0"),
+        *_written(share, has_share, "11", dy="9", weight="normal"),
+    ]
+
+
+def _written(
+    chart: altair.Chart, shown: str, size: str, dy: str = "0", weight: Literal["normal", "bold"] = "bold"
+) -> Iterator[altair.Chart]:
+    """Text with a rim of the paper's colour, that stands out from every cell, where the expression `shown` holds."""
+    mark: dict[str, Any] = {
+        "fontSize": altair.ExprRef(size),
+        "fontWeight": weight,
+        "dy": altair.ExprRef(dy),
+        "opacity": altair.ExprRef(f"({shown}) ? 1 : 0"),
+    }
+    yield chart.mark_text(**mark, stroke=PAPER, strokeWidth=3, strokeJoin="round", color=PAPER)
+    yield chart.mark_text(**mark, color=INK)
 
 
 def _metric(cells: pl.DataFrame, name: str, rule: Rule, grid: Grid, titles: tuple[str, str]) -> Panel:
@@ -118,7 +157,9 @@ def _metric(cells: pl.DataFrame, name: str, rule: Rule, grid: Grid, titles: tupl
             tooltip=[_tip(cells, column) for column in (*cells.columns[:2], name, "phase")],
         )
     )
-    return panel(TITLES[name][:1].upper() + TITLES[name][1:], chart, 160)
+    called = {"width": titles[0], "batch_size": titles[1]}
+    finding = extremes(cells.rename(called), name, list(called.values()), ".3g")
+    return panel(TITLES[name][:1].upper() + TITLES[name][1:], chart, 160, finding=finding)
 
 
 def _tip(rows: pl.DataFrame, column: str) -> altair.Tooltip:

@@ -7,7 +7,7 @@ import altair
 import polars as pl
 
 from learners.reporting.axes import Grid, grid_of_population
-from learners.reporting.figure import Figure, Panel, Section, heat_map, panel, quoted
+from learners.reporting.figure import Figure, Panel, Section, extremes, heat_map, panel, quoted
 from learners.reporting.phases import PhaseMap, phase_maps
 from schemas import Lake
 
@@ -116,7 +116,12 @@ def _heat(rows: pl.DataFrame, grid: Grid, metric: str, title: str) -> Panel:
         scheme="viridis",
         **({"type": "log"} if metric != "test_accuracy" and (rows[metric] > 0).all() else {}),
     )
-    return panel(title, chart, max(160, min(420, 34 * rows[load.column].n_unique())))
+    height = max(160, min(420, 34 * rows[load.column].n_unique()))
+    return panel(title, chart, height, finding=_extremes(rows, grid, metric))
+
+
+def _extremes(rows: pl.DataFrame, grid: Grid, metric: str) -> str:
+    return extremes(rows, metric, grid.columns, ".1%" if metric == "test_accuracy" else ".3g")
 
 
 def _points(rows: pl.DataFrame, grid: Grid, metric: str, title: str) -> Panel:
@@ -130,7 +135,7 @@ def _points(rows: pl.DataFrame, grid: Grid, metric: str, title: str) -> Panel:
             tooltip=[axis.column, altair.Tooltip(f"{metric}:Q", format=".4g"), "trained"],
         )
     )
-    return panel(title, chart, 220)
+    return panel(title, chart, 220, finding=_extremes(rows, grid, metric))
 
 
 def _curves(lake: Lake, grid: Grid, maps: list[PhaseMap]) -> list[Figure]:
@@ -215,7 +220,7 @@ def _phase_curves(
         scale=altair.Scale(domain=_span(every[metric]), zero=False),
         axis=altair.Axis(format=".2~g", tickCount=5),
     )
-    x = altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, format="d", grid=False))
+    x = altair.X("epoch:Q", title="epoch", axis=altair.Axis(tickMinStep=1, tickCount=6, format="d", grid=False))
     median = rows.group_by("epoch").agg(pl.median(metric)).sort("epoch")
     bold = (
         altair.Chart(median)
@@ -233,4 +238,6 @@ def _phase_curves(
         )
     what = "cell" if grid.axes else _one(rows)
     many = f"{cells} {what}{'s' if cells != 1 else ''}"
-    return panel(f"{phase}, {many}" if phase else many, layers, 190, colour)
+    (begin, first), (end, last) = (median.row(place) for place in (0, -1))
+    finding = f"The median goes from {first:.3g} after epoch {begin} to {last:.3g} after epoch {end}."
+    return panel(f"{phase}, {many}" if phase else many, layers, 190, colour, finding)

@@ -87,7 +87,9 @@ def _soup(title: str, rows: pl.DataFrame) -> Panel:
         tooltip=["candidate", *(altair.Tooltip(f"{name}:Q", format=".4f") for name in ("accuracy", "low", "high"))],
     )
     errors = base.mark_rule(strokeWidth=1.5, color=INK).encode(x=altair.X("low:Q", scale=scale), x2="high:Q")
-    return panel(f"{title[:1].upper()}{title[1:]}", bars + errors, 120)
+    known = rows.select("candidate", "accuracy").sort("accuracy", descending=True).iter_rows()
+    finding = ", ".join(f"{candidate} {accuracy:.1%}" for candidate, accuracy in known)
+    return panel(f"{title[:1].upper()}{title[1:]}", bars + errors, 120, finding=finding)
 
 
 def _compared(lake: Lake, population_id: str | None) -> list[Figure]:

@@ -9,11 +9,11 @@ import polars as pl
 from scipy.cluster.hierarchy import dendrogram  # type: ignore[import-untyped]
 
 from learners.reporting.figure import Figure, Panel, Section, gradient, legend_of, panel, quoted, shortened
+from learners.stitching.pareto_chart import STAGES, pareto_panel
 from learners.stitching.penalty_chart import SMALLEST
 from learners.stitching.penalty_matrix import PenaltyMatrix
 from schemas import Lake
 
-STAGES = ["random", "least squares", "trained"]
 MOST_NETWORKS = 4
 MOST_STITCHES = 600  # points of a picture
 MOST_MODELS = 60  # in one heat map; more cannot be seen
@@ -97,28 +97,11 @@ def _network(name: str, rows: pl.DataFrame, sql: str) -> Figure:
 
 
 def _pareto(stitches: pl.DataFrame, title: str) -> Panel:
-    kind = pl.when(pl.col("hops") == 0).then(pl.lit("anchor")).otherwise(pl.lit("stitch"))
-    rows = stitches.with_columns(kind=kind, megaflops=pl.col("flops") / 1e6)
-    several = rows["stage"].n_unique() > 1
-    legend = legend_of(STAGES) if several else None
+    legend = legend_of(STAGES) if stitches["stage"].n_unique() > 1 else None
     colour = altair.Color("stage:N", sort=STAGES, scale=altair.Scale(domain=STAGES), legend=legend)
-    x = altair.X("megaflops:Q", title="MFLOPs a sample", scale=altair.Scale(zero=False), axis=altair.Axis(tickCount=5))
-    y = altair.Y("accuracy:Q", title="test accuracy", scale=altair.Scale(zero=False), axis=altair.Axis(format=".0%"))
-    kinds = ["anchor", "stitch"]
-    points = (
-        altair.Chart(rows)
-        .mark_point(filled=True, opacity=0.8)
-        .encode(
-            x=x,
-            y=y,
-            color=colour,
-            shape=altair.Shape("kind:N", scale=altair.Scale(domain=kinds, range=["diamond", "circle"]), legend=None),
-            size=altair.when(altair.datum.kind == "anchor").then(altair.value(170)).otherwise(altair.value(36)),
-            tooltip=["stage", "kind", "path", "flops", "parameters", altair.Tooltip("accuracy:Q", format=".4f")],
-        )
-    )
-    lines = altair.Chart(rows.filter("on_front")).mark_line(interpolate="step-after").encode(x=x, y=y, color=colour)
-    return panel(title, lines + points, 300)
+    front = stitches.filter("on_front").sort("accuracy")
+    best = f"The best on a front: {front['accuracy'][-1]:.1%}, {front['stage'][-1]}." if not front.is_empty() else ""
+    return panel(title, pareto_panel(stitches, colour, None), 300, finding=best)
 
 
 def _penalties(lake: Lake, population_id: str | None) -> list[Figure]:

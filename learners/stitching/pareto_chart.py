@@ -8,6 +8,9 @@ import polars as pl
 from learners.written_chart import write_chart
 
 STAGES = ["random", "least squares", "trained"]
+COLOURS = ["#0072b2", "#d55e00", "#00866a"]
+"""Of the stages, as in a report on light paper."""
+KINDS = ["anchor", "stitch"]
 BEFORE = "least squares"
 """The stage whose anchors are drawn beside what was trained: they are as they were."""
 
@@ -24,29 +27,30 @@ def pareto_chart(stitches: pl.DataFrame) -> altair.HConcatChart:
     return chart
 
 
-def _panel(stitches: pl.DataFrame, title: str) -> altair.LayerChart:
+def pareto_panel(stitches: pl.DataFrame, colour: altair.Color, kinds: altair.Legend | None) -> altair.LayerChart:
+    """Accuracy against FLOPs, with the front of each stage as a line; `kinds` is the legend of anchors and stitches."""
     rows = stitches.with_columns(
-        kind=pl.when(pl.col("hops") == 0).then(pl.lit("anchor")).otherwise(pl.lit("stitch")),
+        kind=pl.when(pl.col("hops") == 0).then(pl.lit(KINDS[0])).otherwise(pl.lit(KINDS[1])),
         megaflops=pl.col("flops") / 1e6,
     )
-    colour = altair.Color("stage:N", sort=STAGES, scale=altair.Scale(domain=STAGES, scheme="tableau10"))
-    x = altair.X("megaflops:Q", title="MFLOPs a sample", scale=altair.Scale(zero=False))
-    y = altair.Y("accuracy:Q", title="test accuracy", scale=altair.Scale(zero=False))
-    tooltip = ["stage", "path", "flops", "parameters", altair.Tooltip("accuracy", format=".4f")]
-    points = (
-        altair.Chart(rows)
-        .mark_point(filled=True, opacity=0.8)
-        .encode(
-            x=x,
-            y=y,
-            color=colour,
-            tooltip=tooltip,
-            shape=altair.Shape("kind:N", scale=altair.Scale(domain=["anchor", "stitch"], range=["diamond", "circle"])),
-            size=altair.Size("kind:N", scale=altair.Scale(domain=["anchor", "stitch"], range=[160, 35]), legend=None),
-        )
+    x = altair.X("megaflops:Q", title="MFLOPs a sample", scale=altair.Scale(zero=False), axis=altair.Axis(tickCount=5))
+    y = altair.Y("accuracy:Q", title="test accuracy", scale=altair.Scale(zero=False), axis=altair.Axis(format="~%"))
+    base = altair.Chart(rows).encode(x=x, y=y, color=colour)
+    points = base.mark_point(filled=True, opacity=0.8).encode(
+        shape=altair.Shape("kind:N", scale=altair.Scale(domain=KINDS, range=["diamond", "circle"]), legend=kinds),
+        size=altair.when(altair.datum.kind == KINDS[0]).then(altair.value(170)).otherwise(altair.value(36)),
+        tooltip=["stage", "kind", "path", "flops", "parameters", altair.Tooltip("accuracy:Q", format=".4f")],
     )
     fronts = altair.Chart(rows.filter("on_front")).mark_line(interpolate="step-after").encode(x=x, y=y, color=colour)
-    chart: altair.LayerChart = (fronts + points).properties(title=title, width=380, height=340)
+    chart: altair.LayerChart = fronts + points
+    return chart
+
+
+def _panel(stitches: pl.DataFrame, title: str) -> altair.LayerChart:
+    colour = altair.Color("stage:N", sort=STAGES, scale=altair.Scale(domain=STAGES, range=COLOURS))
+    chart: altair.LayerChart = pareto_panel(stitches, colour, altair.Legend(title="network")).properties(
+        title=title, width=380, height=340
+    )
     return chart
 
 
