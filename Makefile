@@ -33,7 +33,7 @@ generated: $(READY)
 
 docs: $(READY) generated
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
-	@echo "open site/index.html"
+	@echo "open site/index.html; links within are checked, links to other sites by their form alone: nothing is fetched"
 
 notebooks: $(READY)
 	$(BIN)/python docs/notebooks.py

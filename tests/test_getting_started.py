@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import weightlake
+from commands.example_hub import example_hub
 from learners.soups.methods.method import METHODS
 from tests.conftest import ROOT
-from tests.hub import example_hub
 from tests.test_readme import CloseFigures
 
 PAGES = ("start_mining", "start_populations", "start_models", "add_a_recipe", "add_a_learner")

@@ -1,5 +1,6 @@
 """Every notebook runs from nothing, offline, and its stored outputs are those of a run."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -17,6 +18,26 @@ PLACES = re.compile(r"/tmp/|/home/|/root/|/Users/|site-packages|0x[0-9a-f]{6}|\d
 
 def test_there_are_notebooks_in_order() -> None:
     assert [path.name[:3] for path in NOTEBOOKS] == [f"0{number}_" for number in range(1, 7)]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_needs_the_installed_packages_and_no_checkout(path: Path) -> None:
+    cells = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call] # nbformat has no types here
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    names = [
+        name
+        for node in ast.walk(ast.parse(code))
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    ]
+    assert names
+    assert not {name.partition(".")[0] for name in names} & {"tests", "docs", "benchmarks", "notebooks"}
+    assert "../" not in code
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -8,11 +8,10 @@ with TestHub(records, repositories=folder) as hub:
 
 from tests.hub.catalogue import Record
 from tests.hub.clock import StoppedClock
-from tests.hub.example import example_hub
 from tests.hub.faults import Fault
 from tests.hub.messages import Reply, Request
 from tests.hub.quotas import Quota
 from tests.hub.routes import Histories
 from tests.hub.server import TestHub
 
-__all__ = ["Fault", "Histories", "Quota", "Record", "Reply", "Request", "StoppedClock", "TestHub", "example_hub"]
+__all__ = ["Fault", "Histories", "Quota", "Record", "Reply", "Request", "StoppedClock", "TestHub"]

@@ -1,7 +1,6 @@
 """Runs the test hub as a process of its own: prints its URL and serves until it is killed.
 
 python -m tests.hub --records FILE --repositories FOLDER
-python -m tests.hub --example --port 8765
 """
 
 import argparse
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.hub.example import example_hub
 from tests.hub.server import TestHub
 
 
@@ -28,11 +26,7 @@ def main() -> None:
     parser.add_argument("--records", type=Path, action="append", help="JSON lines, may be given several times")
     parser.add_argument("--repositories", type=Path, help="folder with owner/name/files")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
-    parser.add_argument("--example", action="store_true", help="serve a small made-up family of models")
     options = parser.parse_args()
-    if options.example:
-        with example_hub(options.port) as hub:
-            serve(hub)
     records = None if options.records is None else [r for path in options.records for r in read_records(path)]
     with TestHub(records, options.repositories, port=options.port) as hub:
         serve(hub)

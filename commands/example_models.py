@@ -1,19 +1,14 @@
-"""A hub to try things on without internet: one made-up family of models, with cards, licences and weights."""
+"""A made-up family of models to try things on, with cards, licences and weights, and what a hub says of them."""
 
+import hashlib
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
-
-from tests.hub.repositories import Repositories
-from tests.hub.server import TestHub, described
-from tests.hub.uploads import said_by_card
 
 TEXT = "text-generation"
 
@@ -73,15 +68,6 @@ MODELS = (
 )
 
 
-@contextmanager
-def example_hub(port: int = 0) -> Iterator[TestHub]:
-    """Serve the example from a folder that is gone afterwards."""
-    with tempfile.TemporaryDirectory() as folder:
-        repositories = write_example(Path(folder))
-        with TestHub(records(repositories), repositories, port=port) as hub:
-            yield hub
-
-
 def write_example(folder: Path) -> Path:
     """Write the example's repositories as folder/owner/name and give the folder."""
     for example in MODELS:
@@ -96,20 +82,25 @@ def write_example(folder: Path) -> Path:
     return folder
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
-    """Give the records that the Hub would list of them."""
-    repositories = Repositories(folder)
-    return [
-        described(repositories, example.name)
-        | said_by_card(repositories, example.name)
-        | {
-            "downloads": example.downloads,
-            "likes": example.downloads // 500,
-            "createdAt": f"{example.created}T12:00:00.000Z",
-            "lastModified": f"{example.created}T12:00:00.000Z",
-        }
-        for example in MODELS
-    ]
+def record(folder: Path, example: Example) -> dict[str, Any]:
+    """Give the record that the Hub would list of a model whose repository lies below a folder."""
+    fields = example.fields
+    said = {"license": [fields.get("license")], "base_model": fields.get("base_model") or []}
+    moment = f"{example.created}T12:00:00.000Z"
+    return {
+        "id": example.name,
+        "modelId": example.name,
+        "sha": hashlib.sha1(example.name.encode(), usedforsecurity=False).hexdigest(),
+        **dict.fromkeys(("private", "gated", "disabled"), False),
+        "downloads": example.downloads,
+        "likes": example.downloads // 500,
+        "tags": [f"{kind}:{value}" for kind, values in said.items() for value in values if value],
+        "createdAt": moment,
+        "lastModified": moment,
+        "siblings": [{"rfilename": path.name} for path in sorted((folder / example.name).iterdir())],
+        "cardData": dict(fields),
+        **{key: fields[key] for key in ("pipeline_tag", "library_name") if key in fields},
+    }
 
 
 def _weights(example: Example) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
