@@ -15,6 +15,8 @@ RESERVED = {
     *("parent", "to", "keep", "align", "repair", "dtype", "precision", "seed", "force", "samples", "progress"),
 }
 """What is given as an option of its own."""
+MEAN = "the mean of the models that can be merged with each other"
+"""What task vectors are differences from where no parent is named."""
 WORDS = {"True": True, "False": False, "None": None}
 """What Python calls what JSON calls otherwise."""
 SHOWN = ("first_id", "second_id", "verdict", "about", "common_start", "distance", "task_cosine", "barrier")
@@ -29,7 +31,9 @@ def merge(
     ] = None,
     lake: LakeFolder = DEFAULT_LAKE,
     method: Annotated[str, typer.Option(help="How; --methods lists them.")] = "linear",
-    parent: Annotated[str | None, typer.Option(help="model_id of the model that they were fine-tuned from.")] = None,
+    parent: Annotated[
+        str | None, typer.Option(help="model_id (or model_id@epoch) of the model that they were fine-tuned from.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="A setting of the method, e.g. density=0.2; again for others.")
     ] = None,
@@ -47,6 +51,9 @@ def merge(
     precision: Annotated[str, typer.Option(help="Type to compute in: float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option(help="What a method draws hangs on it.")] = 0,
     check: Annotated[bool, typer.Option("--check", help="Say whether they can be merged, and stop.")] = False,
+    headers_only: Annotated[
+        bool, typer.Option("--headers-only", help="For --check: by lineage and headers, without reading a weight.")
+    ] = False,
     methods: Annotated[bool, typer.Option("--methods", help="List the methods, and stop.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Merge even where that is possible but unwise.")] = False,
     as_json: AsJson = False,
@@ -63,10 +70,12 @@ def merge(
         return
     if selection is None:
         raise UsageError('what is to be merged? expected a query, e.g. "SELECT model_id FROM models WHERE ..."')
+    if headers_only and not check:
+        raise UsageError("--headers-only is an option of --check; a merge reads weights")
     if check:
         with open_lake(lake, create=False) as opened:
-            report = learners.mergeability(opened, selection, parent=parent, keep=keep or ())
-        _show_check(report, as_json)
+            report = learners.mergeability(opened, selection, parent=parent, keep=keep or (), measure=not headers_only)
+        _show_check(report, parent, as_json)
         raise typer.Exit(0 if report.verdict == "safe" or (report.verdict == "unwise" and force) else 1)
     chosen = _settings(settings or [])
     given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
@@ -100,10 +109,10 @@ def _show_made(made: Any, as_json: bool) -> None:
     show(pl.DataFrame([row | {f"{split}_accuracy": value for split, value in made.accuracy.items()}]), as_json)
 
 
-def _show_check(report: Any, as_json: bool) -> None:
+def _show_check(report: Any, parent: str | None, as_json: bool) -> None:
     """The verdict, a row for each kind of problem, and the pairs where these are few."""
     if as_json:
-        found = {"verdict": report.verdict, "would_help": list(report.helps)}
+        found = {"verdict": report.verdict, "would_help": list(report.helps), "task_vectors_from": parent or MEAN}
         frames = {"problems": report.summary, "pairs": report.pairs}
         typer.echo(json.dumps(found | {name: json.loads(json_text(frame)) for name, frame in frames.items()}))
         return
@@ -117,6 +126,8 @@ def _show_check(report: Any, as_json: bool) -> None:
         say(f"{every.height} pairs, {possible.height} of them possible; --json gives each of them")
     if not shown.is_empty():
         show(shown.select(SHOWN), as_json)
+    if shown["task_cosine"].count():
+        say(f"task_cosine: of differences from {parent or MEAN + ' (--parent names a model)'}")
 
 
 def _settings(given: list[str]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from learners.soups.kitchen import Kitchen
 from schemas import Lake, UsageError
 from tests.mined_models import add_model, repository
 from tests.test_command_line import Run, run
+from zoo import load_weights
 from zoo.datasets import load_dataset
 from zoo.describe import Description
 from zoo.population import Samples, evaluate, stack
@@ -26,12 +27,12 @@ BOTH = "SELECT model_id FROM models ORDER BY model_id"
 WIDTH = 16
 
 
-def trained_on_digits() -> tuple[Description, dict[str, Tensor]]:
+def trained_on_digits(seed: int = 0) -> tuple[Description, dict[str, Tensor]]:
     shape = (1, 8, 8)
     description = Description(
         architecture="mlp", width=WIDTH, classes=10, input_shape=shape, dataset="digits", split_seed=0, depth=1
     )
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     module = description.skeleton().to_empty(device="cpu")
     for layer in module.children():
         layer.reset_parameters()  # type: ignore[operator] # of linear layers
@@ -51,12 +52,17 @@ def swapped(weights: dict[str, Tensor], units: int) -> dict[str, Tensor]:
     return weights | moved | {"linear2.weight": weights["linear2.weight"][:, order].contiguous()}
 
 
-def beside(lake: Lake, folder: Path, units: int) -> None:
+def beside(lake: Lake, folder: Path, units: int) -> Description:
     description, weights = trained_on_digits()
     for name, values in {"one": weights, "two": swapped(weights, units)}.items():
-        place = repository(folder / name, values)
-        (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
-        add_model(lake, f"local:{name}", place)
+        add_described(lake, folder, description, name, values)
+    return description
+
+
+def add_described(lake: Lake, folder: Path, description: Description, name: str, values: dict[str, Tensor]) -> None:
+    place = repository(folder / name, values)
+    (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
+    add_model(lake, f"local:{name}", place)
 
 
 @pytest.mark.usefixtures(run.__name__)
@@ -75,6 +81,37 @@ def test_a_high_barrier_is_unwise_and_a_merge_has_to_be_forced(lake: Lake, tmp_p
     with pytest.raises(UsageError, match=r"possible but unwise: between local:one and local:two the loss rises by"):
         merge(lake, BOTH)
     assert "the loss rises by" in merge(lake, BOTH, force=True).warnings[0]
+
+
+def test_a_barrier_between_aligned_twins_is_theirs(lake: Lake, tmp_path: Path) -> None:
+    """Swapped units are put back; units that learned something else are not."""
+    description = beside(lake, tmp_path, 8)
+    assert merge(lake, BOTH, align="weights").warnings == ()
+    add_described(lake, tmp_path, description, "other", trained_on_digits(1)[1])
+    apart = "SELECT model_id FROM models WHERE model_id IN ('local:one', 'local:other')"
+    with pytest.raises(UsageError, match=r"unwise: between local:one and local:other the loss rises by"):
+        merge(lake, apart, align="weights")
+    made = merge(lake, apart, align="weights", force=True)
+    assert "the loss rises by" in made.warnings[0]
+    assert merge(lake, apart, align="weights", repair=True).warnings == ()  # what comes of it is not that mean
+
+
+def test_a_barrier_of_what_is_kept_is_that_of_what_is_merged(lake: Lake, tmp_path: Path) -> None:
+    description = beside(lake, tmp_path, 8)
+    one, two = (load_weights(lake, f"local:{name}") for name in ("one", "two"))
+    last = list(one)[-1].split(".")[0]
+    kept = {name: one[name] if name.startswith(last) else tensor for name, tensor in two.items()}
+    data = load_dataset(description.dataset, description.split_seed)
+    held_out, train = (Samples(part.x[:1000], part.y[:1000]) for part in (data.validation, data.train))
+    wanted = linear_barriers(description.skeleton(), [one, kept], [(0, 1)], held_out, train)[0]
+    report = mergeability(lake, BOTH, keep=[f"{last}.*"])
+    assert report.pairs["barrier"][0] == pytest.approx(wanted.height)
+    assert wanted.height != pytest.approx(mergeability(lake, BOTH).pairs["barrier"][0])
+    if wanted.high:
+        with pytest.raises(UsageError, match="the loss rises by"):
+            merge(lake, BOTH, keep=[f"{last}.*"])
+    else:
+        assert merge(lake, BOTH, keep=[f"{last}.*"]).warnings == ()
 
 
 def test_a_low_barrier_is_safe(lake: Lake, tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """What is said of models that are to be merged: ties, index tables, damaged files, where they come from."""
 
+import ctypes
 import json
+import mmap
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import torch
 from torch import Tensor
 
 from commands.merge import _settings
-from learners import merge, mergeability
+from learners import merge, mergeability, uniform_soup
 from learners.soups.check.problems import is_head
 from schemas import Lake, UsageError
 from tests.mined_models import add_model, repository
@@ -146,3 +149,52 @@ def test_settings_are_read_as_python_says_them_too() -> None:
         "t": 0.5,
         "by": "word",
     }
+
+
+def forgotten(path: Path) -> Path:
+    """Have the kernel forget a file's pages."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return path
+
+
+def read_of(path: Path) -> float:
+    """The share of a file's pages that the kernel has in memory, whoever read them, by calls or through maps."""
+    size = path.stat().st_size
+    pages = (ctypes.c_ubyte * -(-size // mmap.PAGESIZE))()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY) as view:
+        begin = ctypes.c_char.from_buffer(view)
+        failed = ctypes.CDLL(None).mincore(ctypes.byref(begin), ctypes.c_size_t(size), pages)
+        del begin
+    assert not failed
+    return sum(page & 1 for page in pages) / len(pages)
+
+
+ALIKE = "SELECT model_id FROM models WHERE model_id <> 'local:2' ORDER BY model_id"
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the kernel cannot be asked")
+def test_what_is_impossible_is_refused_before_a_byte_of_a_weight_is_read(lake: Lake, tmp_path: Path) -> None:
+    """Files of 4 MB; reading a header takes a few pages after it along."""
+    stored(lake, tmp_path, [{"w": drawn(number, 1000, side)} for number, side in enumerate((1000, 1000, 1001))])
+    files = sorted(tmp_path.glob("?/model.safetensors"))
+    if max(read_of(forgotten(path)) for path in files) > 0.01:
+        pytest.skip("this file system keeps what it is to forget")
+    refused: list[Callable[[], object]] = [
+        lambda: merge(lake, BOTH, force=True),
+        lambda: merge(lake, BOTH, "ties", parent="local:0", force=True),
+        lambda: uniform_soup(lake, BOTH, force=True),
+        lambda: merge(lake, ALIKE, "ties", force=True),  # nothing is known of a parent
+        lambda: merge(lake, ALIKE, "fisher", force=True),  # nobody knows how they run
+        lambda: merge(lake, ALIKE, repair=True, force=True),
+        lambda: merge(lake, ALIKE, to=tmp_path / "0", force=True),  # the folder is there
+    ]
+    for ask in refused:
+        with pytest.raises(UsageError):
+            ask()
+        assert max(map(read_of, files)) < 0.1
+    assert mergeability(lake, BOTH, measure=False).pairs["distance"].null_count() == 3
+    assert max(map(read_of, files)) < 0.1
+    assert mergeability(lake, BOTH).pairs["distance"].null_count() == 2  # of those two that are alike
+    assert [read_of(path) > 0.9 for path in files] == [True, True, False]

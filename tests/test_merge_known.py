@@ -90,6 +90,26 @@ def test_fisher_information_of_texts_is_near_the_sum_over_all_that_could_stand_t
     torch.testing.assert_close(found[head], exact[head], rtol=0.25, atol=0.05 * float(exact[head].max()))
 
 
+def test_weights_that_all_started_from_are_the_parent_where_the_lake_has_them(normalised: Lake) -> None:
+    made = merge(normalised, TRAINED, "task_arithmetic", weights=[0.3, 0.4])
+    members = [load_weights(normalised, model_id) for model_id in made.ingredients]
+    start = load_weights(normalised, made.ingredients[0], 0)
+    assert made.parent == f"{made.ingredients[0]}@0"
+    found = load_weights(normalised, made.model_id)
+    for name in (name for name in start if not name.endswith((*BATCH_NORM, "num_batches_tracked"))):
+        away = [weight * (each[name].double() - start[name]) for weight, each in zip((0.3, 0.4), members, strict=True)]
+        torch.testing.assert_close(found[name].double(), start[name] + sum(away), rtol=1e-4, atol=1e-6)
+    card = (made.folder / "README.md").read_text(encoding="utf-8")
+    assert f"parent='{made.parent}'" in card
+    named = merge(normalised, TRAINED, "task_arithmetic", weights=[0.3, 0.4], parent=made.parent)
+    assert named.model_id == made.model_id
+    later = merge(normalised, TRAINED, "task_arithmetic", weights=[0.3, 0.4], parent=f"{made.ingredients[0]}@1")
+    assert later.model_id != made.model_id
+    assert mergeability(normalised, TRAINED, parent=made.parent).facts[-1].name == made.parent
+    with pytest.raises(UsageError, match=r"has no checkpoint of epoch 7: expected one of 0, 1"):
+        merge(normalised, TRAINED, "ties", parent=f"{made.ingredients[0]}@7")
+
+
 def plain_models(lake: Lake, folder: Path, values: list[Tensor]) -> str:
     for number, value in enumerate(values):
         (folder / str(number)).mkdir(parents=True)
@@ -198,6 +218,22 @@ def test_the_check_groups_what_is_alike_and_its_code_says_whether_a_merge_would_
     add_model(lake, "local:9", tmp_path / "9")
     assert run("merge", "--check", same, "--lake", lake.path).code == 1  # unwise
     assert run("merge", "--check", same, "--lake", lake.path, "--force").code == 0
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_what_task_vectors_are_differences_from_is_said(lake: Lake, tmp_path: Path, run: Run) -> None:
+    query = plain_models(lake, tmp_path, [torch.eye(3), torch.eye(3) + 0.1, torch.eye(3) + 0.3])
+    two = f"{query} AND model_id <> 'local:0'"
+    said = run("merge", "--check", two, "--lake", lake.path)
+    assert "task_cosine: of differences from the mean of the models" in said.err
+    found = json.loads(run("merge", "--check", two, "--lake", lake.path, "--json").out)
+    assert found["task_vectors_from"].startswith("the mean of the models")
+    assert found["pairs"][0]["task_cosine"] == pytest.approx(-1)
+    options = ("--lake", lake.path, "--parent", "local:0")
+    assert "task_cosine: of differences from local:0\n" in run("merge", "--check", two, *options).err
+    found = json.loads(run("merge", "--check", two, *options, "--json").out)
+    assert found["task_vectors_from"] == "local:0"
+    assert found["pairs"][0]["task_cosine"] == pytest.approx(1)
 
 
 @pytest.mark.usefixtures(run.__name__)

@@ -4,10 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
@@ -114,6 +117,36 @@ def test_a_merge_aligns_and_repairs_too(trained: Lake, tmp_path: Path) -> None:
         merge(trained, APART, "linear", align="feelings")
 
 
+def front_matter(folder: Path) -> dict[str, Any]:
+    return dict(yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---")[1]))
+
+
+def test_a_card_names_ingredients_that_its_reader_can_know(lake: Lake, tmp_path: Path) -> None:
+    """Twins are of this lake alone, names of a lake are no repositories, and licences go with the weights."""
+    names = ["huggingface:ada/one", "huggingface:ada/two", "local:three"]
+    licences = ["apache-2.0", "cc-by-nc-4.0", "apache-2.0"]
+    many_models(lake, tmp_path, 16, 3, names=names, licences=licences)
+    query = "SELECT model_id FROM model WHERE hub <> 'made' ORDER BY model_id"
+    plain = merge(lake, query, force=True, to=tmp_path / "plain")
+    aligned = merge(lake, query, align="weights", force=True, to=tmp_path / "aligned")
+    for made in (plain, aligned):
+        front = front_matter(made.folder)
+        assert front["base_model"] == ["ada/one", "ada/two"]
+        assert front["ingredients"] == names
+        assert front["license"] == "cc-by-nc-4.0"
+        assert "made:aligned" not in (made.folder / "README.md").read_text(encoding="utf-8")
+    again = merge(lake, f"SELECT unnest(['{aligned.model_id}', 'local:three']) AS model_id", force=True)
+    front = front_matter(again.folder)
+    assert (front["base_model"], front["license"]) == (["ada/one", "ada/two"], "cc-by-nc-4.0")
+    assert front["ingredients"] == sorted([aligned.model_id, "local:three"])
+
+
+def test_a_card_of_trained_networks_names_no_repository(trained: Lake, tmp_path: Path) -> None:
+    front = front_matter(merge(trained, TWO, force=True, to=tmp_path / "merged").folder)
+    assert {"base_model", "base_model_relation"} & front.keys() == set()
+    assert front["ingredients"] == trained.sql(TWO)["model_id"].to_list()
+
+
 @pytest.mark.usefixtures(run.__name__)
 def test_the_commands_align_and_repair(trained: Lake, run: Run) -> None:
     options = ["soup", TWO, "--lake", trained.path, "--align", "weights", "--repair", "--method", "uniform"]
@@ -141,7 +174,15 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
-def many_models(lake: Lake, folder: Path, width: int, count: int, dtype: torch.dtype = torch.float32) -> Description:
+def many_models(
+    lake: Lake,
+    folder: Path,
+    width: int,
+    count: int,
+    dtype: torch.dtype = torch.float32,
+    names: Sequence[str] = (),
+    licences: Sequence[str] = (),
+) -> Description:
     """Mined perceptrons near one, that say how they are run."""
     write_images(folder / "images.npz")
     fields = {"width": width, "classes": 3, "input_shape": (1, 8, 8), "dataset": f"npz:{folder / 'images.npz'}"}
@@ -152,7 +193,8 @@ def many_models(lake: Lake, folder: Path, width: int, count: int, dtype: torch.d
         near = {name: t + 0.05 * torch.randn(t.shape, generator=source) for name, t in base.items()}
         place = repository(folder / str(number), {name: tensor.to(dtype) for name, tensor in near.items()})
         (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
-        add_model(lake, f"local:{number}", place)
+        stated = {"license": licences[number]} if licences else {}
+        add_model(lake, names[number] if names else f"local:{number}", place, **stated)
     return description
 
 

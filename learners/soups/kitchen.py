@@ -15,6 +15,7 @@ from learners.soups.data.fishers import diagonal_fisher
 from learners.soups.data.grams import gram_matrices
 from learners.soups.files.mapped import mapped
 from learners.soups.files.stored import read_header
+from learners.soups.methods import Method
 from schemas import DataError, UsageError
 from schemas.weights import write_safetensors
 from zoo.datasets import Dataset, load_dataset
@@ -23,6 +24,8 @@ from zoo.population import Samples, Weights, evaluate
 
 BATCH_NORM_SAMPLES = 10_000
 REPAIR_SAMPLES = 2000
+DATA_NEEDS = {"fishers": "Fisher information", "grams": "Gram matrices"}
+"""What methods need that is computed by running each model on its own training data."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Kitchen:
         """Fisher information of each model on its own training data; raises UsageError if that is not to be had."""
         found = []
         for facts in self.models:
-            description, samples = self._training(facts, "Fisher information")
+            description, samples = self._training(facts, DATA_NEEDS["fishers"])
             weights = _computed(_weights(facts))
             found.append(diagonal_fisher(description.skeleton(), weights, _like(weights, samples)))
         return tuple(found)
@@ -66,7 +69,7 @@ class Kitchen:
         """Gram matrices of each model on its own training data; raises UsageError if that is not to be had."""
         found = []
         for facts in self.models:
-            description, samples = self._training(facts, "Gram matrices")
+            description, samples = self._training(facts, DATA_NEEDS["grams"])
             weights = _computed(_weights(facts))
             found.append(gram_matrices(description.skeleton(), weights, _like(weights, samples)))
         return tuple(found)
@@ -81,11 +84,14 @@ class Kitchen:
             raise UsageError(f"{what} needs the dataset {facts.description.dataset}, which is not on this machine")
         return facts.description, _few(dataset.train, self.samples)
 
-    def check_repair(self) -> None:
-        """Raise UsageError if there is no way to run the models, or no data to do it on."""
-        if self.shared is None:
+    def check(self, method: Method) -> None:
+        """Raise UsageError if the method, or repair, wants models run that nobody can run, or data that is not here."""
+        for need, what in DATA_NEEDS.items():
+            for facts in self.models if need in method.needs else ():
+                self._training(facts, what)
+        if self.repair and self.shared is None:
             raise UsageError("repair runs the models on their data, and nobody here knows how these run; leave it out")
-        if self.dataset is None:
+        if self.repair and self.shared is not None and self.dataset is None:
             raise UsageError(f"repair needs the dataset {self.shared.dataset}, which is not on this machine")
 
     def finish(self, folder: Path) -> list[str]:

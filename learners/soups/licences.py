@@ -7,6 +7,23 @@ from schemas import Lake
 
 TERMS = "SELECT * FROM licence_terms WHERE license IN (SELECT unnest($licences))"
 COMPATIBLE = "SELECT license, derivative FROM licence_compatible"
+ORIGINS = """
+WITH RECURSIVE above(model_id) AS (
+    SELECT unnest($ids) UNION
+    SELECT parent_id FROM above JOIN lineage ON child_id = model_id
+    WHERE model_id LIKE 'made:%' OR model_id LIKE 'zoo:%'
+)
+SELECT model_id, license FROM above JOIN model USING (model_id)
+WHERE NOT (model_id LIKE 'made:%' OR model_id LIKE 'zoo:%') ORDER BY model_id
+"""
+
+
+def published_origins(lake: Lake, ids: Sequence[str]) -> dict[str, str | None]:
+    """The models that others published among these and what those were made of here, each with its licence.
+
+    What was made or trained here has no licence of its own: those of what it was made of count, however far back.
+    """
+    return dict(lake.sql(ORIGINS, ids=list(ids)).iter_rows())
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from learners.soups.check.facts import Facts
 from learners.soups.files.merge_files import Ingredients, Progress, merge_files
 from learners.soups.files.writing import SHARD_BYTES
 from learners.soups.kitchen import Kitchen
-from learners.soups.licences import Licences, combined_licence
+from learners.soups.licences import Licences, combined_licence, published_origins
 from learners.soups.orders import DTYPES, Order, Request, order
 from learners.soups.registering import Made, register
 from learners.soups.repository import Recipe, check_free, copy_of_base, whole_folder, write_card
@@ -72,8 +71,9 @@ def merge(
         sql: Any query that returns `model_id` (and `epoch`; and `weight`, as the setting `weights` of a method); the
             order of its rows counts for methods of one run's checkpoints.
         method: A name in `learners.soups.methods.METHODS`.
-        parent: model_id of the model that they were fine-tuned from; without it what lineage says, if the method
-            needs one. The merged model has the parent's layout, configuration and tokenizer, or the first one's.
+        parent: model_id of the model that they were fine-tuned from, or `model_id@epoch` for a checkpoint of it;
+            without it what lineage says, if the method needs one: a model, or checkpoint 0 of a run that started as all
+            did. The merged model has the parent's layout, configuration and tokenizer, or the first one's.
         to: Folder of the repository; without it one inside of the lake.
         keep: Patterns of tensor names (`head.*`) that are taken from the base as they are; others may lack them.
         align: Align the models with the first one before, by `weights` or `activations`; see `learners.align`.
@@ -95,7 +95,7 @@ def merge(
     """
     place = Path(to) if to is not None else None
     request = Request(sql, method, parent, tuple(keep), dtype, precision, seed, place, align, repair)
-    ordered = order(lake, request, settings, force)
+    ordered = order(lake, request, settings, force, samples)
     return _merged(lake, ordered, Kitchen(ordered.models, samples, repair), shard_bytes, progress)
 
 
@@ -109,8 +109,9 @@ def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progre
         notes = (*order.report.notes, *kitchen.finish(beside))
         measured = kitchen.accuracy(beside)
         copy_of_base(order.base, beside, order.models)
-        licences = combined_licence(lake, [facts.license for facts in order.report.facts if not _trained(facts)])
-        write_card(_recipe(order, notes, licences), beside)
+        origins = published_origins(lake, [facts.model_id for facts in order.everybody])
+        licences = combined_licence(lake, list(origins.values()))
+        write_card(_recipe(order, notes, licences, list(origins)), beside)
     made = Made(
         name=order.name,
         folder=folder.resolve(),
@@ -127,20 +128,21 @@ def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progre
         folder=folder,
         method=request.method,
         ingredients=tuple(facts.model_id for facts in order.models),
-        parent=order.elder.model_id if order.elder else None,
+        parent=order.elder.name if order.elder else None,
         accuracy={split: value for split, (value, _) in measured.items()},
         warnings=order.warnings,
         notes=notes,
     )
 
 
-def _recipe(order: Order, notes: tuple[str, ...], licences: Licences) -> Recipe:
+def _recipe(order: Order, notes: tuple[str, ...], licences: Licences, origins: Sequence[str]) -> Recipe:
     """What the merged model's card tells."""
     return Recipe(
         name=order.name,
         sql=order.request.sql,
         merge=order.plan,
-        ingredients=order.models,
+        ingredients=order.selected,
+        origins=origins,
         parent=order.elder,
         kept=order.request.keep,
         notes=(*order.warnings, *notes),
@@ -151,8 +153,6 @@ def _recipe(order: Order, notes: tuple[str, ...], licences: Licences) -> Recipe:
 
 def _ingredients(order: Order, kitchen: Kitchen) -> Ingredients:
     """Where all tensors lie, with what the method needs of data; raises UsageError if that is not to be had."""
-    if order.request.repair:
-        kitchen.check_repair()
     needs = order.plan.method.needs
     stored = tuple(facts.stored or {} for facts in order.models)
     return Ingredients(
@@ -160,12 +160,7 @@ def _ingredients(order: Order, kitchen: Kitchen) -> Ingredients:
         parent=order.elder.stored if order.elder else None,
         layout=order.base.stored or {},
         kept=order.request.keep,
-        names=tuple(facts.model_id for facts in (*order.models, *([order.elder] if order.elder else []))),
+        names=tuple(facts.name for facts in order.everybody),
         fishers=kitchen.fishers() if "fishers" in needs else (),
         grams=kitchen.grams() if "grams" in needs else (),
     )
-
-
-def _trained(facts: Facts) -> bool:
-    """Whether a model was trained here, or made of such, so that no hub states a licence for it."""
-    return facts.model_id.startswith(("zoo:", "made:"))

@@ -1,7 +1,7 @@
 """What a merge was asked for, checked against what is known of the models before a weight is merged."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,17 @@ import polars as pl
 import torch
 
 from learners.soups.alignment.align import WAYS, align_rows
-from learners.soups.check.connected import judged_by_barriers
+from learners.soups.check.connected import Kept, judged_by_barriers
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts, gather_facts
-from learners.soups.check.mergeability import assess, refuse
+from learners.soups.check.mergeability import assess, named_parent, refuse, with_starts
 from learners.soups.check.problems import IMPOSSIBLE
 from learners.soups.check.verdicts import Mergeability, verdict_on
+from learners.soups.kitchen import Kitchen
 from learners.soups.merging import Merge, prepare
 from learners.soups.methods import method_named
 from learners.soups.registering import name_of
+from learners.soups.repository import check_free
 from learners.soups.sequence import in_order
 from schemas import Lake, UsageError
 
@@ -61,7 +63,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Order:
-    """What was asked for, with everything that is known of it before a weight is read."""
+    """What was asked for, with everything that is known of it before a weight is merged.
+
+    Attributes:
+        request: What was asked for.
+        plan: The method with its settings.
+        report: The verdict on the models.
+        warnings: What is unwise.
+        models: What is merged: the models, or in their place twins with their units in one order.
+        elder: What they come from, if that takes part.
+    """
 
     request: Request
     plan: Merge
@@ -69,6 +80,11 @@ class Order:
     warnings: tuple[str, ...]
     models: tuple[Facts, ...]
     elder: Facts | None
+
+    @property
+    def selected(self) -> tuple[Facts, ...]:
+        """The models that the query selects, which is who is merged for everybody who has not this lake."""
+        return self.report.facts[: len(self.models)]
 
     @property
     def base(self) -> Facts:
@@ -85,15 +101,20 @@ class Order:
             "precision": request.precision,
             "dtype": request.dtype,
             "keep": request.keep,
-            "parent": self.elder.model_id if self.elder else None,
+            "parent": self.elder.name if self.elder else None,
             "ingredients": [[facts.model_id, facts.epoch] for facts in self.models],
             **request.treatment(),
         }
 
     @property
+    def everybody(self) -> tuple[Facts, ...]:
+        """What is merged, and what that comes from, if it takes part."""
+        return (*self.models, *([self.elder] if self.elder else []))
+
+    @property
     def name(self) -> str:
         """The merged model's name."""
-        identity = self.settings() | {"sql": None, "commits": [facts.sha for facts in self.report.facts]}
+        identity = self.settings() | {"sql": None, "commits": [facts.sha for facts in self.everybody]}
         return name_of(self.request.method, identity)
 
     def folder(self, lake: Lake) -> Path:
@@ -101,32 +122,58 @@ class Order:
         return self.request.to or lake.weights.folder / FOLDER / self.name
 
 
-def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool) -> Order:
-    """Check what was asked for, and refuse it if it cannot or should not be; errors as in `merge`."""
+def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool, samples: int) -> Order:
+    """Check what was asked for, and refuse it if it cannot or should not be; errors as in `merge`.
+
+    What is impossible is found in lineage, headers and settings, before a weight is read.
+    """
+    if request.to is not None:
+        check_free(request.to, replace=False)
     rows = in_order(lake, request.sql, method_named(request.method), settings)
     ids: list[str] = rows["model_id"].to_list()
     dtype = DTYPES[request.precision]
     plan = prepare(request.method, len(ids), seed=request.seed, dtype=dtype, **_weighted(rows, settings))
-    parent = request.parent
-    if parent is None and "parent" in plan.method.needs:
-        parent = _nearest_ancestor(lake, ids, plan.method.name)
-    if parent in ids:
-        raise UsageError(f"{parent} is both an ingredient and the parent; leave it out of the query")
-    report = assess(lake, rows, parent=parent, keep=request.keep, whole=True, aligned=request.align is not None)
-    absent = next((facts for facts in report.facts if facts.stored is None), None)
-    if absent is not None and report.verdict != IMPOSSIBLE:
-        raise UsageError(f"the weights of {absent.model_id} cannot be read: {absent.absent}")
-    if report.verdict != IMPOSSIBLE:
-        first = [pair for pair in report.problems.between if pair[0] == 0]
-        contents = differing_contents(report.facts, first, request.keep)
-        report = verdict_on(report.facts, report.problems.more({}, contents)) if contents else report
-    if request.align is None and not request.keep:
-        report = judged_by_barriers(lake, report)
+    parent = _parent(lake, rows, request.parent, plan)
+    aligned = request.align is not None and len(ids) > 1
+    report = assess(lake, rows, parent=parent, keep=request.keep, aligned=aligned, read=False)
+    _refuse_unread(report, Kitchen(report.facts[: len(ids)], samples, request.repair), plan)
+    report = _read_of(with_starts(report, request.keep), request.keep)
+    refuse(report, force)
+    twins = (*_twins(lake, rows, request.align), *report.facts[len(ids) :]) if request.align and aligned else None
+    if not request.repair:
+        kept = Kept(len(ids) if parent else 0, request.keep)
+        report = judged_by_barriers(lake, report, kept, twins)
     warnings = refuse(report, force)
-    if request.align is not None and len(ids) > 1:
-        report = replace(report, facts=_twins(lake, rows, request.align))
-    elder = report.facts[-1] if parent else None
-    return Order(request, plan, report, warnings, report.facts[: len(ids)], elder)
+    everybody = twins or report.facts
+    return Order(request, plan, report, warnings, everybody[: len(ids)], everybody[-1] if parent else None)
+
+
+def _parent(lake: Lake, rows: pl.DataFrame, named: str | None, plan: Merge) -> str | None:
+    """The parent that was named, or that lineage knows if the method needs one; it is none of the models."""
+    ids: list[str] = rows["model_id"].to_list()
+    if named is None:
+        return _nearest_ancestor(lake, ids, plan.method.name) if "parent" in plan.method.needs else None
+    epochs = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
+    if named_parent(lake, named) in zip(ids, epochs, strict=True):
+        raise UsageError(f"{named} is both an ingredient and the parent; leave it out of the query")
+    return named
+
+
+def _refuse_unread(report: Mergeability, kitchen: Kitchen, plan: Merge) -> None:
+    """Raise UsageError for what is impossible by what is known without reading a weight."""
+    if report.verdict == IMPOSSIBLE:
+        refuse(report, force=True)
+    for facts in report.facts:
+        if facts.stored is None:
+            raise UsageError(f"the weights of {facts.name} cannot be read: {facts.absent}")
+    kitchen.check(plan.method)
+
+
+def _read_of(report: Mergeability, keep: Sequence[str]) -> Mergeability:
+    """Add what only the values of the first model and the others tell."""
+    first = [pair for pair in report.problems.between if pair[0] == 0]
+    contents = differing_contents(report.facts, first, keep)
+    return verdict_on(report.facts, report.problems.more({}, contents)) if contents else report
 
 
 def _twins(lake: Lake, rows: pl.DataFrame, by: str) -> tuple[Facts, ...]:
@@ -148,18 +195,30 @@ def _weighted(rows: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _nearest_ancestor(lake: Lake, ids: Sequence[str], method: str) -> str:
-    """The model that all come from, as lineage says: the one that the most of them come from directly."""
+    """The model that all come from, as lineage says: the one that the most of them come from directly.
+
+    Where none is in the lake, checkpoint 0 of a run that started from the initial weights that all have in common.
+    """
     facts = gather_facts(lake, ids, [None] * len(ids))
     shared = frozenset.intersection(*(each.ancestors - {each.model_id} for each in facts)) - set(ids)
     known = lake.sql(KNOWN, ids=ids, shared=sorted(shared)).get_column("model_id").to_list()
+    starts = frozenset.intersection(*(each.starts for each in facts))
+    known += [f"{run}@0" for run in lake.sql(BEGUN, ids=ids, starts=sorted(starts)).get_column("model_id")]
     if not known:
         raise UsageError(
             f"{method} needs the model that the ingredients were fine-tuned from, and lineage knows of none that is in "
-            "this lake; name it with parent (--parent)"
+            "this lake, nor of weights that all started from; name it with parent (--parent), a checkpoint as "
+            "model_id@epoch"
         )
     return str(known[0])
 
 
+BEGUN = """
+SELECT model_id FROM checkpoint JOIN lineage ON child_id = model_id AND relation = 'initialised-from'
+WHERE epoch = 0 AND NOT final AND parent_id IN (SELECT unnest($starts))
+ORDER BY model_id NOT IN (SELECT unnest($ids)), model_id LIMIT 1
+"""
+"""A run whose checkpoint 0 is the weights that all started from."""
 KNOWN = """
 SELECT model_id FROM model LEFT JOIN lineage ON parent_id = model_id AND child_id IN (SELECT unnest($ids))
 WHERE model_id IN (SELECT unnest($shared)) GROUP BY model_id ORDER BY count(child_id) DESC, model_id

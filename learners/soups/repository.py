@@ -25,6 +25,7 @@ COPIED = (
 )
 """Files of the base that a merged model needs beside its weights. Code is never copied."""
 LARGEST_COPIED = 200_000_000
+HUB = "huggingface:"
 
 CARD = """---
 {front_matter}---
@@ -78,6 +79,7 @@ class Recipe:
         notes: Warnings and what else one should know.
         licences: What follows from the ingredients' licences.
         treatment: What was done to the models before and to the merged one after: `align`, `repair`.
+        origins: The models that others published among them, and among what they were made of.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Recipe:
     notes: tuple[str, ...]
     licences: Licences
     treatment: Mapping[str, Any] = field(default_factory=dict)
+    origins: Sequence[str] = ()
 
 
 @contextmanager
@@ -209,13 +212,16 @@ def write_card(recipe: Recipe, folder: Path) -> None:
 
 
 def _front_matter(recipe: Recipe) -> dict[str, object]:
+    """What hubs read: `base_model` names only models that are on the Hub, since names of a lake are no repositories."""
     licence = recipe.licences.licence
+    bases = [name.removeprefix(HUB) for name in recipe.origins if name.startswith(HUB)]
     fields: dict[str, object] = {
         "license": licence,
         "library_name": recipe.ingredients[0].config.get("library_name"),
         "tags": ["merge", "weightlake", recipe.merge.method.name],
-        "base_model": list(dict.fromkeys(facts.model_id.partition(":")[2] for facts in _everything(recipe))),
-        "base_model_relation": "merge",
+        "base_model": bases,
+        "base_model_relation": "merge" if bases else None,
+        "ingredients": [facts.name for facts in _everything(recipe)],
     }
     return {key: value for key, value in fields.items() if value}
 
@@ -232,7 +238,7 @@ def _table(recipe: Recipe) -> str:
         rows.append(f"| `{facts.model_id}` | {version} | {facts.license or 'none stated'} | {_shown(weight)} |")
     if recipe.parent is not None:
         parent = recipe.parent
-        rows.append(f"| `{parent.model_id}` (parent) | {parent.sha or ''} | {parent.license or 'none stated'} | |")
+        rows.append(f"| `{parent.name}` (parent) | {parent.sha or ''} | {parent.license or 'none stated'} | |")
     return "\n".join(rows)
 
 
@@ -266,6 +272,6 @@ def _list(sentences: Sequence[str], otherwise: str) -> str:
 def _arguments(recipe: Recipe) -> Mapping[str, Any]:
     defaults = {parameter.name: parameter.default for parameter in recipe.merge.method.parameters}
     changed = {key: value for key, value in recipe.merge.settings.items() if value != defaults[key]}
-    parent = {"parent": recipe.parent.model_id} if recipe.parent else {}
+    parent = {"parent": recipe.parent.name} if recipe.parent else {}
     kept = {"keep": list(recipe.kept)} if recipe.kept else {}
     return parent | kept | dict(recipe.treatment) | ({"seed": recipe.merge.seed} if recipe.merge.seed else {}) | changed

@@ -1,16 +1,18 @@
 """Barriers between models of the lake, where it is known how they run and their data is at hand."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from learners.soups.check.barrier import HIGH, Barrier, linear_barriers
 from learners.soups.check.facts import Facts
-from learners.soups.check.problems import BARRIER, UNWISE, Problem
+from learners.soups.check.problems import BARRIER, UNWISE, Problem, is_kept
 from learners.soups.check.verdicts import SAFE, Mergeability, Pair, verdict_on
 from learners.soups.members import Members
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import load_dataset
 from zoo.locate import locate
-from zoo.population import Samples
+from zoo.population import Samples, Weights
 
 SAMPLES = 1000
 MOST_ASKED = 20
@@ -18,12 +20,37 @@ MOST_ASKED = 20
 CLOSER = "take fine-tunes of one trained model or checkpoints of one run, or a greedy soup, which takes what helps"
 
 
-def judged_by_barriers(lake: Lake, report: Mergeability) -> Mergeability:
-    """Add the barriers of up to 20 pairs to a verdict that nothing else speaks against."""
+@dataclass(frozen=True)
+class Kept:
+    """Tensors that a merge takes from its base as they are: between models that all have these it is that one merges.
+
+    Attributes:
+        base: Index of that model.
+        names: Patterns of the tensors' names.
+    """
+
+    base: int
+    names: Sequence[str]
+
+
+NOTHING = Kept(0, ())
+
+
+def judged_by_barriers(
+    lake: Lake, report: Mergeability, kept: Kept = NOTHING, twins: Sequence[Facts] | None = None
+) -> Mergeability:
+    """Add the barriers of up to 20 pairs to a verdict that nothing else speaks against.
+
+    Args:
+        lake: Where the models are.
+        report: The verdict so far.
+        kept: What a merge takes from its base.
+        twins: What is merged in place of the models, in their order: models whose units were brought into one order.
+    """
     if report.verdict != SAFE:
         return report
     asked = list(report.problems.between)[:MOST_ASKED]
-    high = high_barriers(report.facts, barriers_between(lake, report.facts, asked, SAMPLES))
+    high = high_barriers(report.facts, barriers_between(lake, twins or report.facts, asked, SAMPLES, kept))
     return verdict_on(report.facts, report.problems.more({}, high)) if high else report
 
 
@@ -41,16 +68,21 @@ def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> d
 
 
 def barriers_between(
-    lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples: int = SAMPLES
+    lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples: int = SAMPLES, kept: Kept = NOTHING
 ) -> dict[Pair, Barrier]:
-    """Measure barriers of those pairs that are known to run alike on the same data, which is at hand."""
+    """Measure barriers of those pairs that are known to run alike on the same data, which is at hand.
+
+    Where tensors are kept, the ends are the models with the base's in place of their own, if all run alike.
+    """
+    if kept.names:
+        pairs = [pair for pair in pairs if all(_comparable(facts[kept.base], facts[index]) for index in pair)]
     known = [pair for pair in pairs if _comparable(facts[pair[0]], facts[pair[1]])]
     found: dict[Pair, Barrier] = {}
     while known:
         description = facts[known[0][0]].description
         here = [pair for pair in known if facts[pair[0]].description == description]
         known = [pair for pair in known if pair not in here]
-        found |= _measured(lake, facts, here, samples)
+        found |= _measured(lake, facts, here, samples, kept)
     return found
 
 
@@ -61,17 +93,37 @@ def _comparable(first: Facts, second: Facts) -> bool:
     return one.model_copy(update={"init": None}) == other.model_copy(update={"init": None})
 
 
-def _measured(lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples: int) -> dict[Pair, Barrier]:
+def _measured(
+    lake: Lake, facts: Sequence[Facts], pairs: Sequence[Pair], samples: int, kept: Kept
+) -> dict[Pair, Barrier]:
     description = facts[pairs[0][0]].description
     assert description is not None, "pairs were chosen by it"  # noqa: S101 - by _comparable
     try:
         data = load_dataset(description.dataset, description.split_seed)
     except (UsageError, DataError):  # the data is not on this machine
         return {}
-    models = sorted({index for pair in pairs for index in pair})
+    models = sorted({index for pair in pairs for index in pair} | ({kept.base} if kept.names else set()))
     places = locate(lake, [facts[i].model_id for i in models], [facts[i].epoch for i in models])
     position = {index: place for place, index in enumerate(models)}
     inside = [(position[i], position[j]) for i, j in pairs]
     held_out, train = (Samples(part.x[:samples], part.y[:samples]) for part in (data.validation, data.train))
-    found = linear_barriers(description.skeleton(), Members(lake, places), inside, held_out, train)
+    members: Sequence[Weights] = Members(lake, places)
+    if kept.names:
+        members = _Completed(members, members[position[kept.base]], kept.names)
+    found = linear_barriers(description.skeleton(), members, inside, held_out, train)
     return dict(zip(pairs, found, strict=True))
+
+
+@dataclass(frozen=True)
+class _Completed(Sequence[Weights]):
+    """Models with some tensors of the base's, each when it is asked for."""
+
+    models: Sequence[Weights]
+    base: Weights
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __getitem__(self, index: Any) -> Any:
+        return {name: self.base[name] if is_kept(name, self.names) else t for name, t in self.models[index].items()}

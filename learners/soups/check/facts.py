@@ -80,6 +80,11 @@ class Facts:
     damaged: bool = False
 
     @property
+    def name(self) -> str:
+        """Its name in the lake, and `@` and the epoch of a checkpoint."""
+        return self.model_id if self.epoch is None else f"{self.model_id}@{self.epoch}"
+
+    @property
     def labels(self) -> Mapping[str, str]:
         """Name of each class by its number, if the configuration has real ones."""
         labels = self.config.get("id2label")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from learners.soups.check.barrier import STEPS
-from learners.soups.check.connected import SAMPLES, barriers_between, high_barriers
+from learners.soups.check.connected import SAMPLES, Kept, barriers_between, high_barriers
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
@@ -26,28 +26,46 @@ Tensors = Mapping[str, Stored]
 
 
 def mergeability(
-    lake: Lake, sql: str, *, parent: str | None = None, keep: Sequence[str] = (), samples: int = SAMPLES
+    lake: Lake,
+    sql: str,
+    *,
+    parent: str | None = None,
+    keep: Sequence[str] = (),
+    samples: int = SAMPLES,
+    measure: bool = True,
 ) -> Mergeability:
     """Say for each pair of models, and for all of them, whether a merge is safe, unwise or impossible, and why.
 
-    Where weights are on this machine, distances and cosines are measured as well; where it is known how the models
-    run and their validation data is at hand, the linear barrier of up to 200 pairs; one that is above 0.1 nats
-    by more than two of its standard errors makes a merge unwise. What was measured becomes rows of `pair_measurement`,
+    Names, shapes, types, configurations, labels and descent come from lineage and headers. Of pairs that these show to
+    be impossible no weight is read; the possible ones are measured, also where others of the selection make a merge of
+    all impossible. Where weights are on this machine, that is distances and cosines; where it is known how the models
+    run and their validation data is at hand, the linear barrier of up to 200 pairs, too; one that is above 0.1 nats by
+    more than two of its standard errors makes a merge unwise. What was measured becomes rows of `pair_measurement`,
     unless the lake was opened read-only.
 
     Args:
         lake: Where the models are.
         sql: Any query that returns `model_id` (and `epoch`).
-        parent: model_id of the model that they come from: task vectors are differences from it; without it they are
-            differences from the models' mean.
+        parent: model_id of the model that they come from (`model_id@epoch` for a checkpoint of it): task vectors are
+            differences from it, and `task_cosine` is theirs; without it they are differences from the mean of the
+            models that can be merged with each other, so that of two alone the cosine is always -1.
         keep: Patterns of tensor names that are not to be merged, so that they may differ.
         samples: Validation samples that barriers are measured on.
+        measure: Whether weights and data are read; without it all is said by lineage and headers.
 
     Raises:
         UsageError: The query selects fewer than two models (with a parent one), or one twice, or the parent is unknown.
         DataError: A file of weights was changed while it was read.
     """
-    report = assess(lake, selected(lake, sql, least=1 if parent else 2), parent=parent, keep=keep)
+    rows = selected(lake, sql, least=1 if parent else 2)
+    report = assess(lake, rows, parent=parent, keep=keep, read=measure)
+    if not measure:
+        return report
+    return _measured(lake, report, parent, keep, samples)
+
+
+def _measured(lake: Lake, report: Mergeability, parent: str | None, keep: Sequence[str], samples: int) -> Mergeability:
+    """The report with what the weights and the data of possible pairs say, which are written down as well."""
     columns: dict[Pair, dict[str, float]] = {}
     stored = [_merged(facts, keep) for facts in report.facts]
     broken: dict[int, Problem] = {}
@@ -56,7 +74,8 @@ def mergeability(
         lost = {index: _first_not_finite(stored[index]) for index in group if index not in finite}
         broken |= {index: _not_finite(report.facts[index].model_id, name) for index, name in lost.items() if name}
         columns |= _distances(shapes, finite)
-    barriers = barriers_between(lake, report.facts, list(columns)[:MOST_BARRIERS], samples)
+    base = len(report.facts) - 1 if parent else 0
+    barriers = barriers_between(lake, report.facts, list(columns)[:MOST_BARRIERS], samples, Kept(base, keep))
     for pair, barrier in barriers.items():
         columns[pair]["barrier"] = barrier.height
     problems = report.problems.more(broken, high_barriers(report.facts, barriers))

@@ -1,5 +1,6 @@
 """The mergeability report: for each pair of models and for all of them, safe, unwise or impossible, and why."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import combinations
@@ -22,6 +23,8 @@ from learners.soups.check.verdicts import SAME_START, Mergeability, Pair, Proble
 from schemas import Lake, UsageError
 from zoo.locate import selection
 
+CHECKPOINT = re.compile(r"(.+)@(\d{1,9})")
+
 
 def assess(
     lake: Lake,
@@ -31,19 +34,22 @@ def assess(
     keep: Sequence[str] = (),
     whole: bool = False,
     aligned: bool = False,
+    read: bool = True,
 ) -> Mergeability:
     """Compare models by what is known without reading weights.
 
     Where lineage knows of no common start, some weights are read to see whether there was one, unless a merge is
-    impossible anyway.
+    impossible anyway, or nothing is to be read.
 
     Args:
         lake: Where the models are.
         rows: Those of `selected`.
-        parent: model_id of the model that they are said to come from; it is compared with them as well.
+        parent: model_id of the model that they are said to come from (`model_id@epoch` for a checkpoint of it); it is
+            compared with them as well.
         keep: Patterns of tensor names that are not merged, so that they may differ.
         whole: All of them are to become one model, so that no weight is read where one pair is impossible.
         aligned: The models will be aligned before they are merged, so that they need no start in common.
+        read: Whether weights may be read at all.
 
     Raises:
         UsageError: A model or the parent is unknown, or a pattern of `keep` matches no tensor.
@@ -51,19 +57,36 @@ def assess(
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
     if parent is not None:
-        ids, epochs = [*ids, parent], [*epochs, None]
+        elder, age = named_parent(lake, parent)
+        ids, epochs = [*ids, elder], [*epochs, age]
     facts = gather_facts(lake, ids, epochs)
     _check_keep(facts, keep)
     own = [list(problems_of(each)) for each in facts]
     between = _between(facts, keep)
     if aligned:
         between = {pair: [problem for problem in found if problem.kind != START] for pair, found in between.items()}
+    report = verdict_on(facts, Problems(own, between))
+    whole_is_impossible = whole and report.verdict == IMPOSSIBLE
+    return with_starts(report, keep) if read and not whole_is_impossible else report
+
+
+def with_starts(report: Mergeability, keep: Sequence[str]) -> Mergeability:
+    """Add to what is known without weights whether models of unknown descent started alike, as some weights tell."""
+    own, between = report.problems.own, report.problems.between
     apart = [pair for pair, found in between.items() if _needs_weights(found, own, pair)]
-    if whole and any(problem.severity == IMPOSSIBLE for found in (*own, *between.values()) for problem in found):
-        apart = []
-    alike = _alike(facts, apart, keep) if apart else {}
-    between |= {pair: _started_alike(between[pair], cosine) for pair, cosine in alike.items()}
-    return verdict_on(facts, Problems(own, between, alike))
+    if not apart:
+        return report
+    alike = _alike(report.facts, apart, keep)
+    told = {pair: _started_alike(between[pair], cosine) for pair, cosine in alike.items()}
+    return verdict_on(report.facts, Problems(own, {**between, **told}, alike))
+
+
+def named_parent(lake: Lake, parent: str) -> tuple[str, int | None]:
+    """The model and the epoch of `model_id@epoch`; a model may have such a name itself."""
+    found = CHECKPOINT.fullmatch(parent)
+    if found is None or not lake.sql("SELECT 1 FROM model WHERE model_id = $id", id=parent).is_empty():
+        return parent, None
+    return found[1], int(found[2])
 
 
 def _check_keep(facts: Sequence[Facts], keep: Sequence[str]) -> None:
