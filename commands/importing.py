@@ -7,7 +7,8 @@ import typer
 
 from commands.arguments import DEFAULT_LAKE, AsJson, Choice, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
-from schemas import Lake, open_lake
+from schemas import Lake
+from schemas.lake import lake_to_be
 
 UNREAD = """
 SELECT count(*) AS times FROM failure
@@ -45,7 +46,7 @@ def import_zoo(
     """Take a zoo that others have published into the lake: Ray Tune folders, a matrix, or files with a table."""
     import zoo
 
-    with open_lake(lake) as opened, progress_bar(quiet) as progress:
+    with lake_to_be(lake) as opened, progress_bar(quiet) as progress:
         population_id = zoo.import_population(
             opened,
             path,

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,12 +131,29 @@ def rows(opened: duckdb.DuckDBPyConnection, query: str, parameters: dict[str, ob
     """Run a query, `$name` standing for a parameter, and return its rows."""
     if not query.strip():
         raise UsageError("the query is empty; try: SELECT * FROM models LIMIT 10")
-    relation = opened.sql(query, params=parameters or None)
+    with matched(query, parameters):
+        relation = opened.sql(query, params=parameters or None)
     try:
         frame: pl.DataFrame = relation.pl() if relation is not None else pl.DataFrame()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         raise UsageError(f"a value has no place in a DataFrame, cast its column (column::VARCHAR): {error}") from error
     return frame.with_columns(_whole_numbers(frame))
+
+
+@contextmanager
+def matched(query: str, parameters: Mapping[str, object]) -> Iterator[None]:
+    """Say which parameter a query lacks, or has no place for, where DuckDB counts them."""
+    try:
+        yield
+    except duckdb.Error as error:
+        if "argument count mismatch" in str(error):
+            extra = min(set(parameters) - set(re.findall(r"\$(\w+)", query)), default="a value")
+            raise UsageError(
+                f"{extra} is given and the query has no ${extra}: write it there, or leave it out"
+            ) from error
+        if found := re.search(r"Values were not provided for the following parameters: (.+)", str(error)):
+            raise UsageError(f"the query has ${found[1]} in it, and no value is given for it") from error
+        raise
 
 
 def _whole_numbers(frame: pl.DataFrame) -> list[pl.Series]:

@@ -142,10 +142,10 @@ def test_a_cache_that_cannot_be_written_is_done_without(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("contents", "message"),
     [
-        ([None] * 9, "row 0 has no image in it"),
-        ([b"GIF89a"] * 9, "row 0 cannot be decoded"),
+        ([None] * 9, r"row 0 of d\.parquet has no image in it"),
+        ([b"GIF89a"] * 9, r"row 0 of d\.parquet cannot be decoded"),
         ([encoded(pixels(1)[0]), encoded(pixels(1, 9)[0])], r"the images are of 2 sizes, e.g. \(8, 8, 3\)"),
-        ([encoded(pixels(1)[0])[:-30]] * 9, "row 0 cannot be decoded"),
+        ([encoded(pixels(1)[0])[:-30]] * 9, "row 0 of .* cannot be decoded"),
     ],
 )
 def test_what_is_no_image_is_refused(tmp_path: Path, contents: list[bytes | None], message: str) -> None:
@@ -154,11 +154,18 @@ def test_what_is_no_image_is_refused(tmp_path: Path, contents: list[bytes | None
         load_dataset(f"parquet:{tmp_path / 'd.parquet'}")
 
 
+def test_a_row_is_named_in_the_file_in_which_it_lies(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "d" / "train-0.parquet", [encoded(image) for image in pixels(4)])
+    write_parquet(tmp_path / "d" / "train-1.parquet", [encoded(pixels(1)[0]), b"x"])
+    with pytest.raises(DataError, match=r"row 1 of train-1\.parquet cannot be decoded"):
+        load_dataset(f"parquet:{tmp_path / 'd'}")
+
+
 def test_a_huge_image_is_not_decoded(tmp_path: Path) -> None:
     target = io.BytesIO()
     pictures.new("1", (8000, 4000)).save(target, "PNG")
     write_parquet(tmp_path / "d.parquet", [target.getvalue()])
-    with pytest.raises(DataError, match="row 0 is 8000 x 4000, too large to decode"):
+    with pytest.raises(DataError, match=r"row 0 of d\.parquet is 8000 x 4000, too large to decode"):
         load_dataset(f"parquet:{tmp_path / 'd.parquet'}")
 
 

@@ -1,5 +1,6 @@
 """The demo, with a small grid: on a hub, without one, twice, and beside a hub that never answers."""
 
+import os
 import socket
 import time
 from pathlib import Path
@@ -55,9 +56,11 @@ def test_the_demo_goes_through_every_room(tmp_path: Path) -> None:
     assert all(lake.sql(query).height for query in demo.queries)
     origins = dict(lake.sql("SELECT origin, count(*) FROM models GROUP BY origin").rows())
     assert origins == {"mined": 216, "trained": 16, "made": 3}
-    begin = time.monotonic()
+    done = {table: lake.sql(f"FROM {table} ORDER BY ALL") for table in ("sitting", "training")}
+    begin = sum(os.times()[:4])
     again = run(tmp_path / "demo", lines, endpoint="http://127.0.0.1:1")
-    assert time.monotonic() - begin < 30
+    assert sum(os.times()[:4]) - begin < 30  # of the processor, its children too: how busy the machine is counts not
+    assert all(lake.sql(f"FROM {table} ORDER BY ALL").equals(rows) for table, rows in done.items())
     assert dict(again.summary.select("step", "result").rows())["mine the hub"] == "200 models are there already"
     assert dict(lake.sql("SELECT origin, count(*) FROM models GROUP BY origin").rows()) == origins
 

@@ -11,6 +11,7 @@ import torch
 from learners import phases_of_population, report, uniform_soup
 from schemas import Lake, UsageError, open_lake
 from schemas.doctor import examine
+from schemas.lake import lake_to_be
 from schemas.weights import write_safetensors
 from zoo import (
     export_population,
@@ -173,6 +174,27 @@ def test_a_matrix_holds_one_shape_and_a_folder_nothing_else(undisturbed: Lake, t
         export_population(undisturbed, WIDTH_3, tmp_path / "full", format="ray-tune")
     with pytest.raises(UsageError, match="did you mean 'ray-tune'"):
         export_population(undisturbed, WIDTH_3, tmp_path / "new", format="ray-tunes")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_refused_export_leaves_nothing_behind(undisturbed: Lake, tmp_path: Path, there: bool) -> None:
+    place = tmp_path / "new" / "zoo"
+    if there:
+        place.mkdir(parents=True)
+    with pytest.raises(UsageError, match="different shapes"):
+        export_population(undisturbed, "SELECT model_id FROM member", place, format="small-cnn-zoo")
+    left = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")]
+    assert sorted(left) == (["new", "new/zoo"] if there else [])
+    export_population(undisturbed, "SELECT model_id FROM member", place, format="state-dicts")
+    assert [path.name for path in place.parent.iterdir()] == ["zoo"]
+
+
+def test_a_refused_import_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "odd").mkdir()
+    for path in ("nowhere", "odd"):
+        with pytest.raises(UsageError):
+            import_population(lake_to_be(tmp_path / "lake"), tmp_path / path, "zoo")
+    assert [path.name for path in tmp_path.iterdir()] == ["odd"]
 
 
 def test_models_of_two_populations_do_not_go_out_together(copied: Lake, tmp_path: Path) -> None:

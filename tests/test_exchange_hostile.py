@@ -216,14 +216,12 @@ def test_weights_of_another_network_than_said_are_no_members_weights(lake: Lake,
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["../a.safetensors,0.1,1"], "below the folder"),
-        (["/etc/a.safetensors,0.1,1"], "below the folder"),
+        (["../a.safetensors,0.1,1", "/b.safetensors,0.1,1"], "; of .*: row 1 of .* expected a file below"),
+        (["../a.safetensors,0.1,1"], r"a\.safetensors \(of 2\) is in no row"),
         (["a.safetensors,0.1,1", "a.safetensors,0.2,2"], "a file twice"),
         (["a.safetensors,0.1,1"], r"b\.safetensors \(of 1\) is in no row"),
         (["a.safetensors,0.1,one", "b.safetensors,0.2,1"], "no epoch that is a whole number"),
         (["a.safetensors,0.1,-1", "b.safetensors,0.2,1"], "no epoch that is a whole number"),
-        ([",0.1,1", "b.safetensors,0.2,1"], "names no file"),
-        (["a.txt,0.1,1", "b.safetensors,0.2,1"], "ends in .safetensors"),
         (["a.safetensors,0.1,1,9,9", "b.safetensors,0.2,1"], "no table that can be read"),
         ([], "or no rows"),
     ],
@@ -233,6 +231,30 @@ def test_a_table_that_does_not_fit_is_refused(lake: Lake, files: Path, lines: li
     with pytest.raises(DataError, match=message):
         import_population(lake, files, "zoo")
     assert empty(lake)
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("../a.safetensors", "expected a file below the folder"),
+        ("/etc/a.safetensors", "expected a file below the folder"),
+        ("a.txt", "ends in .safetensors"),
+        ("aa.safetensors", "missing or no file"),
+        ("..", "expected a file below the folder"),
+        ("", "names no file"),
+    ],
+)
+def test_a_row_that_names_no_file_of_the_folder_costs_its_own_model(
+    lake: Lake, files: Path, file: str, reason: str
+) -> None:
+    table(files, [f"{file},0.1,1", "b.safetensors,0.2,1"])
+    found = import_population(lake, files, "zoo")
+    assert load_weights(lake, f"zoo:{found}/b")["w"].shape == (2, 3)
+    states = lake.sql("SELECT state, reason FROM member ORDER BY state").rows()
+    assert [state for state, _ in states] == ["failed", "trained"]
+    assert reason in states[0][1]
+    assert reason in lake.sql("SELECT reason FROM failure WHERE stage = 'import'").item()
+    assert examine(lake).is_empty()
 
 
 def test_links_that_lead_out_are_not_followed(lake: Lake, files: Path, matrix: Path, tmp_path: Path) -> None:

@@ -22,6 +22,31 @@ from zoo.load import load_module
 from zoo.recipe import Recipe
 
 ACCURACY = "SELECT train_accuracy - test_accuracy AS gap FROM models WHERE name = $name"
+LISTED = [
+    "config.activation",
+    "config.b_init",
+    "config.dataset",
+    "config.dnn_architecture",
+    "config.dropout",
+    "config.epochs",
+    "config.epochs_between_checkpoints",
+    "config.init_std",
+    "config.l2reg",
+    "config.learning_rate",
+    "config.num_layers",
+    "config.num_units",
+    "config.optimizer",
+    "config.random_seed",
+    "config.train_fraction",
+    "config.w_init",
+    "modeldir",
+    "step",
+    "test_accuracy",
+    "test_loss",
+    "train_accuracy",
+    "train_loss",
+]
+"""The columns of metrics.csv.gz, from google-research/google-research, dnn_predict_accuracy/README.md."""
 LAYERS = ("conv1", "conv2", "conv3", "linear1", "linear2")
 ORDER = [f"{layer}.{kind}" for layer in LAYERS for kind in ("weight", "bias")]
 CHOSEN = [(0, "conv2d"), (3, "conv2d"), (6, "conv2d"), (9, "fc"), (11, "fc")]
@@ -204,6 +229,11 @@ def test_trained_members_go_out_as_a_matrix_that_readers_of_that_zoo_read(
         for number, layer in enumerate(LAYERS):
             assert np.array_equal(weights[number][place], ours[f"{layer}.weight"].numpy())
             assert np.array_equal(biases[number][place], ours[f"{layer}.bias"].numpy())
+    assert metrics.columns[: len(LISTED)].to_list() == LISTED
+    settings = metrics[["config.activation", "config.dropout", "config.train_fraction", "config.num_units"]]
+    assert settings.drop_duplicates().to_numpy().tolist() == [["tanh", 0.0, 1.0, 4]]
+    assert set(metrics["config.epochs_between_checkpoints"]) == {1}
+    assert metrics[["config.b_init", "config.init_std", "config.w_init"]].isna().all(axis=None)
     accuracy = lake.sql("SELECT test_accuracy FROM models ORDER BY model_id")["test_accuracy"].to_list()
     assert metrics[last].sort_values("modeldir")["test_accuracy"].to_list() == accuracy
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from huggingface_hub import HfApi
 
 from tests.hub import Fault, Quota, Record, Reply, StoppedClock, TestHub
 from tests.hub.catalogue import name_of
@@ -123,6 +124,19 @@ def test_it_runs_as_a_process_of_its_own(folder: Path, tmp_path: Path) -> None:
         assert len(httpx2.get(f"{url}/api/models").json()) == len(RECORDS)
         assert httpx2.get(url + CARD).text == "# one"
         process.kill()
+
+
+def test_it_takes_uploads_as_a_process_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.hub", "--uploads", str(tmp_path / "hub")]
+    refused = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (refused.returncode, "--uploads needs --token" in refused.stderr) == (2, True)
+    with subprocess.Popen([*command, "--token", "hf_any"], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        api = HfApi(process.stdout.readline().strip(), token="hf_any")
+        api.create_repo("ada/notes", repo_type="dataset")
+        api.upload_file(path_or_fileobj=b"# notes", path_in_repo="README.md", repo_id="ada/notes", repo_type="dataset")
+        process.kill()
+    assert (tmp_path / "hub" / "datasets" / "ada" / "notes" / "README.md").read_text() == "# notes"
 
 
 @pytest.mark.data

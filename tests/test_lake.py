@@ -213,7 +213,7 @@ def test_sums_are_whole_numbers(lake: Lake) -> None:
         ("SELECT likess FROM model", r'"likess" not found.*likes'),
         ("SELECT * FROM modls", "modls does not exist"),
         ("SELEC 1", "syntax error"),
-        ("SELECT $x", "parameters: x"),
+        ("SELECT $x", r"the query has \$x in it, and no value is given for it"),
         ("DELETE FROM model", "only reads"),
         ("CREATE TABLE mine (x INTEGER)", "only reads"),
     ],

@@ -23,6 +23,17 @@ def test_a_population_is_its_models_in_the_order_of_the_query(undisturbed: Lake)
         assert equal(population.member(index), load_weights(undisturbed, model_id, epoch))
 
 
+def test_an_index_or_a_parameter_that_is_not_there_is_said(undisturbed: Lake) -> None:
+    population = load_population(undisturbed, "SELECT model_id FROM member WHERE width = $width", width=3)
+    for ask in (population.module, population.member):
+        with pytest.raises(UsageError, match="index 99: expected 0 to 3, since these are 4 models"):
+            ask(99)
+    with pytest.raises(
+        UsageError, match=r"^wide is given and the query has no \$wide: write it there, or leave it out"
+    ):
+        load_population(undisturbed, "SELECT model_id FROM member WHERE width = 3", wide=3)
+
+
 def test_one_shard_is_read_in_the_order_of_the_query(undisturbed: Lake, recipe: Recipe) -> None:
     ids = [f"zoo:{recipe.population_id}/w3-b4-s{seed}" for seed in (1, 0, 1)]
     population = load_population(undisturbed, "SELECT unnest($ids) AS model_id", ids=ids)

@@ -274,6 +274,7 @@ def test_other_bytes_than_those_asked_for_are_refused(hub: TestHub) -> None:
         ("SELECT model_id FROM model", "model does not exist"),
         ("true", "these cannot be stacked: tensor linear1.bias is not alike in all 8 models"),
         ("SELECT model_id, 2 AS epoch FROM models", "has no checkpoint of epoch 2 for zoo:tiny"),
+        ("width = $width", "the query has .width in it, and no value is given for it"),
         ("SELECT 'nobody' AS model_id", "has no weights for nobody"),
     ],
 )

@@ -1,8 +1,10 @@
 """The README's sessions are run, and what they print is what stands there (figures to within 0.03)."""
 
 import doctest
+import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,6 +49,29 @@ def test_the_sessions_are_true(
     shown = [line.split() for line in capsys.readouterr().out.splitlines()]
     wanted = [line.split() for line in table.splitlines()]
     assert CloseFigures().check_output(str([w for w in wanted if w]), str([s for s in shown if s]), 0)
+    _publish_and_read(monkeypatch)
+
+
+def _publish_and_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the README's words: publish what its first block has trained, and read it without any of this project."""
+    (command,) = re.findall(r"`(weightlake zoo publish .*?)`", README)
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    with pytest.raises(SystemExit) as ended:
+        weightlake.main()
+    assert not ended.value.code
+    ours = ("weightlake", "commands", "learners", "miners", "schemas", "zoo")
+    hidden = f"import sys\nsys.modules |= dict.fromkeys({ours})\n"
+    seen = "print(models['train'].num_rows, tensor.size > 0, model_id in models['train']['model_id'])"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"HF_HOME": "cache"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", f"{hidden}{blocks('python')[1]}\n{seen}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["8", "True", "True"]
 
 
 def test_one_sentence_install_and_a_session_come_early() -> None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from safetensors.torch import load_file
 
 from learners.soups.soup import uniform_soup
@@ -89,7 +89,7 @@ def test_an_upload_that_stopped_goes_on_where_it_was(
 def test_a_publisher_that_is_killed_in_the_middle_loses_nothing(copied: Lake, upload_hub: TestHub) -> None:
     upload_hub.patience = 60
     command = ["zoo", "publish", "tiny", "--to", f"hf:{REPOSITORY}", "--lake", str(copied.path), "--quiet"]
-    environment = {**os.environ, "HF_HUB_DISABLE_XET": "1"}
+    environment = {**os.environ, "HF_HUB_DISABLE_XET": "0"}
     upload_hub.misbehave("/lfs/*", "timeout", times=5)
     with subprocess.Popen([sys.executable, "-m", "weightlake", *command], cwd=ROOT, env=environment) as process:
         deadline = time.monotonic() + 120
@@ -102,6 +102,18 @@ def test_a_publisher_that_is_killed_in_the_middle_loses_nothing(copied: Lake, up
     publish_population(copied, "tiny", f"hf:{REPOSITORY}")
     assert len(sent(upload_hub)) == len(set(sent(upload_hub))) >= len(before)
     assert len(load_population(f"hf:{REPOSITORY}", "width = 3")) == 4
+
+
+def test_a_hub_without_xet_gets_large_files_by_git_lfs(
+    copied: Lake, upload_hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a fresh installation has it: the client comes with Xet, and would send nothing without."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", False)
+    publish_population(copied, "tiny", f"hf:{REPOSITORY}")
+    assert [request.status for request in upload_hub.requests("*xet-write-token*")] == [404]
+    assert len(sent(upload_hub)) > 3
+    assert len(load_population(f"hf:{REPOSITORY}", "width = 3")) == 4
+    assert not constants.HF_HUB_DISABLE_XET
 
 
 def test_what_is_published_no_more_is_deleted(copied: Lake, upload_hub: TestHub) -> None:

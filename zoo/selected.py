@@ -44,7 +44,12 @@ class Population:
         return self.rows.height
 
     def member(self, index: int) -> Weights:
-        """Weights of one model, without the leading axis."""
+        """Weights of one model, without the leading axis.
+
+        Raises:
+            UsageError: There is no model of this index.
+        """
+        self._check(index)
         return population.member(self.tensors, index)
 
     def take(self, indices: Sequence[int]) -> Population:
@@ -82,8 +87,10 @@ class Population:
         """Build one model, ready to run, with a copy of its weights.
 
         Raises:
-            UsageError: Nobody here knows how it is built, or not all its tensors were loaded.
+            UsageError: There is no model of this index, nobody here knows how it is built, or not all its tensors
+                were loaded.
         """
+        self._check(index)
         model_id: str = self.rows["model_id"][index]
         module = self._description(index).skeleton()
         weights = {name: tensor.clone() for name, tensor in self.member(index).items()}
@@ -95,6 +102,10 @@ class Population:
                 "load the population without tensors="
             ) from error
         return module
+
+    def _check(self, index: int) -> None:
+        if not -len(self) <= index < len(self):
+            raise UsageError(f"index {index}: expected 0 to {len(self) - 1}, since these are {len(self)} models")
 
     def _description(self, index: int) -> Description:
         model_id: str = self.rows["model_id"][index]

@@ -1,6 +1,7 @@
 """Runs the test hub as a process of its own: prints its URL and serves until it is killed.
 
 python -m tests.hub --records FILE --repositories FOLDER
+python -m tests.hub --uploads FOLDER --token hf_any    # takes what clients with this token publish
 """
 
 import argparse
@@ -25,10 +26,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.hub", description=__doc__)
     parser.add_argument("--records", type=Path, action="append", help="JSON lines, may be given several times")
     parser.add_argument("--repositories", type=Path, help="folder with owner/name/files")
+    parser.add_argument("--uploads", type=Path, help="folder for what clients upload, models and datasets")
+    parser.add_argument("--token", help="token that clients need to upload and to read what is private")
     parser.add_argument("--port", type=int, default=0, help="port to listen on (default: any free one)")
     options = parser.parse_args()
     records = None if options.records is None else [r for path in options.records for r in read_records(path)]
-    with TestHub(records, options.repositories, port=options.port) as hub:
+    if options.uploads is not None and options.token is None:
+        parser.error("--uploads needs --token, the token that may write: any word, as --token hf_any")
+    with TestHub(records, options.repositories, token=options.token, uploads=options.uploads, port=options.port) as hub:
         serve(hub)
 
 

@@ -38,22 +38,28 @@ def read_parquet(path: Path) -> list[Pair]:
     splits: dict[str, list[Path]] = {}
     for file in files:
         splits.setdefault(_split_of(file.name), []).append(file)
-    return alike([read_table(str(path), _table(splits[split])) for split in sorted(splits, reverse=True)])
+    return alike([_read_files(str(path), splits[split]) for split in sorted(splits, reverse=True)])
 
 
 def _split_of(name: str) -> str:
     return "test" if name.lower().startswith(TEST_NAMES) else "train"
 
 
-def _table(files: Sequence[Path]) -> pa.Table:
+def _read_files(name: str, files: Sequence[Path]) -> Pair:
     try:
-        return pa.concat_tables([pq.read_table(file) for file in files])
+        tables = [pq.read_table(file) for file in files]
+        whole = pa.concat_tables(tables)
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"dataset {files[0]} cannot be read as Parquet: {error}") from error
+    rows = [f"row {row} of {file.name}" for file, table in zip(files, tables, strict=True) for row in range(len(table))]
+    return read_table(name, whole, rows)
 
 
-def read_table(name: str, table: pa.Table) -> Pair:
-    """Decode a table's images, as `decoded`; gives them and their classes."""
+def read_table(name: str, table: pa.Table, rows: Sequence[str] | None = None) -> Pair:
+    """Decode a table's images, as `decoded`; gives them and their classes.
+
+    `rows` are what messages call its rows; without it they are numbered.
+    """
     image = next((column for column in IMAGE_COLUMNS if column in table.column_names), None)
     label = next((column for column in LABEL_COLUMNS if column in table.column_names), None)
     if image is None or label is None or not pa.types.is_struct(table.schema.field(image).type):
@@ -62,7 +68,8 @@ def read_table(name: str, table: pa.Table) -> Pair:
     classes = table.column(label)
     if not pa.types.is_integer(classes.type) or classes.null_count:
         raise DataError(f"dataset {name}: column {label} is {classes.type}; expected a whole number in each row")
-    cells = ((f"row {row}", cell.as_py() or {}) for row, cell in enumerate(table.column(image)))
+    places = rows if rows is not None else [f"row {row}" for row in range(len(table))]
+    cells = ((row, cell.as_py() or {}) for row, cell in zip(places, table.column(image), strict=True))
     encoded = ((f"{row} ({cell['path']})" if cell.get("path") else row, cell.get("bytes")) for row, cell in cells)
     return decoded(name, encoded), classes.to_numpy()
 

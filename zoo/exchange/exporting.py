@@ -1,15 +1,40 @@
 """The front door for populations that go to other people's tools, in their formats."""
 
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
 
 from schemas import Lake, OutsideError, UsageError
+from schemas.files import UNFINISHED
 from zoo.exchange.companion import write_companion
 from zoo.exchange.formats import FORMATS
 from zoo.exchange.outgoing import Outgoing
 from zoo.mistakes import expected_one_of
 from zoo.publishing.chosen import choose
+
+
+@contextmanager
+def _written_beside(folder: Path) -> Iterator[Path]:
+    """A folder whose content goes into this one when it is whole; of a refused or broken off export nothing stays."""
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    beside = folder.absolute().with_name(f".{folder.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
+        folder.mkdir(exist_ok=True)
+        for path in sorted(beside.iterdir()):
+            path.replace(folder / path.name)
+    except OSError as error:
+        raise OutsideError(f"cannot write {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+        for each in made:
+            with suppress(OSError):  # one that holds something stays
+                each.rmdir()
 
 
 def export_population(lake: Lake, what: str, to: str | Path, *, format: str) -> pl.DataFrame:
@@ -40,12 +65,9 @@ def export_population(lake: Lake, what: str, to: str | Path, *, format: str) -> 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already; name a folder that is new or empty")
     outgoing = Outgoing(lake, choose(lake, what))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = FORMATS[format].write(outgoing, folder)
-    except OSError as error:
-        raise OutsideError(f"cannot write {folder}: {error.strerror or error}") from error
-    write_companion(folder, outgoing.described(names), outgoing.companion_tables())
+    with _written_beside(folder) as beside:
+        names = FORMATS[format].write(outgoing, beside)
+        write_companion(beside, outgoing.described(names), outgoing.companion_tables())
     return pl.DataFrame(
         {
             "format": [format],

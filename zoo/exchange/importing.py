@@ -3,12 +3,13 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from schemas import DataError, Lake, OutsideError, UsageError
 from schemas.files import UNFINISHED, tidy
-from zoo.exchange.companion import Companion, read_companion
+from zoo.exchange.companion import FILE, Companion, read_companion
 from zoo.exchange.fitting import misfit, told
 from zoo.exchange.foreign import About, Block, ForeignZoo, Unreadable, member_names
 from zoo.exchange.formats import format_of
@@ -67,10 +68,13 @@ def import_population(
     except ValueError as error:
         raise UsageError(f"name {name!r}: {error}") from error
     module = format_of(root, format)
+    if (root / FILE).exists():
+        lake.upgrade()  # a lake that is yet to be knows no columns
     companion = read_companion(lake, root)
     with TorchFiles(root, trusted=trust_torch_files) as torch_files:
         zoo: ForeignZoo = module.read(root, torch_files, companion)
         about = told(companion.about if companion is not None else zoo.about, architecture, dataset)
+        lake.upgrade()
         return _taken(lake, root, name, zoo, about, companion, progress, clock())
 
 
@@ -103,6 +107,8 @@ def _taken(
             register(transaction, imported, population_id)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):  # unless there are weights in it
+            lake.weights.folder.rmdir()
     return population_id
 
 

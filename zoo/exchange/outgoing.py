@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from schemas import Lake, UsageError
+from zoo.architectures import ARCHITECTURES
 from zoo.exchange.companion import KEYS, TABLES, Described, as_json, beside
 from zoo.exchange.fields import IMPORTED, OWN, SHORT, from_statement
 from zoo.exchange.foreign import Block
@@ -64,6 +65,12 @@ class Outgoing:
         """Their architecture."""
         found = self.population["architecture"]
         return None if found is None else str(found)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether they were trained here."""
+        recipe = as_json(self.population["recipe"]) or {}
+        return "imported" not in recipe and self.architecture in ARCHITECTURES
 
     @property
     def layout(self) -> list[list[Any]]:

@@ -8,9 +8,11 @@ back.
 """
 
 import gzip
+import inspect
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from schemas import DataError, UsageError
+from zoo.architectures import ARCHITECTURES
 from zoo.exchange.companion import Companion
 from zoo.exchange.fields import METRICS, SMALL_CNN, columns, real_number, whole_number
 from zoo.exchange.foreign import About, Block, ForeignMember, ForeignZoo, Unreadable, inside
@@ -33,6 +36,13 @@ from zoo.population import Weights
 FORMAT = "small-cnn-zoo"
 WEIGHTS = "weights.npy"
 METRICS_FILES = ("metrics.csv.gz", "metrics.csv")
+PUBLISHED = (
+    *("config.activation", "config.b_init", "config.dataset", "config.dnn_architecture", "config.dropout"),
+    *("config.epochs", "config.epochs_between_checkpoints", "config.init_std", "config.l2reg", "config.learning_rate"),
+    *("config.num_layers", "config.num_units", "config.optimizer", "config.random_seed", "config.train_fraction"),
+    *("config.w_init", "modeldir", "step", "test_accuracy", "test_loss", "train_accuracy", "train_loss"),
+)
+"""The columns that the zoo's authors list, in their order. An export has all of them, empty where nothing is known."""
 ROW_BYTES = 8192
 """What a row of metrics may have in text."""
 ROWS_AT_ONCE = 8192
@@ -234,20 +244,42 @@ def _write_tables(outgoing: Outgoing, folder: Path, layout: list[Columns]) -> No
 
 def _row_of(outgoing: Outgoing, member: OutgoingMember, epoch: int) -> dict[str, Any]:
     """A row of metrics: what it said where the member came from one, and the columns of `member` otherwise."""
-    words = {column: word for word, column in SMALL_CNN.items()}
-    generated = {"config.dataset": outgoing.population["dataset"], "config.dnn_architecture": outgoing.architecture}
-    generated |= {words.get(column, f"config.{column}"): value for column, value in member.columns.items()}
     known = member.statements.get("metrics.csv")
-    said = {key: value for key, value in known.items() if " of step " not in key} if known else generated
+    said = {key: value for key, value in known.items() if " of step " not in key} if known else _said(outgoing, member)
     curve = member.curve.get(epoch, {})
     metrics = {f"{split}_{metric}": curve.get(f"{split}_{metric}") for split in ("test", "train") for metric in SCORES}
-    return {
+    row = {
         **said,
         "modeldir": said.get("modeldir", member.name),
         "step": epoch,
         **metrics,
         **member.measured.get(epoch, {}),
     }
+    return dict.fromkeys(PUBLISHED) | row
 
 
 SCORES = ("accuracy", "loss")
+
+
+def _said(outgoing: Outgoing, member: OutgoingMember) -> dict[str, Any]:
+    """What the lake knows of a member, under the zoo's names of columns; of others under names of the same kind."""
+    words = {column: word for word, column in SMALL_CNN.items()}
+    gaps = {after - before for before, after in pairwise(member.epochs)}
+    said = {
+        "config.dataset": outgoing.population["dataset"],
+        "config.dnn_architecture": outgoing.architecture,
+        "config.epochs_between_checkpoints": gaps.pop() if len(gaps) == 1 else None,
+    }
+    if outgoing.is_ours:
+        said |= {"config.activation": _own_activation(outgoing.architecture), **UNSET}
+    return said | {words.get(column, f"config.{column}"): value for column, value in member.columns.items()}
+
+
+UNSET = {"config.dropout": 0.0, "config.train_fraction": 1.0}
+"""What it means that a member trained here has no such setting."""
+
+
+def _own_activation(architecture: str | None) -> str | None:
+    """The activation of an architecture of ours where a recipe names none."""
+    found = inspect.signature(ARCHITECTURES[str(architecture)]).parameters.get("activation")
+    return found.default if found is not None and isinstance(found.default, str) else None

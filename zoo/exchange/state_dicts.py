@@ -47,12 +47,13 @@ def read(root: Path, torch_files: TorchFiles, companion: Companion | None) -> Fo
     said = {word: next((name for name in names if name in frame.columns), None) for word, names in WORDS.items()}
     if said["file"] is None or frame.is_empty():
         raise DataError(f"{path} has no column {FILE[0]}, or no rows; it has {', '.join(frame.columns[:12])}")
-    members, files = _members(frame, path.name, said)
-    _check_files(root, path, files)
+    members, files, unreadable = _members(frame, path.name, said)
+    _check_files(root, path, files, len(unreadable))
     if found := next((root / file for _, _, file in files if not file.endswith(SAFE)), None):
         torch_files.check_trusted(found)
 
     def blocks() -> Iterator[Block | Unreadable]:
+        yield from unreadable
         for number, epoch, file in files:
             yield _block(root, torch_files, number, epoch, file)
 
@@ -60,40 +61,62 @@ def read(root: Path, torch_files: TorchFiles, companion: Companion | None) -> Fo
     return ForeignZoo(FORMAT, members, blocks, about)
 
 
+File = tuple[int, int, str]
+"""Number of a member, epoch, and a file's path below the folder."""
 WORDS = {"file": FILE, "name": NAME, "epoch": EPOCH}
 
 
 def _members(
     frame: pl.DataFrame, source: str, said: dict[str, str | None]
-) -> tuple[list[ForeignMember], list[tuple[int, int, str]]]:
-    """The members, and for each row its member's number, its epoch and its file."""
+) -> tuple[list[ForeignMember], list[File], list[Unreadable]]:
+    """The members, for each row its member's number, its epoch and its file, and rows that name no such file."""
     members: dict[str, ForeignMember] = {}
     numbers: dict[str, int] = {}
-    files: list[tuple[int, int, str]] = []
+    files: list[File] = []
+    unreadable: list[Unreadable] = []
     for line, row in enumerate(frame.iter_rows(named=True), start=1):
-        file, name, epoch = _place(row, said, f"row {line} of {source}")
+        where = f"row {line} of {source}"
+        name, epoch = _named(row, said, where), _epoch(row, said, where)
         if name not in members:
             members[name] = ForeignMember(name, statements={source: {}})
             numbers[name] = len(numbers)
-        files.append((numbers[name], epoch, file))
+        try:
+            files.append((numbers[name], epoch, _file(row, said, where)))
+        except DataError as error:
+            unreadable.append(Unreadable(numbers[name], epoch, str(error)))
         rest = {key: value for key, value in row.items() if key not in said.values() and value is not None}
         _take_row(members[name], source, epoch, rest)
     _check_once(files, source)
-    return list(members.values()), files
+    return list(members.values()), files, unreadable
 
 
-def _place(row: dict[str, Any], said: dict[str, str | None], where: str) -> tuple[str, str, int]:
-    file = row[said["file"]] if said["file"] else None
+def _named(row: dict[str, Any], said: dict[str, str | None], where: str) -> str:
+    """A member's name: as it is said, or its file's; the row's where there is neither."""
+    name = row[said["name"]] if said["name"] else None
+    file = row[str(said["file"])]
+    if name is None and said["name"]:
+        raise DataError(f"{where} has no name; give it one in the column {said['name']}")
+    if name is None and (not isinstance(file, str) or not file):
+        return where
+    return str(name) if name is not None else file.removesuffix(PurePosixPath(file).suffix)
+
+
+def _epoch(row: dict[str, Any], said: dict[str, str | None], where: str) -> int:
+    epoch = whole_number(row[said["epoch"]]) if said["epoch"] else 0
+    if epoch is None or not 0 <= epoch < 2**31:
+        raise DataError(f"{where} has no epoch that is a whole number")
+    return epoch
+
+
+def _file(row: dict[str, Any], said: dict[str, str | None], where: str) -> str:
+    """The file that a row names; raises DataError for one that cannot be one of this folder."""
+    file = row[str(said["file"])]
     if not isinstance(file, str) or not file or "\0" in file:
         raise DataError(f"{where} names no file")
     parts = PurePosixPath(file)
     if parts.is_absolute() or ".." in parts.parts or parts.suffix not in (SAFE, *TORCH):
         raise DataError(f"{where} names {file!r}; expected a file below the folder that ends in {SAFE} or {TORCH[0]}")
-    name = row[said["name"]] if said["name"] else parts.with_suffix("").as_posix()
-    epoch = whole_number(row[said["epoch"]]) if said["epoch"] else 0
-    if name is None or epoch is None or not 0 <= epoch < 2**31:
-        raise DataError(f"{where} has no name, or no epoch that is a whole number")
-    return file, str(name), epoch
+    return file
 
 
 def _take_row(member: ForeignMember, source: str, epoch: int, row: dict[str, Any]) -> None:
@@ -115,18 +138,22 @@ def _take_row(member: ForeignMember, source: str, epoch: int, row: dict[str, Any
             member.measured.append((epoch, key, number))
 
 
-def _check_once(files: list[tuple[int, int, str]], source: str) -> None:
+def _check_once(files: list[File], source: str) -> None:
     if len({(number, epoch) for number, epoch, _ in files}) < len(files):
         raise DataError(f"{source} has a model twice at one epoch; expected each once")
     if len({file for *_, file in files}) < len(files):
         raise DataError(f"{source} names a file twice; expected each once")
 
 
-def _check_files(root: Path, table: Path, files: list[tuple[int, int, str]]) -> None:
-    """Raise DataError for weights that no row names: they would be left out, and nobody would notice."""
+def _check_files(root: Path, table: Path, files: list[File], failed: int) -> None:
+    """Raise DataError for weights that no row names: they would be left out, and nobody would notice.
+
+    As many may lie there as rows have failed or name what is not there, since those are reported.
+    """
     named = {(root / file) for *_, file in files}
     lying = [path for path in sorted(root.rglob("*")) if path.suffix in (SAFE, *TORCH) and path.is_file()]
-    if left := [path for path in lying if path not in named]:
+    failed += len(named.difference(lying))
+    if len(left := [path for path in lying if path not in named]) > failed:
         raise DataError(f"{left[0]} (of {len(left)}) is in no row of {table.name}; name it there, or move it away")
 
 

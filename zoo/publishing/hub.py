@@ -52,6 +52,7 @@ from zoo.publishing.ranges import Range, joined
 
 REQUESTS_AT_ONCE = 8
 KIND = "dataset"
+THE_HUB = "https://huggingface.co"
 GONE = (403, 404, 410)
 """What a store says of an address that has expired."""
 
@@ -162,14 +163,15 @@ def upload(
         url = api.create_repo(repository, repo_type=kind, private=private, exist_ok=True)
         there = set(api.list_repo_files(repository, repo_type=kind))
         _check_ours(api, repository, kind, there, address)
-        for number, portion in enumerate(portions(files), start=1):
-            api.upload_folder(
-                repo_id=repository,
-                folder_path=folder,
-                repo_type=kind,
-                allow_patterns=[escape(path) for path in portion],
-                commit_message=f"Publish with weightlake, part {number}",
-            )
+        with _as_the_hub_stores(api, repository, kind):
+            for number, portion in enumerate(portions(files), start=1):
+                api.upload_folder(
+                    repo_id=repository,
+                    folder_path=folder,
+                    repo_type=kind,
+                    allow_patterns=[escape(path) for path in portion],
+                    commit_message=f"Publish with weightlake, part {number}",
+                )
         stale = sorted(path for path in there - set(files) if "/" in path and Path(path).suffix in OF_OURS)
         for part in (stale[first : first + MOST_FILES] for first in range(0, len(stale), MOST_FILES)):
             deleted = [CommitOperationDelete(path) for path in part]
@@ -186,6 +188,20 @@ def _check_ours(api: HfApi, repository: str, kind: str, there: Collection[str], 
         if is_published(card.parent):
             return
     raise UsageError(f"{address} has other things in it; name a new repository, or one that was published to before")
+
+
+@contextmanager
+def _as_the_hub_stores(api: HfApi, repository: str, kind: str) -> Iterator[None]:
+    """Let the client send large files by Git LFS to a hub without Xet, which it would not find out."""
+    address = f"{api.endpoint}/api/{kind}s/{repository}/xet-write-token/main"
+    if constants.HF_HUB_DISABLE_XET or api.endpoint == THE_HUB:
+        yield
+        return
+    constants.HF_HUB_DISABLE_XET = http_backoff("GET", address, headers=build_hf_headers()).status_code == 404
+    try:
+        yield
+    finally:
+        constants.HF_HUB_DISABLE_XET = False
 
 
 @contextmanager

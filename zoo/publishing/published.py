@@ -13,7 +13,7 @@ import duckdb
 import polars as pl
 import torch
 
-from schemas.connection import CONFIG, one_line
+from schemas.connection import CONFIG, matched, one_line
 from schemas.errors import DataError, UsageError
 from zoo.families import KIN, SPLITS
 from zoo.population import Weights
@@ -104,7 +104,8 @@ class Published:
                 paths = self.source.attach(opened, self.tables[table])
                 listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
                 opened.execute(f'CREATE VIEW "{table}" AS SELECT * FROM read_parquet([{listed}])')  # noqa: S608 - our names
-            found: pl.DataFrame = opened.sql(query, params=dict(parameters) or None).pl()
+            with matched(query, parameters):
+                found: pl.DataFrame = opened.sql(query, params=dict(parameters) or None).pl()
             return found
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             self.source.complain()
