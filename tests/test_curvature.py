@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from learners.landscape.curvature.batches import batches
 from learners.landscape.curvature.both import eigenvalues_and_trace
 from learners.landscape.curvature.criteria import extreme_ratio, negative_share
-from learners.landscape.curvature.density import spectral_density
+from learners.landscape.curvature.density import Density, spectral_density
 from learners.landscape.curvature.eigenvalues import extreme_eigenvalues
 from learners.landscape.curvature.lanczos import lanczos
 from learners.landscape.curvature.loss import cross_entropy_sum, physics_loss_sum
@@ -342,6 +342,27 @@ def test_criteria_are_ratios_of_the_spectrum(small: tuple[HessianProducts, Tenso
     wanted = exact.clamp_max(0).sum(dim=1).abs() / exact.clamp_min(0).sum(dim=1)
     assert ((share - wanted).abs() < 4 * error).all()
     assert (error < wanted).all()
+
+
+SPECTRA = {
+    "even": torch.linspace(-1, 1.2, 200, dtype=torch.float64),
+    "trained": torch.cat([torch.linspace(-0.4, 0.4, 400), 15 * 0.8 ** torch.arange(60)]).double(),
+    "one large": torch.cat([torch.linspace(-0.05, 0.1, 150), 11 * 0.6 ** torch.arange(16)]).double(),
+}
+
+
+@pytest.mark.parametrize("name", SPECTRA)
+def test_the_claimed_error_covers_the_negative_share(name: str) -> None:
+    """In 1000 experiments of five probes: what endless Lanczos steps would give, squares of normal weights."""
+    values, source = SPECTRA[name], torch.Generator().manual_seed(0)
+    squares = torch.randn(1000, 5, len(values), generator=source, dtype=torch.float64) ** 2
+    density = Density(values.expand(1000, 5, -1), squares / squares.sum(dim=2, keepdim=True))
+    exact = values.clamp_max(0).sum().abs() / values.clamp_min(0).sum()
+    share, error = negative_share(density)
+    assert 0.89 < ((share - exact).abs() <= 1.96 * error).double().mean() < 0.97
+    mean, spread = density.mean(values.expand(1000, 5, -1))
+    assert 0.89 < ((mean - values.mean()).abs() <= 1.96 * spread).double().mean() < 0.97
+    assert negative_share(Density(density.nodes[:, :1], density.weights[:, :1]))[1].isnan().all()
 
 
 def test_pyhessian_finds_the_same() -> None:

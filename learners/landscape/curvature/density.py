@@ -8,6 +8,7 @@ from torch import Tensor
 
 from learners.landscape.curvature.lanczos import Operator, eigen, lanczos
 from learners.landscape.curvature.probes import gaussian
+from learners.landscape.student import widening
 
 PROBES = 5
 STEPS = 40
@@ -28,9 +29,7 @@ class Density:
     def mean(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """The mean over the eigenvalues of a function that has `values` at the nodes, and its standard error, `[N]`."""
         each = (values * self.weights).sum(dim=2)
-        count = each.shape[1]
-        error = each.std(dim=1) / sqrt(count) if count > 1 else torch.full_like(each[:, 0], torch.nan)
-        return each.mean(dim=1), error
+        return each.mean(dim=1), _error(each)
 
     def smooth(self, at: Tensor, deviation: float | Tensor) -> tuple[Tensor, Tensor]:
         """The density at places `[N, g]` when each eigenvalue is a bell, and its standard error, `[N, g]`.
@@ -40,9 +39,16 @@ class Density:
         offset = (at[:, None, None, :] - self.nodes.unsqueeze(3)) / deviation
         bells = torch.exp(-(offset**2) / 2) / (deviation * sqrt(2 * pi))
         each = (bells * self.weights.unsqueeze(3)).sum(dim=2)
-        count = each.shape[1]
-        error = each.std(dim=1) / sqrt(count) if count > 1 else torch.full_like(each[:, 0], torch.nan)
-        return each.mean(dim=1), error
+        return each.mean(dim=1), _error(each)
+
+
+def _error(each: Tensor) -> Tensor:
+    """Standard error of the mean over probes `[N, probes, ...]`, widened by what Student's t asks of so few."""
+    count = each.shape[1]
+    if count < 2:
+        return torch.full_like(each[:, 0], torch.nan)
+    error: Tensor = each.std(dim=1) / sqrt(count) * widening(count)
+    return error
 
 
 def spectral_density(
