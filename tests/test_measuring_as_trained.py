@@ -24,6 +24,8 @@ from zoo import from_arrays
 from zoo.building import build
 from zoo.datasets import Dataset, load_dataset
 from zoo.describe import describe
+from zoo.exchange.exporting import export_population
+from zoo.exchange.importing import import_population
 from zoo.load import load_module
 from zoo.population import Samples
 from zoo.recipe import parse_recipe
@@ -231,7 +233,10 @@ def test_networks_of_an_equation_have_their_own_loss_curvature_and_distances(lak
         "mode_connectivity": (0, 2),
     }
     reasons = lake.sql("SELECT DISTINCT reason FROM measurement WHERE value IS NULL")["reason"].to_list()
-    assert all("needs classes" in reason for reason in reasons)
+    assert sorted(reasons) == [
+        "error needs classes, and a physics-informed network has none",
+        "loss_line of physics-informed networks is not computed: it is offered for losses of classes alone",
+    ]
     trained = "SELECT model_id, value FROM training WHERE split = 'validation' AND metric = 'loss' AND epoch = 2"
     losses = dict(lake.sql("SELECT model_id, value FROM measurement WHERE metric = 'loss'").iter_rows())
     for model_id, value in lake.sql(trained).iter_rows():
@@ -276,6 +281,49 @@ def check_curvature(lake: Lake, model_id: str) -> None:
     assert values["hessian_smallest_eigenvalue"] == pytest.approx(
         float(exact[0]), rel=5e-3, abs=1e-4 * float(exact[-1])
     )
+
+
+def noisy_copy(varied: Lake, lake: Lake, folder: Path) -> str:
+    """The members with noise or half of the data, exported and imported again; gives the query that selects them."""
+    query = "SELECT model_id FROM member WHERE (label_noise > 0 OR data_fraction < 1) AND batch_size = 8"
+    export_population(varied, query, folder / "zoo", format="state-dicts")
+    found = import_population(lake, folder / "zoo", "again")
+    return f"SELECT model_id FROM member WHERE population_id = '{found}'"
+
+
+def test_an_imported_member_that_was_trained_by_weightlake_is_measured_as_trained(
+    varied: Lake, lake: Lake, tmp_path: Path
+) -> None:
+    query = noisy_copy(varied, lake, tmp_path)
+    measure(lake, query, ["loss"])
+    rows = lake.sql("SELECT model_id, value, settings FROM measurement WHERE metric = 'loss' AND value IS NOT NULL")
+    ours = rows.filter(pl.col("settings").str.contains("landscape"))
+    assert ours.height == 6
+    for model_id, value, _ in ours.iter_rows():
+        train = seen_by(lake, model_id)
+        assert value == pytest.approx(
+            float(cross_entropy(load_module(lake, model_id)(train.x).detach(), train.y)), rel=1e-5
+        )
+
+
+def test_rows_of_members_that_another_program_trained_on_noise_say_so(varied: Lake, lake: Lake, tmp_path: Path) -> None:
+    query = noisy_copy(varied, lake, tmp_path)
+    with lake.write() as transaction:  # as of a foreign zoo: its labels are not known here
+        transaction.sql("UPDATE population SET recipe = json_object('imported', recipe -> '$.imported')")
+    measure(lake, query, ["loss", "disagreement"])
+    told = "SELECT model_id, value, settings->>'$.trained_on' AS told FROM measurement WHERE metric = 'loss' AND {}"
+    rows = lake.sql(told.format("settings->>'$.landscape' IS NOT NULL"))
+    assert rows.height == 6
+    for model_id, value, said in rows.iter_rows():
+        assert "not known here" in said
+        described = describe(lake, model_id)
+        train = load_dataset(described.dataset, described.split_seed).train
+        assert value == pytest.approx(
+            float(cross_entropy(load_module(lake, model_id)(train.x).detach(), train.y)), rel=1e-5
+        )
+    pairs = lake.sql("SELECT settings FROM pair_measurement WHERE metric = 'disagreement'")["settings"].to_list()
+    assert pairs
+    assert not any("trained_on" in text for text in pairs)
 
 
 class Scaled(torch.nn.Sequential):
