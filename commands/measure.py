@@ -3,15 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, OtherSettings, Quiet, Selection, settings_of
-from commands.terminal import progress_bar, show
+from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, OtherSettings, Quiet, settings_of
+from commands.terminal import progress_bar, say, show
 from schemas import open_lake
 
 
 def measure(
-    selection: Selection,
+    selection: Annotated[
+        str, typer.Argument(help="SQL query that returns model_id, in quotes; final weights are measured.")
+    ],
     lake: LakeFolder = DEFAULT_LAKE,
     metrics: Annotated[
         str | None,
@@ -32,6 +35,7 @@ def measure(
 ) -> None:
     """Measure loss, curvature, similarity, connectivity and more, and write each figure to the lake with its error."""
     import learners
+    from learners.landscape.measuring.measuring import NO_PAIR
     from zoo import read_description
 
     names = [name.strip() for name in metrics.split(",")] if metrics is not None else None
@@ -48,3 +52,6 @@ def measure(
             progress=progress,
         )
     show(done, as_json)
+    empty = done.filter(pl.sum_horizontal("measured", "known", "without_value") == 0)["metric"].to_list()
+    if empty:
+        say(f"note: no pair for {', '.join(empty)}: {NO_PAIR}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learners.landscape.calibration.bins import binned, equal_mass, equal_width
 from learners.landscape.calibration.measures import measures
-from learners.landscape.calibration.temperature import fitted_temperature
+from learners.landscape.calibration.temperature import fitted_temperature, without_optimum
 
 
 def logits_of(models: int = 3, samples: int = 400, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -146,3 +146,12 @@ def test_models_that_are_always_right_want_the_coldest_and_mute_ones_any() -> No
     assert found[0].item() == pytest.approx(1e-3)
     assert found[1].item() == pytest.approx(1e3)
     assert found[2].item() == pytest.approx(1e-3)
+
+
+def test_a_temperature_without_an_optimum_is_told_from_one_that_has_it() -> None:
+    logits, y = logits_of()
+    assert not without_optimum(fitted_temperature(logits, y)).any()
+    right = 3 * torch.nn.functional.one_hot(y, 4).double()[None]
+    temperatures = fitted_temperature(torch.cat([right, -right, 0 * right]), y)
+    assert without_optimum(temperatures).tolist() == [True] * 3
+    assert temperatures[0] < 1 < temperatures[1]

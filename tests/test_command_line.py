@@ -189,6 +189,8 @@ def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
         [{"metric": "loss", "measured": 0, "known": 8, "without_value": 0}],
         "",
     )
+    alone = run("measure", f"{members} LIMIT 1", "--metrics", "loss,cka", "--lake", copied.path, "--quiet")
+    assert "note: no pair for cka: the query selects no two members" in one_line(alone.err)
     light = ["--set", "epochs=2", "--set", "runs=1", "--lake", copied.path]
     judged = run("phases", "tiny", *light, "--to", "map.svg", "--to", "map.png", "--to", "map.html")
     assert (judged.code, "width / batch_size" in judged.out) == (0, True)

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -281,6 +282,55 @@ def test_mistakes_in_measuring_are_said(copied: Lake, sql: str, metrics: list[st
     with pytest.raises(UsageError, match=says):
         measure(copied, sql, metrics)
     assert copied.sql("SELECT count(*) FROM measurement").item() == 0
+
+
+def test_a_model_that_nobody_knows_how_to_build_blocks_no_others(copied: Lake, tmp_path: Path) -> None:
+    repository = tmp_path / "repositories" / "owner" / "odd"
+    repository.mkdir(parents=True)
+    save_file({"w": torch.zeros(2, 2)}, repository / "model.safetensors")
+    mine(copied, "local", folder=tmp_path / "repositories")
+    query = f"(SELECT model_id FROM ({ALL}) LIMIT 2) UNION ALL SELECT 'local:owner/odd'"
+    for _ in range(2):
+        done = measure(copied, query, ["loss", "cka"])
+        assert dict(done.select("metric", pl.sum_horizontal("measured", "known")).rows()) == {"loss": 2, "cka": 1}
+        assert done.filter(metric="loss")["without_value"].item() == 1
+    rows = copied.sql("SELECT metric, reason FROM measurement WHERE model_id = 'local:owner/odd'")
+    assert rows["metric"].to_list() == ["loss"]  # once, and tried again each time
+    assert "nobody here knows how local:owner/odd is built" in rows["reason"].item()
+    scored = measure(copied, query, ["el2n"])
+    assert scored["measured"].item() > 0
+    with pytest.raises(UsageError, match="nobody here knows how local:owner/odd is built"):
+        measure(copied, "SELECT 'local:owner/odd' AS model_id", ["loss"])
+
+
+def test_a_selection_without_pairs_has_no_metric_of_pairs(copied: Lake) -> None:
+    with pytest.raises(UsageError, match="cka compares two models, and the query selects no two"):
+        measure(copied, f"SELECT model_id FROM ({ALL}) LIMIT 1", ["cka", "mode_connectivity"])
+    done = measure(copied, f"SELECT model_id FROM ({ALL}) LIMIT 1", ["cka", "loss"])
+    assert done.rows() == [("cka", 0, 0, 0), ("loss", 1, 0, 0)]
+
+
+def test_a_temperature_at_the_end_of_the_search_is_a_reason(lake: Lake, tmp_path: Path) -> None:
+    """A network that is right of every sample has no best temperature."""
+    repository = tmp_path / "repositories" / "owner" / "sure"
+    repository.mkdir(parents=True)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2, bias=False))
+    network[1].weight.data = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 1]])
+    save_file(network.state_dict(), repository / "model.safetensors")
+    mine(lake, "local", folder=tmp_path / "repositories")
+    y = np.arange(60) % 2
+    x = np.eye(2)[y][:, None, :, None] * np.ones((1, 1, 1, 2))
+    data = from_arrays("halves", 0, [(x.astype(np.float32), y)])
+    query = "SELECT model_id FROM model WHERE hub = 'local'"
+    done = measure(lake, query, ["temperature", "scaled_nll", "nll"], architecture=network, data=data)
+    assert done["without_value"].to_list() == [1, 0, 0]
+    reason = lake.sql("SELECT reason FROM measurement WHERE metric = 'temperature'").item()
+    assert reason.startswith("no temperature is the best: the colder the likelier")
+    limits = lake.sql("SELECT metric, settings->>'$.temperature_limit' AS at FROM measurement")
+    assert {name: at for name, at in limits.iter_rows() if name in ("scaled_nll", "nll")} == {
+        "scaled_nll": "0.001",
+        "nll": None,
+    }
 
 
 @pytest.mark.parametrize(

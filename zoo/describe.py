@@ -102,6 +102,18 @@ def describe_all(lake: Lake, model_ids: Sequence[str]) -> list[Description]:
             how to run it.
         DataError: A published model's config.json is damaged.
     """
+    found = describe_each(lake, model_ids)
+    described: list[Description] = []
+    for model_id in model_ids:
+        one = found[model_id]
+        if not isinstance(one, Description):
+            raise one
+        described.append(one)
+    return described
+
+
+def describe_each(lake: Lake, model_ids: Sequence[str]) -> dict[str, "Description | UsageError | DataError"]:
+    """Describe models as `describe_all`; of those that cannot be described the error that says why."""
     check_model_ids(model_ids)
     known = _trained(lake, model_ids)
     elders = {model_id: model_id for model_id in model_ids if model_id not in known}
@@ -115,27 +127,27 @@ def describe_all(lake: Lake, model_ids: Sequence[str]) -> list[Description]:
     known |= _published(lake, [elder for elder in elders.values() if elder not in known])
     for model_id, elder in elders.items():
         if elder not in known:
-            raise UsageError(
+            known[elder] = UsageError(
                 f"nobody here knows how {model_id} is built: expected a model that was trained or made in this "
                 "lake, or a published one whose config.json has a weightlake block"
             )
-    return [known[elders.get(model_id, model_id)] for model_id in model_ids]
+    return {model_id: known[elders.get(model_id, model_id)] for model_id in model_ids}
 
 
-def _trained(lake: Lake, ids: Sequence[str]) -> dict[str, Description]:
+def _trained(lake: Lake, ids: Sequence[str]) -> dict[str, Description | UsageError | DataError]:
     rows = lake.sql(TRAINED, ids=list(ids)) if ids else pl.DataFrame()
     return {row["model_id"]: _described(row) for row in rows.iter_rows(named=True)}
 
 
-def _described(row: dict[str, Any]) -> Description:
-    """Describe a member; raise UsageError for one that was imported and is no network of the zoo's."""
+def _described(row: dict[str, Any]) -> Description | UsageError:
+    """Describe a member; of one that was imported and is no network of the zoo's the error."""
     known = {name: row[name] for name in ("architecture", "width", "classes", "input_shape")}
     if row["architecture"] in ARCHITECTURES and all(value is not None for value in known.values()):
         return Description.model_validate(row)
     reason = (
         row["unlike"] or f"nobody said its {next((name for name, value in known.items() if value is None), 'shape')}"
     )
-    raise UsageError(
+    return UsageError(
         f"{row['model_id']} can be loaded and compared, and not run: it was imported, and {reason}; where one of "
         "weightlake's architectures computes the same, import it again with --architecture and --dataset"
     )
@@ -145,10 +157,16 @@ def _ingredients(lake: Lake, ids: Sequence[str]) -> dict[str, str]:
     return dict(lake.sql(MADE, ids=list(ids)).iter_rows()) if ids else {}
 
 
-def _published(lake: Lake, ids: Sequence[str]) -> dict[str, Description]:
-    rows = lake.sql(MINED, ids=list(ids)).iter_rows() if ids else ()
-    found = {model_id: _configured(Path(location) / "config.json") for model_id, location in rows}
-    return {model_id: description for model_id, description in found.items() if description}
+def _published(lake: Lake, ids: Sequence[str]) -> dict[str, Description | UsageError | DataError]:
+    found: dict[str, Description | UsageError | DataError] = {}
+    for model_id, location in lake.sql(MINED, ids=list(ids)).iter_rows() if ids else ():
+        try:
+            description = _configured(Path(location) / "config.json")
+        except DataError as error:
+            found[model_id] = error
+        else:
+            found |= {model_id: description} if description else {}
+    return found
 
 
 def _configured(path: Path) -> Description | None:

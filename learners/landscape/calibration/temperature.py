@@ -1,10 +1,14 @@
 """Temperature scaling of many models: the one number each by which logits are divided to be likeliest."""
 
+from math import log
+
 import torch
 from torch import Tensor
 
 STEPS = 60
 HOTTEST = 1000.0
+NEAR = 1.001
+"""A temperature within this factor of the hottest or the coldest one is where the search ended."""
 
 
 def fitted_temperature(logits: Tensor, y: Tensor) -> Tensor:
@@ -30,3 +34,9 @@ def fitted_temperature(logits: Tensor, y: Tensor) -> Tensor:
         slope = ((probabilities * logits).sum(dim=2) - given).mean(dim=1)  # of the NLL by the inverse temperature
         low, high = torch.where(slope <= 0, middle, low), torch.where(slope <= 0, high, middle)
     return (-(low + high) / 2).exp()
+
+
+def without_optimum(temperature: Tensor) -> Tensor:
+    """Which fitted temperatures `[N]` are at the end of the search, because no temperature is the best one, bool."""
+    edge: Tensor = temperature.log().abs() >= log(HOTTEST / NEAR)
+    return edge

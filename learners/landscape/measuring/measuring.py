@@ -76,6 +76,12 @@ WITHOUT_CLASSES = (
     *("hessian_trace_hutchinson", "hessian_trace_hutch_plus_plus", "negative_share", "spectral_density"),
     *("layer_hessian_trace", "layer_hessian_top_eigenvalue", "layer_hessian_smallest_eigenvalue"),
 )
+OF_CLASSES_LOSS = (
+    *("loss_line", "loss_surface", "line_loss", "curve_loss", "loss_gap"),
+    *("cka", "biased_cka", "layer_cka", "layer_biased_cka"),
+)
+"""What a network without classes could have, and has not here."""
+NO_PAIR = "the query selects no two members that differ in their seeds alone, nor two other models of one shape"
 BROKEN = "its weights are not all finite numbers: the model has diverged"
 
 
@@ -118,8 +124,9 @@ def measure(
         known before, and how many have no value.
 
     Raises:
-        UsageError: There is no such metric, setting or device; the query selects nothing; nobody knows how a model is
-            built, or its tensors are not those of what was given.
+        UsageError: There is no such metric, setting or device; the query selects nothing, or no pair where only metrics
+            of pairs are asked for; nobody knows how any of the models is built, or no model has the tensors of what was
+            given. Where others can be measured, such a model gets a row with the reason.
     """
     asked = [metric_named(name) for name in dict.fromkeys(metrics)]
     if not asked:
@@ -131,6 +138,8 @@ def measure(
     where = chosen_device(device)
     given = given_by(description, architecture, data)
     chosen = choose(lake, sql, given)
+    if all(metric.pair for metric in asked) and not any(group.pairs for group in chosen):
+        raise UsageError(f"{asked[0].name} compares two models, and {NO_PAIR}")
     counts: dict[str, list[int]] = {name: [0, 0, 0] for name in sorted(wanted)}
     recorder = Recorder(lake, seed, given.digest if given else None)
     for number, group in enumerate(chosen):
@@ -248,8 +257,10 @@ def _of_whole(
 
 def _refusal(group: Group, metric: Metric) -> str | None:
     """Why a metric cannot be had for any model of a group."""
+    if group.physical and metric.name in OF_CLASSES_LOSS:
+        return f"{metric.name} of physics-informed networks is not computed: it is offered for losses of classes alone"
     if group.physical and metric.name not in WITHOUT_CLASSES:
         return f"{metric.name} needs classes, and a physics-informed network has none"
-    if group.dataset.classes < 2 and metric.name.endswith("cka"):
+    if group.dataset.classes < 2 and metric.name in ("cka", "biased_cka"):
         return f"{metric.name} needs at least two classes, the dataset has {group.dataset.classes}"
     return None if metric.name in ("l2_distance", "cosine_distance", *LEARNING_CURVE) else group.unfit

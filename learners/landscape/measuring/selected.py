@@ -13,7 +13,7 @@ from learners.landscape.measuring.stitches import Stitch, stitches
 from learners.landscape.measuring.trained_on import WHOLE, TrainedOn, trained_on
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import Dataset, load_dataset
-from zoo.describe import Description, describe_all
+from zoo.describe import Description, describe_each
 from zoo.load import load_population, load_weights
 from zoo.locate import selection
 from zoo.population import Weights
@@ -35,7 +35,16 @@ SELECT model_id, value FROM training WHERE split = 'train' AND metric = 'loss' A
 ORDER BY model_id, epoch
 """
 
-Origin = Description | Given | Stitch
+
+@dataclass(frozen=True, eq=False)
+class Unknown:
+    """Why nobody knows how some models are built, by model_id."""
+
+    reasons: Mapping[str, str]
+    label: str = "models that nobody here knows how to build"
+
+
+Origin = Description | Given | Stitch | Unknown
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ def choose(lake: Lake, sql: str, given: Given | None = None) -> list[Chosen]:
         given: How they are built and what they were trained on, where the lake does not know.
 
     Raises:
-        UsageError: The query selects nothing, checkpoints, or a model of which nobody knows how it is built.
+        UsageError: The query selects nothing, checkpoints, or models of which nobody knows how any is built.
     """
     rows = selection(lake, sql, {})
     if "epoch" in rows.columns and rows["epoch"].is_not_null().any():
@@ -83,26 +92,38 @@ def choose(lake: Lake, sql: str, given: Given | None = None) -> list[Chosen]:
     for model_id, origin in zip(ids, _origins(lake, ids, given), strict=True):
         groups.setdefault((origin, str(seen.get(model_id, WHOLE).mark)), []).append(model_id)
     return [
-        Chosen(members, origin, _pairs(members, cells), {name: seen[name] for name in members if name in seen})
+        Chosen(members, origin, _pairs(members, cells, origin), {name: seen[name] for name in members if name in seen})
         for (origin, _), members in groups.items()
     ]
 
 
 def _origins(lake: Lake, ids: list[str], given: Given | None) -> list[Origin]:
+    """How each model is built, in their order.
+
+    Raises:
+        UsageError: Nobody knows it of any.
+    """
     if given is not None:
         return [given] * len(ids)
     stitched = stitches(lake, ids)
     others = [model_id for model_id in ids if model_id not in stitched]
-    described = dict(zip(others, describe_all(lake, others) if others else [], strict=True))
-    return [
-        stitched[model_id] if model_id in stitched else described[model_id].model_copy(update={"init": None})
-        for model_id in ids
-    ]
+    described = describe_each(lake, others) if others else {}
+    without = {name: one for name, one in described.items() if not isinstance(one, Description)}
+    if without and len(without) == len(ids):
+        raise next(iter(without.values()))
+    origins: dict[str, Origin] = dict(stitched)
+    for name, one in described.items():
+        if isinstance(one, Description):
+            origins[name] = one.model_copy(update={"init": None})
+    unknown = Unknown({name: str(error) for name, error in without.items()})
+    return [origins.get(model_id, unknown) for model_id in ids]
 
 
-def _pairs(members: Sequence[str], cells: dict[str, str]) -> list[tuple[str, str]]:
+def _pairs(members: Sequence[str], cells: dict[str, str], origin: Origin) -> list[tuple[str, str]]:
     by_cell: dict[str, list[str]] = {}
     for model_id in members:
+        if model_id not in cells and isinstance(origin, Unknown):  # nobody knows whether their shapes agree
+            continue
         by_cell.setdefault(cells.get(model_id, ""), []).append(model_id)
     return [pair for cell in by_cell.values() for pair in balanced_pairs(sorted(cell))]
 
@@ -129,8 +150,10 @@ def unloadable(lake: Lake, chosen: Chosen, ids: Sequence[str]) -> dict[str, str]
     """For each model whose weights or data are not to be had the reason.
 
     Raises:
-        UsageError: Tensors are not those of an architecture that the caller gave.
+        UsageError: Of an architecture that the caller gave, no model has the tensors.
     """
+    if isinstance(chosen.origin, Unknown):
+        return {model_id: chosen.origin.reasons[model_id] for model_id in ids}
     try:
         module, _ = built(lake, chosen.origin)
     except (UsageError, DataError) as error:
@@ -140,7 +163,10 @@ def unloadable(lake: Lake, chosen: Chosen, ids: Sequence[str]) -> dict[str, str]
     try:
         _check(module, load_population(lake, "SELECT unnest($ids) AS model_id", ids=list(ids)).tensors, chosen)
     except (UsageError, DataError):
-        return {model_id: reason for model_id in ids if (reason := _reason(lake, module, chosen, model_id))}
+        reasons = {model_id: reason for model_id in ids if (reason := _reason(lake, module, chosen, model_id))}
+        if isinstance(chosen.origin, Given) and reasons.keys() == set(chosen.ids):
+            raise UsageError(f"{next(iter(reasons.values()))}; give the architecture that it was saved from") from None
+        return reasons
     return {}
 
 
@@ -152,8 +178,6 @@ def _reason(lake: Lake, module: nn.Module, chosen: Chosen, model_id: str) -> str
     try:
         _check(module, {name: tensor[None] for name, tensor in weights.items()}, chosen)
     except DataError as error:
-        if isinstance(chosen.origin, Given):
-            raise UsageError(f"{model_id}: {error}; give the architecture that it was saved from") from error
         return f"{model_id}: {error}"
     return None
 
@@ -174,9 +198,11 @@ def built(lake: Lake, origin: Origin) -> tuple[nn.Module, Dataset]:
     """The network of models that are built alike, and their data.
 
     Raises:
-        UsageError: The data are not on this machine.
+        UsageError: The data are not on this machine, or nobody knows how the models are built.
         DataError: Something is damaged.
     """
+    if isinstance(origin, Unknown):
+        raise UsageError(origin.label)
     if isinstance(origin, Given):
         return origin.module, origin.data
     if isinstance(origin, Stitch):

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor
 
 from learners.landscape.calibration.measures import Measured, measures
-from learners.landscape.calibration.temperature import fitted_temperature
-from learners.landscape.measuring.group import Columns, Group, found
+from learners.landscape.calibration.temperature import fitted_temperature, without_optimum
+from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
 from schemas import UsageError
+
+COLD = "no temperature is the best: the colder the likelier, as where all validation samples are right"
+HOT = "no temperature is the best: the hotter the likelier, as where outputs are right less often than by chance"
 
 
 def calibrated(group: Group, settings: Settings) -> Columns:
@@ -24,13 +27,27 @@ def calibrated(group: Group, settings: Settings) -> Columns:
         plain = _measured(logits, y, settings, group.seed)
         scaled = _measured(logits / temperature.view(-1, 1, 1), y, settings, group.seed)
         both = plain | {f"scaled_{name}": values for name, values in scaled.items()}
+        edge = without_optimum(temperature)
         for name, (values, errors) in both.items():
             draws = None if name.endswith(("nll", "brier")) else int(settings["draws"])
-            rows = [[found(value, error, len(y), draws)] for value, error in zip(values, errors, strict=True)]
-            columns.setdefault(name, []).extend(rows)
-        rows = [[found(value, None, validation.y.numel())] for value in temperature]
-        columns.setdefault("temperature", []).extend(rows)
+            details = [_scaled(name, *each) for each in zip(temperature.tolist(), edge.tolist(), strict=True)]
+            rows = zip(values, errors, details, strict=True)
+            columns.setdefault(name, []).extend([found(one, error, len(y), draws, **told)] for one, error, told in rows)
+        fitted = zip(temperature.tolist(), edge.tolist(), strict=True)
+        columns.setdefault("temperature", []).extend([_temperature(*each, validation.y.numel())] for each in fitted)
     return columns
+
+
+def _scaled(name: str, temperature: float, edge: bool) -> dict[str, object]:
+    """What a scaled measure's row says of a temperature that is not the best one."""
+    return {"temperature_limit": round(temperature, 6)} if edge and name.startswith("scaled_") else {}
+
+
+def _temperature(temperature: float, edge: bool, samples: int) -> Found:
+    if not edge:
+        return found(temperature, None, samples)
+    why = COLD if temperature < 1 else HOT
+    return Found(None, None, samples, None, why, {"temperature_limit": round(temperature, 6)})
 
 
 def _measured(logits: Tensor, y: Tensor, settings: Settings, seed: int) -> Measured:
