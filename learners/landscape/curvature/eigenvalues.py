@@ -30,6 +30,7 @@ class Extremes:
         smallest_bound: As `top_bound`, `[N]`.
         smallest_known: As `top_known`, `[N]`.
         vectors: Eigenvectors of `top`, `[N, k, P]`.
+        smallest_vector: That of `smallest`, `[N, P]`.
         steps: Products that it took.
     """
 
@@ -40,6 +41,7 @@ class Extremes:
     smallest_bound: Tensor
     smallest_known: Tensor
     vectors: Tensor
+    smallest_vector: Tensor
     steps: int
 
 
@@ -71,7 +73,7 @@ def extreme_eigenvalues(
 
 def extremes_of(found: Krylov, count: int, tolerance: float = 0.0) -> Extremes:
     """Read the ends of the spectrum off what Lanczos has found."""
-    values, bounds = found.ritz()[0], found.bounds()
+    values, bounds, vectors = found.ritz()[0], found.bounds(), found.vectors()
     count = min(count, values.shape[1])
     top_known, smallest_known = known(found, count, tolerance)
     return Extremes(
@@ -81,7 +83,8 @@ def extremes_of(found: Krylov, count: int, tolerance: float = 0.0) -> Extremes:
         smallest=values[:, 0],
         smallest_bound=bounds[:, 0],
         smallest_known=smallest_known,
-        vectors=found.vectors()[:, -count:].flip(1),
+        vectors=vectors[:, -count:].flip(1),
+        smallest_vector=vectors[:, 0],
         steps=values.shape[1],
     )
 

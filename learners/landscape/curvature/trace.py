@@ -21,8 +21,8 @@ class Trace:
 
     Attributes:
         value: `[N]`.
-        standard_error: `[N]`; zero where the trace is exact. It is wider than that of the mean by what Student's t
-            asks of so few probes, so that 1.96 of it to either side cover the trace 95 times in a hundred.
+        standard_error: `[N]`; that of the rounding where the trace is exact. It is wider than that of the mean by what
+            Student's t asks of so few probes, so that 1.96 of it to either side cover the trace 95 times in a hundred.
         probes: Random vectors that it rests on.
         products: Products that it took, those of a sketch included.
     """
@@ -55,7 +55,7 @@ def hutchinson(
     Source:
         Hutchinson 1990, "A stochastic estimator of the trace of the influence matrix".
     """
-    nothing = torch.zeros(like.shape[0], dtype=torch.float64, device=like.device)
+    nothing = torch.zeros(like.shape[0], 0, dtype=torch.float64, device=like.device)
     return _probed(operator, rademacher(like, probes, seed), around, nothing, 0, tolerance)
 
 
@@ -80,7 +80,7 @@ def hutch_plus_plus(
     sketch = min(sketch, like.shape[1])
     images = operator_on_each(operator, rademacher(like, sketch, seed + 1))
     basis = torch.linalg.qr(images.mT).Q.mT
-    inside = (operator_on_each(operator, basis) * basis).sum(dim=(1, 2)).double()
+    inside = (operator_on_each(operator, basis) * basis).sum(dim=2).double()
     return deflated(operator, like, basis, inside, 2 * sketch, probes, tolerance, seed)
 
 
@@ -100,14 +100,14 @@ def deflated(
         operator: Products of N symmetric matrices.
         like: A tensor `[N, P]` of their shape, type and device.
         basis: Orthonormal rows `[N, m, P]`; they must not depend on the probes.
-        inside: The trace on their space, `[N]`, float64: the sum of Q's quadratic forms.
+        inside: Their quadratic forms `[N, m]`, float64, which add up to the trace on their space.
         spent: Products that the basis has taken.
         probes: Random vectors at most.
         tolerance: As in `hutchinson`, of the whole trace.
         seed: Of the probes.
     """
     if basis.shape[1] >= like.shape[1]:
-        return Trace(inside, torch.zeros_like(inside), 0, spent)
+        return Trace(inside.sum(dim=1), _rounding(inside, like), 0, spent)
     return _probed(operator, rademacher(like, probes, seed), basis, inside, spent, tolerance)
 
 
@@ -116,11 +116,15 @@ def operator_on_each(operator: Operator, vectors: Tensor) -> Tensor:
     return torch.stack([operator(vector) for vector in vectors.unbind(dim=1)], dim=1)
 
 
-def _quadratic_forms(operator: Operator, vectors: Tensor, around: Tensor | None) -> Tensor:
-    """v' H v of vectors `[N, k, P]`, of what they have outside of a space; `[N, k]`, float64."""
+def _quadratic_forms(operator: Operator, vectors: Tensor, around: Tensor | None) -> tuple[Tensor, Tensor]:
+    """v' H v of vectors `[N, k, P]`, of what they have outside of a space, and the sums of its terms' sizes.
+
+    Both are `[N, k]`, float64.
+    """
     if around is not None:
         vectors = vectors - (vectors @ around.mT) @ around
-    return (operator_on_each(operator, vectors) * vectors).sum(dim=2).double()
+    terms = operator_on_each(operator, vectors) * vectors
+    return terms.sum(dim=2).double(), terms.abs().sum(dim=2).double()
 
 
 def _probed(
@@ -128,13 +132,22 @@ def _probed(
 ) -> Trace:
     """The trace `inside` and the mean over probes `[N, k, P]`, as many of them as the tolerance asks for."""
     found = torch.zeros(len(vectors), 0, dtype=torch.float64, device=vectors.device)
+    sizes = found
     for block in _looks(vectors):
-        found = torch.cat([found, _quadratic_forms(operator, block, around)], dim=1)
-        estimate = Trace(found.mean(dim=1) + inside, _error(found), found.shape[1], spent + found.shape[1])
+        forms, terms = _quadratic_forms(operator, block, around)
+        found, sizes = torch.cat([found, forms], dim=1), torch.cat([sizes, terms], dim=1)
+        rounding = _rounding(inside, vectors) + _rounding(sizes.mean(dim=1, keepdim=True), vectors)
+        error, count = torch.hypot(_error(found), rounding), found.shape[1]
+        estimate = Trace(found.mean(dim=1) + inside.sum(dim=1), error, count, spent + count)
         good = estimate.standard_error <= tolerance * estimate.value.abs()
         if bool((good | ~estimate.value.isfinite()).all()):  # a diverged network never gets there
             break
     return estimate
+
+
+def _rounding(terms: Tensor, like: Tensor) -> Tensor:
+    """What rounding may do to a sum of terms `[N, m]` that were computed in the type of `like`, `[N]`."""
+    return torch.finfo(like.dtype).eps * terms.abs().sum(dim=1)
 
 
 def _looks(vectors: Tensor) -> Iterator[Tensor]:

@@ -10,7 +10,7 @@ from learners.landscape.measuring.metrics import Settings
 from schemas import UsageError
 
 COLD = "no temperature is the best: the colder the likelier, as where all validation samples are right"
-HOT = "no temperature is the best: the hotter the likelier, as where outputs are right less often than by chance"
+HOT = "no temperature is the best: the hotter the likelier, as where outputs say nothing of the classes"
 
 
 def calibrated(group: Group, settings: Settings) -> Columns:

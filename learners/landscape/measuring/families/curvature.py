@@ -1,7 +1,8 @@
 """Curvature of the training loss on drawn samples: ends of spectra, traces, densities; whole and layer by layer."""
 
 from collections.abc import Callable, Iterator, Sequence
-from math import isfinite
+from dataclasses import dataclass, replace
+from math import hypot, isfinite
 
 import torch
 from torch import Tensor
@@ -11,8 +12,10 @@ from learners.landscape.curvature.both import eigenvalues_and_trace
 from learners.landscape.curvature.criteria import extreme_ratio, negative_share
 from learners.landscape.curvature.density import spectral_density
 from learners.landscape.curvature.eigenvalues import Extremes, extreme_eigenvalues
+from learners.landscape.curvature.probes import rademacher
 from learners.landscape.curvature.products import HessianProducts
-from learners.landscape.curvature.trace import hutch_plus_plus, hutchinson
+from learners.landscape.curvature.sampling import drawing_error, piecewise_forms
+from learners.landscape.curvature.trace import Trace, hutch_plus_plus, hutchinson
 from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
@@ -21,6 +24,9 @@ WIDER = 1.1
 """How much wider than the nodes the grid of a density is."""
 BELL = 1 / 40
 """Standard deviation of a density's bells, as a share of the grid."""
+
+PROBED = 4
+"""Random vectors by which pieces of the samples tell how far their traces are apart."""
 
 Detail = dict[str, object]
 Block = Callable[[Group, Settings, Sequence[str], Detail], Columns]
@@ -76,8 +82,8 @@ def eigenvalues(group: Group, settings: Settings) -> Columns:
             seed=group.seed,
             smallest=False,
         )
-        ranks = range(extremes.top.shape[1])
-        ranked = [_tops(extremes, rank, len(products.samples), {"rank": rank + 1}) for rank in ranks]
+        ranks, drawn = range(extremes.top.shape[1]), _drawn(group, products, extremes.vectors)
+        ranked = [_tops(extremes, rank, drawn, {"rank": rank + 1}) for rank in ranks]
         rows += [[row for each in of_model for row in each] for of_model in zip(*ranked, strict=True)]
     return {"hessian_eigenvalue": rows}
 
@@ -88,10 +94,11 @@ def traces(group: Group, settings: Settings) -> Columns:
     columns: Columns = {"hessian_trace_hutchinson": [], "hessian_trace_hutch_plus_plus": []}
     probes, tolerance = int(settings["probes"]), float(settings["trace_tolerance"])
     for products, like in _products(group, settings, group.parameter_names):
+        drawn = _drawn(group, products, rademacher(like, PROBED, group.seed))
         plain = hutchinson(products, like, probes, tolerance, group.seed)
         better = hutch_plus_plus(products, like, probes, int(settings["sketch"]), tolerance, group.seed)
         for name, trace in zip(columns, (plain, better), strict=True):
-            columns[name] += _each(trace.value, trace.standard_error, len(products.samples), trace.probes)
+            columns[name] += _traces(trace, drawn, {})
     return columns
 
 
@@ -134,7 +141,6 @@ def _products(group: Group, settings: Settings, names: Sequence[str]) -> Iterato
 def _top_and_trace(group: Group, settings: Settings, names: Sequence[str], detail: Detail) -> Columns:
     columns: Columns = {"hessian_trace": [], "hessian_top_eigenvalue": []}
     for products, like in _products(group, settings, names):
-        samples = len(products.samples)
         extremes, trace = eigenvalues_and_trace(
             products,
             like,
@@ -144,43 +150,97 @@ def _top_and_trace(group: Group, settings: Settings, names: Sequence[str], detai
             probes=int(settings["probes"]),
             seed=group.seed,
         )
-        columns["hessian_trace"] += _each(trace.value, trace.standard_error, samples, trace.probes, **detail)
-        columns["hessian_top_eigenvalue"] += _tops(extremes, 0, samples, detail)
+        vectors = torch.cat([extremes.vectors[:, :1], rademacher(like, PROBED, group.seed)], dim=1)
+        drawn = _drawn(group, products, vectors)
+        columns["hessian_trace"] += _traces(trace, drawn.only(slice(1, None)), detail)
+        columns["hessian_top_eigenvalue"] += _tops(extremes, 0, drawn, detail)
     return columns
 
 
 def _ends(group: Group, settings: Settings, names: Sequence[str], detail: Detail) -> Columns:
     columns: Columns = {"hessian_smallest_eigenvalue": [], "extreme_ratio": []}
     for products, like in _products(group, settings, names):
-        samples, tolerance = len(products.samples), float(settings["eigenvalue_tolerance"])
+        tolerance = float(settings["eigenvalue_tolerance"])
         extremes = extreme_eigenvalues(
             products, like, steps=int(settings["steps"]), tolerance=tolerance, seed=group.seed
         )
+        vectors = torch.stack([extremes.vectors[:, 0], extremes.smallest_vector], dim=1)
+        drawn = _drawn(group, products, vectors)
         columns["hessian_smallest_eigenvalue"] += _judged(
-            extremes.smallest, extremes.smallest_bound, extremes.smallest_known, extremes.steps, samples, detail
+            extremes.smallest,
+            extremes.smallest_bound,
+            drawn.error(drawn.forms[:, :, 1]),
+            extremes.smallest_known,
+            extremes.steps,
+            drawn.samples,
+            detail,
         )
-        both, nothing = (
-            extremes.smallest_known & extremes.top_known[:, 0],
-            torch.full_like(extremes.smallest, torch.nan),
-        )
-        columns["extreme_ratio"] += _judged(extreme_ratio(extremes), nothing, both, extremes.steps, samples, detail)
+        ratio, top = extreme_ratio(extremes), extremes.top[:, 0]
+        negative = (extremes.smallest < 0).double()
+        each = drawn.error(drawn.forms[:, :, 1]) * negative, drawn.error(drawn.forms[:, :, 0]) * ratio
+        error = torch.hypot(*each) / top  # as if the ends moved by themselves: where they move together it is smaller
+        bound = (negative * extremes.smallest_bound + ratio * extremes.top_bound[:, 0]) / top
+        known = extremes.smallest_known & extremes.top_known[:, 0]
+        columns["extreme_ratio"] += _judged(ratio, bound, error, known, extremes.steps, drawn.samples, detail)
     return columns
 
 
-def _tops(extremes: Extremes, rank: int, samples: int, detail: Detail) -> list[list[Found]]:
+@dataclass(frozen=True)
+class _Drawn:
+    """What pieces of the drawn samples say of some vectors, see `piecewise_forms`; nothing where all were drawn."""
+
+    forms: Tensor
+    samples: int
+    population: int
+
+    def only(self, chosen: slice) -> "_Drawn":
+        return replace(self, forms=self.forms[:, :, chosen])
+
+    def error(self, each: Tensor) -> Tensor:
+        """What drawing the samples does to a figure that each piece has, `[pieces, N]` to `[N]`."""
+        return drawing_error(each, self.samples, self.population)
+
+
+def _drawn(group: Group, products: HessianProducts, vectors: Tensor) -> _Drawn:
+    samples, population = len(products.samples), len(group.dataset.train)
+    if samples >= population:
+        return _Drawn(torch.zeros(2, *vectors.shape[:2]).to(vectors.device), samples, population)
+    return _Drawn(piecewise_forms(products, vectors), samples, population)
+
+
+def _traces(trace: Trace, drawn: _Drawn, detail: Detail) -> list[list[Found]]:
+    """Traces with what probes and drawn samples do to them, the latter in the settings, too."""
+    values, errors = trace.value.tolist(), trace.standard_error.tolist()
+    sampled = drawn.error(drawn.forms.mean(dim=2)).tolist()
+    rows = zip(values, errors, sampled, strict=True)
+    return [
+        [found(value, hypot(error, more), drawn.samples, trace.probes, **detail, **_told(more))]
+        for value, error, more in rows
+    ]
+
+
+def _told(sampled: float) -> Detail:
+    return {"sampling_error": sampled} if isfinite(sampled) and sampled > 0 else {}
+
+
+def _tops(extremes: Extremes, rank: int, drawn: _Drawn, detail: Detail) -> list[list[Found]]:
     """The largest eigenvalue of a rank from 0, of each model."""
     top, bound, known = (part[:, rank] for part in (extremes.top, extremes.top_bound, extremes.top_known))
-    return _judged(top, bound, known, extremes.steps, samples, detail)
+    error = drawn.error(drawn.forms[:, :, rank])
+    return _judged(top, bound, error, known, extremes.steps, drawn.samples, detail)
 
 
 def _judged(
-    values: Tensor, bounds: Tensor, known: Tensor, steps: int, samples: int, detail: Detail
+    values: Tensor, bounds: Tensor, errors: Tensor, known: Tensor, steps: int, samples: int, detail: Detail
 ) -> list[list[Found]]:
-    """Values that Lanczos knows as well as was asked for; of the others what it has found, in the reason."""
+    """Values that Lanczos knows as well as was asked for; of the others what it has found, in the reason.
+
+    Their error is how far they are from an eigenvalue at most, and what drawing the samples does.
+    """
     rows = []
-    for value, bound, sure in zip(values.tolist(), bounds.tolist(), known.tolist(), strict=True):
-        more = {**detail, "bound": bound} if isfinite(bound) else detail
-        row = found(value, None, samples, steps, **more)
+    for value, bound, sampled, sure in zip(*(t.tolist() for t in (values, bounds, errors, known)), strict=True):
+        more = {**detail, **({"bound": bound} if isfinite(bound) else {}), **_told(sampled)}
+        row = found(value, hypot(bound, sampled), samples, steps, **more)
         if row.reason is None and not sure:
             reason = f"after {steps} Lanczos steps it is not known to eigenvalue_tolerance; set more steps"
             row = Found(None, None, samples, steps, reason, {**more, "reached": value})
