@@ -1,6 +1,7 @@
 """Examines a lake: rows that stand twice, rows without their model, files that are missing, damaged or nobody's."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import polars as pl
 
@@ -10,6 +11,10 @@ from schemas.reading import Reading
 from schemas.unique import UNIQUE, WHOLE
 
 FINDINGS = {"check": pl.String, "problem": pl.String, "example": pl.String}
+TOGETHER = 8
+"""Tables that are looked through while nobody can write."""
+Problem = tuple[str, str, str]
+"""Which check found it, what it is, and an example."""
 UNMADE = """
 SELECT model_id FROM model ANTI JOIN member USING (model_id) WHERE hub = 'zoo'
 UNION ALL SELECT model_id FROM model ANTI JOIN product USING (model_id) WHERE hub = 'made' ORDER BY ALL
@@ -27,34 +32,48 @@ def examine(lake: Lake, weights: bool = True) -> pl.DataFrame:
         A row per problem: which check found it, what it is, and an example. Empty where the lake is sound.
     """
     with lake.read() as tables:
-        rows = [
-            *_duplicates(tables),
-            *ghosts.found(tables, lake.weights.folder),
-            *_unmade(tables),
-            *_miscounted(tables),
-        ]
-        named = lying.named(tables)
-    found = [*rows, *lying.rows_without_files(lake, named, weights), *lying.files_without_rows(lake, named)]
+        remains, named = ghosts.Remains(lake.weights.folder, tables), lying.named(tables)
+        others = [*_unmade(tables), *_miscounted(tables)]
+    with_names = dict.fromkeys([*ghosts.OF_A_MODEL, *ghosts.OF_A_POPULATION])
+    found = [
+        *_of_tables(lake, UNIQUE, _duplicates),
+        *_of_tables(lake, with_names, partial(ghosts.found, remains=remains)),
+        *others,
+        *lying.rows_without_files(lake, named, weights),
+        *lying.files_without_rows(lake, named),
+    ]
     return pl.DataFrame(found, schema=FINDINGS, orient="row")
 
 
-def _duplicates(tables: Reading) -> Iterator[tuple[str, str, str]]:
-    for table, key in UNIQUE.items():
-        rows = tables.sql(f"SELECT {key}, count(*) AS times FROM {table} GROUP BY ALL HAVING times > 1 ORDER BY ALL")  # noqa: S608 - our names
-        if not rows.is_empty():
-            what = "rows" if key == WHOLE else "values"
-            where = table if key == WHOLE else f"{table}({key})"
-            yield "unique", f"{rows.height:,} {what} of {where} stand there more than once", _example(rows)
+def _of_tables(
+    lake: Lake, names: Iterable[str], look: Callable[[Reading, str], Iterator[Problem]]
+) -> Iterator[Problem]:
+    """Look through tables, a few at a time, so that nobody who wants to write waits for all of them."""
+    left = list(names)
+    while left:
+        some, left = left[:TOGETHER], left[TOGETHER:]
+        with lake.read() as tables:
+            found = [problem for name in some for problem in look(tables, name)]
+        yield from found
 
 
-def _unmade(tables: Reading) -> Iterator[tuple[str, str, str]]:
+def _duplicates(tables: Reading, table: str) -> Iterator[Problem]:
+    key = UNIQUE[table]
+    rows = tables.sql(f"SELECT {key}, count(*) AS times FROM {table} GROUP BY ALL HAVING times > 1 ORDER BY ALL")  # noqa: S608 - our names
+    if not rows.is_empty():
+        what = "rows" if key == WHOLE else "values"
+        where = table if key == WHOLE else f"{table}({key})"
+        yield "unique", f"{rows.height:,} {what} of {where} stand there more than once", _example(rows)
+
+
+def _unmade(tables: Reading) -> Iterator[Problem]:
     names = tables.sql(UNMADE)
     if not names.is_empty():
         counted = "1 model" if names.height == 1 else f"{names.height:,} models"
         yield "orphans", f"{counted} of the hubs zoo and made without a row in member or product", _example(names)
 
 
-def _miscounted(tables: Reading) -> Iterator[tuple[str, str, str]]:
+def _miscounted(tables: Reading) -> Iterator[Problem]:
     query = "SELECT crawl_id FROM crawl WHERE state = 'finished' AND rows_seen <> rows_stored + failures"
     rows = tables.sql(query)
     if not rows.is_empty():

@@ -64,16 +64,12 @@ class Remains:
         return bool(population_id) and (self._weights / str(population_id) / BEGUN).is_file()
 
 
-def found(tables: Reading, weights: Path) -> Iterator[tuple[str, str, str]]:
-    """Give a problem for each table with such rows: the check, what is wrong, and an example.
-
-    `weights` is the folder of the lake's weights.
-    """
-    remains = Remains(weights, tables)
-    for table in OF_A_MODEL:
+def found(tables: Reading, table: str, remains: Remains) -> Iterator[tuple[str, str, str]]:
+    """Give the problems of one table's rows of that kind: the check, what is wrong, and an example."""
+    if table in OF_A_MODEL:
         names = ghosts(tables, table)
         yield from _told(table, "model", names, [remains.of_model(name) for name in names])
-    for table in OF_A_POPULATION:
+    if table in OF_A_POPULATION:
         names = lost_populations(tables, table)
         yield from _told(table, "population", names, [remains.of_population(name) for name in names])
 
