@@ -145,4 +145,6 @@ def _penalty(lake: Lake, select: str, settings: Any, to: Path | None, computed: 
         say(f"{found.left_out.height} joints are impossible and left out, all of {apart} pairs, for example: {reason}")
     if to is not None:
         say(f"drawn: {learners.draw_penalties(found, to)}")
-    return found.summary()
+    if (summary := found.summary())["standard_error"].null_count():
+        say("no standard error: with fewer than three models nobody can tell what others would cost")
+    return summary

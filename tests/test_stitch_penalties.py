@@ -312,6 +312,10 @@ def test_the_command_measures_draws_and_does_not_measure_again(copied: Lake, run
     again = run(*options, "--json")
     assert "0 of them measured now" in again.err
     assert [row["pairs"] for row in json.loads(again.out)] == [6, 6]
+    assert "no standard error" not in again.err
+    two = run(*options[:3], "--select", f"{EVERYBODY} LIMIT 2", *options[5:], "--json")
+    assert [(row["pairs"], row["standard_error"]) for row in json.loads(two.out)] == [(2, None)] * 2
+    assert "no standard error: with fewer than three models" in two.err
     wrong = run(*options, "--cut", "conv1")
     assert wrong.code == 2
     assert "there is no cut 'conv1'" in wrong.err

@@ -78,7 +78,8 @@ class PenaltyMatrix:
     def summary(self) -> pl.DataFrame:
         """A row for each kind of joint and cut: pairs of different models, their mean penalty and its standard error.
 
-        The error is that of drawing other models; `itself` is the mean penalty of self-stitches.
+        The error is that of drawing other models, NULL with fewer than three of them; `itself` is the mean penalty of
+        self-stitches.
         """
         rows = []
         kinds = self.rows.select("joint", "end_cut", "cut").unique().sort("joint", "end_cut", "cut")
@@ -89,7 +90,7 @@ class PenaltyMatrix:
             figures = {"penalty": mean, "standard_error": error, "loss_penalty": mean_of_pairs(loss)[0]}
             itself = float(np.nanmean(np.diag(penalty)))
             rows.append({"joint": joint, "cut": cut, "pairs": pairs, **figures, "itself": itself})
-        return pl.DataFrame(rows)
+        return pl.DataFrame(rows).with_columns(pl.col(pl.Float64).fill_nan(None))
 
     def order(self, value: str = "penalty", joint: str = "least squares", cut: str | None = None) -> list[str]:
         """The models in the dendrogram's order."""
