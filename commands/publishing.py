@@ -74,7 +74,8 @@ def _planned(files: pl.DataFrame) -> str:
     from zoo.publishing.dataset_card import size_in_words
 
     weights = size_in_words(int(files.filter(pl.col("file").str.starts_with("weights/"))["bytes"].sum()))
-    commits = f" in {files['commit'].n_unique()} commits" if "commit" in files.columns else ""
+    number = files["commit"].n_unique() if "commit" in files.columns else 0
+    commits = f" in {number:,} commit{'' if number == 1 else 's'}" if number else ""
     return f"{files.height:,} files{commits}: {weights} of weights, and tables, whose size shows once they are written"
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.conftest import ROOT
 from tests.published import code_of, everything_in, rows_of
 from zoo import load_population, load_weights, publish_population
 from zoo.families import SPLITS
+from zoo.publishing.dataset_card import _condition
 from zoo.recipe import Recipe
 
 TYPES = {"F32": "<f4", "I64": "<i8", "F64": "<f8", "BOOL": "?"}
@@ -146,6 +148,17 @@ def test_phases_of_cells_are_those_of_their_models(copied: Lake, tmp_path: Path)
     assert "yang2021taxonomizing" in card
     assert 'load_population("zoo", "phase = \'IV-B\'")' in card
     assert "whichever split they are in" in card
+
+
+def test_the_card_s_example_can_be_stacked(published: Path) -> None:
+    """A phase may be of several widths, whose models have other shapes."""
+    models = rows_of(published, "models").with_columns(phase=pl.lit("I"))
+    assert _condition(models) == "phase = 'I' AND width = 4"
+    said = re.findall(r'load_population\("[\w-]+", "(.*)"\)', (published / "README.md").read_text())
+    assert said == ["width = 4"]
+    assert len(load_population(published, said[0])) == 4
+    assert _condition(models.filter(width=3)) == "phase = 'I'"
+    assert _condition(models.filter(width=3).with_columns(phase=None)) == "true"
 
 
 def test_splits_can_leave_cells_whole(copied: Lake, tmp_path: Path) -> None:

@@ -225,8 +225,6 @@ def _code(value: str | None) -> str:
 
 def _loading(facts: Facts) -> str:
     example = facts.models.sort("model_id")["model_id"][0]
-    width = facts.models["width"].cast(pl.Int64).max()
-    phase = facts.models["phase"].drop_nulls().sort().last()
     place, on_hub = facts.place, facts.on_hub
     downloaded = f'hf_hub_download("{place}", rows[0][2], repo_type="dataset")'
     return LOADING.format(
@@ -236,9 +234,20 @@ def _loading(facts: Facts) -> str:
         fetching="from huggingface_hub import hf_hub_download\n" if on_hub else "",
         shard=downloaded if on_hub else f'f"{place}/{{rows[0][2]}}"',
         source=f"hf:{place}" if on_hub else place,
-        condition="phase = " + repr(phase) if phase else "width = " + str(width),
+        condition=_condition(facts.models),
         example=example,
     )
+
+
+def _condition(models: pl.DataFrame) -> str:
+    """A condition on the models that selects some of the same shapes: of a phase, if any is known."""
+    named: list[tuple[str, object]] = []
+    for column in ("phase", "architecture", "width", "depth"):
+        values = models[column].drop_nulls().unique().sort()
+        if len(values) > 1 or (column == "phase" and len(values)):
+            named.append((column, values[-1]))
+            models = models.filter(pl.col(column) == values[-1])
+    return " AND ".join(f"{column} = {value!r}" for column, value in named) or "true"
 
 
 def _splits(facts: Facts) -> str:
