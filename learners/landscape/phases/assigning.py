@@ -9,17 +9,20 @@ import polars as pl
 
 from learners.landscape.phases.bootstrap import probabilities
 from learners.landscape.phases.cells import Cells, cells_of
-from learners.landscape.phases.columns import Values, mapped, metrics_of
+from learners.landscape.phases.columns import Units, Values, errors_of, mapped, metrics_of
 from learners.landscape.phases.rule import METRICS, Rule, load_rule
 from learners.landscape.phases.thresholds import Threshold, thresholds
-from learners.landscape.phases.tree import Verdicts, judge
+from learners.landscape.phases.verdicts import Verdicts, judge
 from schemas.errors import UsageError
 
 ADDED = ("phase", "phase_probability")
 
 
 def assign_phases(
-    frame: pl.DataFrame, rule: str | Path | Rule = "taxonomy", columns: Mapping[str, str] | None = None
+    frame: pl.DataFrame,
+    rule: str | Path | Rule = "taxonomy",
+    columns: Mapping[str, str] | None = None,
+    units: Units | None = None,
 ) -> pl.DataFrame:
     """Add the columns `phase` and `phase_probability` to a table of measurements.
 
@@ -30,9 +33,12 @@ def assign_phases(
     Args:
         frame: One row a model or a cell, with any of the metrics `train_loss` (nats), `train_error` and
             `mode_connectivity` (percentage points of training error; negative is a barrier), `cka`,
-            `log_hessian_trace` (any base).
+            `log_hessian_trace` (any base), and of any of these the standard error of the row's value, as
+            `mode_connectivity_standard_error`, in the unit of its column.
         rule: Name of a rule that comes with weightlake (`taxonomy`, `model-diagnosis`), a TOML file, or a `Rule`.
-        columns: Where a metric or an axis stands under another name: {"cka": "cell_cka"}.
+        columns: Where a metric, its error or an axis stands under another name: {"cka": "cell_cka"}.
+        units: What `train_error` and `mode_connectivity` are in: `points` (percentage points, 0 to 100), `shares` (0 to
+            1). Without it points, and a table is refused whose errors and losses contradict that.
 
     Returns:
         The rows of `frame` as they were, with `phase` and `phase_probability` (share of the bootstrap's draws with that
@@ -40,7 +46,8 @@ def assign_phases(
         without a probability.
 
     Raises:
-        UsageError: There is no such rule or column, a column holds no numbers, or the table has a `phase` already.
+        UsageError: There is no such rule or column, a column holds no numbers, errors look like shares and `units` does
+            not say so, or the table has a `phase` already.
 
     Source:
         Yang et al. 2021, "Taxonomizing local versus global structure in neural network loss landscapes"; Zhou et al.
@@ -52,7 +59,7 @@ def assign_phases(
             f"the table has a column {taken[0]!r} already, which would be overwritten; drop it, or rename it: "
             f'frame.rename({{{taken[0]!r}: "earlier_{taken[0]}"}})'
         )
-    judged = judge_frame(frame, rule, columns)
+    judged = judge_frame(frame, rule, columns, units=units)
     cell_of = judged.cells.cell_of
     phase = pl.Series("phase", judged.verdicts.phase[cell_of].tolist(), dtype=pl.String)
     probability = pl.Series("phase_probability", judged.probability[cell_of], dtype=pl.Float64).fill_nan(None)
@@ -99,6 +106,7 @@ def judge_frame(
     columns: Mapping[str, str] | None = None,
     null: float = 0.0,
     models: tuple[str, str] | None = None,
+    units: Units | None = None,
 ) -> Judged:
     """Judge a table's cells; arguments and errors as in `assign_phases`.
 
@@ -107,7 +115,7 @@ def judge_frame(
     """
     checked = load_rule(rule)
     names = mapped(frame, columns)
-    cells = cells_of(frame, names, metrics_of(frame, names), models)
+    cells = cells_of(frame, names, metrics_of(frame, names, units), errors_of(frame, names, units), models)
     values = {name: mean for name, mean in cells.means.items() if name in METRICS}
     found = thresholds(checked, values, null)
     return Judged(checked, cells, found, judge(checked, found, values), probabilities(checked, found, cells))

@@ -6,7 +6,7 @@ import polars as pl
 from learners.landscape.phases.assigning import Judged
 from learners.landscape.phases.columns import Values
 from learners.landscape.phases.grid import Axis, Grid
-from learners.landscape.phases.tree import Texts, judge
+from learners.landscape.phases.tree import Texts, phase_of
 
 FINENESS = 12
 """Mesh points from one cell to the next."""
@@ -24,7 +24,7 @@ def mesh(judged: Judged, grid: Grid, fineness: int = FINENESS) -> tuple[Values, 
         for name, mean in judged.cells.means.items()
         if name in judged.rule.metrics
     }
-    return rows, columns, judge(judged.rule, judged.thresholds, values).phase
+    return rows, columns, phase_of(judged.rule, judged.thresholds, values)
 
 
 def borders(judged: Judged, grid: Grid, fineness: int = FINENESS) -> pl.DataFrame:

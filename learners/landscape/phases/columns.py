@@ -1,6 +1,7 @@
 """Takes the metrics out of any table: canonical names or mapped ones, checked, in canonical units."""
 
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,12 @@ from zoo.mistakes import expected_one_of
 Values = NDArray[np.float64]
 
 AXES = ("width", "batch_size")
-CANONICAL = (*AXES, *METRICS)
+ERRORS = {metric: f"{metric}_standard_error" for metric in METRICS}
+"""By metric the column with the standard errors of its values."""
+CANONICAL = (*AXES, *METRICS, *ERRORS.values())
+Units = Literal["points", "shares"]
+IN_POINTS = ("train_error", "mode_connectivity")
+"""Metrics that are percentage points, or shares from 0 to 1."""
 LARGEST = 1e50
 """What is larger, infinity too, counts as this much: it is high, and no calibration looks at it."""
 LARGEST_LOGARITHM = 50.0
@@ -37,13 +43,15 @@ def mapped(frame: pl.DataFrame, columns: Mapping[str, str] | None) -> dict[str, 
     return {name: name for name in CANONICAL if name in frame.columns} | dict(columns or {})
 
 
-def metrics_of(frame: pl.DataFrame, names: Mapping[str, str]) -> dict[str, Values]:
+def metrics_of(frame: pl.DataFrame, names: Mapping[str, str], units: Units | None = None) -> dict[str, Values]:
     """Metrics as float64, a value a row, NaN where there is none: errors in percentage points, logarithms of traces.
 
     Raises:
-        UsageError: A metric's column holds no numbers, none at all are there, or it is an accuracy where an error is
-            meant.
+        UsageError: A metric's column holds no numbers, none at all are there, it is an accuracy where an error is
+            meant, or shares where percentage points are, or there are no such units.
     """
+    if units not in (None, *get_args(Units)):
+        raise UsageError(f"units = {units!r}: {expected_one_of(str(units), get_args(Units))}")
     found = {name: _numbers(frame, name, names[name]) for name in METRICS if name in names}
     if not found:
         raise UsageError(
@@ -51,9 +59,48 @@ def metrics_of(frame: pl.DataFrame, names: Mapping[str, str]) -> dict[str, Value
         )
     if "train_error" in found and "acc" in names["train_error"].lower():
         raise UsageError(f"train_error = {names['train_error']!r} is an accuracy; expected the error, 100 - accuracy")
+    if units is None:
+        _refuse_shares(found, names)
     if "log_hessian_trace" in found:
         found["log_hessian_trace"] = _logarithms(found["log_hessian_trace"])
-    return _in_points(found)
+    return {name: values * _factor(name, units) for name, values in found.items()}
+
+
+def errors_of(frame: pl.DataFrame, names: Mapping[str, str], units: Units | None = None) -> dict[str, Values]:
+    """Standard errors of metrics, in the units of `metrics_of`; NaN where a value has none.
+
+    Raises:
+        UsageError: A column of them holds no numbers, or negative ones.
+    """
+    found = {name: _numbers(frame, error, names[error]) for name, error in ERRORS.items() if error in names}
+    for name, values in found.items():
+        if np.nanmin(values, initial=0.0) < 0:
+            raise UsageError(f"{ERRORS[name]}: column {names[ERRORS[name]]!r} has negative values; expected 0 or more")
+    if "log_hessian_trace" in found and "log_hessian_trace" in names:
+        traces = _numbers(frame, "log_hessian_trace", names["log_hessian_trace"])
+        if _are_traces(traces):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found["log_hessian_trace"] = np.where(traces > 0, found["log_hessian_trace"] / traces / np.log(10), 0.0)
+    return {name: values * _factor(name, units) for name, values in found.items() if name in names}
+
+
+def _factor(name: str, units: Units | None) -> float:
+    return PER_CENT if units == "shares" and name in IN_POINTS else 1.0
+
+
+def _refuse_shares(found: Mapping[str, Values], names: Mapping[str, str]) -> None:
+    """Ask for the units where errors are shares by all appearances, instead of calling each network nearly perfect.
+
+    A mean loss of 0.3 nats and an error of less than one in a hundred contradict each other.
+    """
+    if "train_error" not in found or "train_loss" not in found:
+        return
+    error, loss = (float(np.nanmax(found[name], initial=0.0)) for name in ("train_error", "train_loss"))
+    if 0 < error <= 1 and loss >= LOSS_OF_ERRORS:
+        raise UsageError(
+            f"train_error: column {names['train_error']!r} never exceeds {error:.3g} where losses reach {loss:.3g} "
+            'nats, as shares do, and percentage points are expected: say units="shares", or units="points" if they are'
+        )
 
 
 def _numbers(frame: pl.DataFrame, name: str, column: str) -> Values:
@@ -66,23 +113,13 @@ def _numbers(frame: pl.DataFrame, name: str, column: str) -> Values:
     return values
 
 
+def _are_traces(values: Values) -> bool:
+    """Whether these are traces themselves: none has a logarithm above fifty."""
+    return bool(np.nanmax(values, initial=0.0) > LARGEST_LOGARITHM)
+
+
 def _logarithms(values: Values) -> Values:
-    """Take the logarithm of what is none: no trace has a logarithm above fifty."""
-    if np.nanmax(values, initial=0.0) <= LARGEST_LOGARITHM:
+    if not _are_traces(values):
         return values
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(values > 0, np.log10(values), np.nan)
-
-
-def _in_points(found: dict[str, Values]) -> dict[str, Values]:
-    """Turn shares (0 to 1) into percentage points, where it is plain that shares are meant.
-
-    It is where no error exceeds 1 although losses are of networks that do err: a mean loss of 0.3 nats and an error of
-    less than one in a hundred contradict each other.
-    """
-    present = {name: found[name] for name in ("train_error", "mode_connectivity") if name in found}
-    largest = max((float(np.nanmax(np.abs(values), initial=0.0)) for values in present.values()), default=0.0)
-    loss = float(np.nanmax(found["train_loss"], initial=0.0)) if "train_loss" in found else 0.0
-    if largest > 1 or "train_error" not in present or loss < LOSS_OF_ERRORS:
-        return found
-    return found | {name: PER_CENT * values for name, values in present.items()}

@@ -61,7 +61,7 @@ def elbow(values: Values) -> float:
     cell is left out; the median over resamples (Efron, 2014, "Estimation and accuracy after model selection") does not.
     """
     generator = np.random.default_rng(SEED)
-    resamples = np.sort(generator.choice(values, (RESAMPLES, len(values))), axis=1)
+    resamples = np.sort(generator.choice(np.sort(values), (RESAMPLES, len(values))), axis=1)
     return float(np.median(knots(resamples)))
 
 
