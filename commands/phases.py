@@ -51,5 +51,8 @@ def phases(
         show(found.table if as_json else learners.phase_grid(found), as_json)
     if sensitivity and not as_json:
         show(found.sensitivity(), as_json)
+    say(f"measured with {found.measured_with}")
+    for note in found.notes:
+        say(f"note: {note}")
     for path in drawn:
         say(f"phase diagram: {path}")

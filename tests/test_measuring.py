@@ -15,6 +15,8 @@ from torch.nn.functional import cross_entropy
 from learners import StitchRecipe, measure, phase_grid, phases_of_population, stitch, uniform_soup
 from learners.landscape.measuring.metrics import METRICS, PHASE_METRICS
 from learners.landscape.measuring.selected import choose
+from learners.landscape.phases.measured import measured
+from learners.landscape.phases.rule import load_rule
 from learners.stitching.repository import rebuild
 from learners.stitching.training import StitchTraining
 from miners import mine
@@ -380,6 +382,31 @@ def test_a_population_gets_phases_a_grid_and_a_diagram(copied: Lake, tmp_path: P
     assert copied.sql(query).equals(slow)  # what was measured in another way meanwhile does not count
     counts = measure(copied, ALL, list(PHASE_METRICS))
     assert counts["measured"].to_list() == [0] * counts.height
+
+
+def test_phases_say_what_they_were_measured_with_and_that_curves_were_short(copied: Lake, tmp_path: Path) -> None:
+    quick = {"epochs": 1, "runs": 2, "points": 3}
+    found = phases_of_population(copied, "tiny", settings=quick)
+    assert "mode_connectivity: epochs=1 batch_size=128 learning_rate=0.01 points=3 runs=2" in found.measured_with
+    [note] = found.notes
+    assert "mode_connectivity was measured with epochs=1, and the rule taxonomy holds for 20 or more" in note
+    assert "holds for 20 or more" in found.draw(tmp_path / "phases.svg").read_text(encoding="utf-8")
+    told = copied.sql("SELECT DISTINCT measured_with->>'$.mode_connectivity.epochs' FROM phases").rows()
+    assert told == [("1",)]
+    errors = found.judged.cells.errors["mode_connectivity"]
+    known = copied.sql("SELECT standard_error FROM pair_measurement WHERE metric = 'mode_connectivity'").to_series()
+    assert sorted(errors[~np.isnan(errors)].tolist()) == sorted(known.to_list())
+    assert not np.isfinite(found.judged.cells.errors["train_loss"]).any()  # exact: these are what was trained on
+    with copied.write() as transaction:  # one pair as another lake measured it
+        transaction.sql("""
+            UPDATE pair_measurement SET settings = json_merge_patch(settings, '{"epochs": 3, "landscape": "other"}')
+            WHERE metric = 'mode_connectivity' AND first_id = (SELECT min(first_id) FROM pair_measurement)
+        """)
+    members = copied.sql("FROM member ORDER BY model_id")
+    mixed = measured(copied, members, ("width", "batch_size"), quick)
+    note, _ = mixed.notes(load_rule("taxonomy"))
+    assert note.startswith("mode_connectivity was not measured alike in all cells (epochs=1 ")
+    assert {json.loads(said)["mode_connectivity"]["epochs"] for said in mixed.of_cells()["measured_with"]} == {1, 3}
 
 
 def test_phases_do_not_hang_on_which_group_was_trained_first(copied: Lake, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Draws a phase diagram: the map of phases with borders and uncertainty, and a heat map for each metric."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import wrap
 
 import altair
 import numpy as np
@@ -19,6 +21,7 @@ COLOURS = ("#d55e00", "#e69f00", "#56b4e9", "#a5d6a7", "#009e73", "#cc79a7", "#0
 GREY = "#bdbdbd"
 SIZE = 420
 SMALL = 150
+LINE = 80
 SMALLEST_NAMED = 3
 TITLES = {
     "train_loss": "training loss (nats)",
@@ -30,7 +33,10 @@ TITLES = {
 
 
 def diagram(
-    judged: Judged, title: str = "Phase diagram", axes: tuple[str, str] = ("width", "batch size")
+    judged: Judged,
+    title: str = "Phase diagram",
+    axes: tuple[str, str] = ("width", "batch size"),
+    notes: Sequence[str] = (),
 ) -> altair.HConcatChart:
     """Draw the cells of a grid, coloured by phase, paler where a phase is less sure, with borders and heat maps.
 
@@ -38,6 +44,7 @@ def diagram(
         judged: What the rule says of the cells.
         title: Above the map.
         axes: What the axes are called, load first.
+        notes: Sentences that stand below the title.
 
     Raises:
         UsageError: The cells lie on no grid: they have no width and batch size.
@@ -46,7 +53,9 @@ def diagram(
     if grid is None:
         raise UsageError("there is no grid to draw: expected the columns width and batch_size, numbers in each row")
     rows = placed(judged.table(), grid)
-    chart = altair.hconcat(_map(judged, grid, rows, title, axes), _heat_maps(judged, grid, rows, axes), spacing=30)
+    chart = altair.hconcat(
+        _map(judged, grid, rows, title, axes, notes), _heat_maps(judged, grid, rows, axes), spacing=30
+    )
     whole: altair.HConcatChart = chart.resolve_scale(color="independent", opacity="independent")
     drawn: altair.HConcatChart = whole.configure_view(stroke=None)
     return drawn
@@ -71,7 +80,9 @@ def placed(table: pl.DataFrame, grid: Grid) -> pl.DataFrame:
     return table.with_columns(corners)
 
 
-def _map(judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple[str, str]) -> altair.LayerChart:
+def _map(
+    judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple[str, str], notes: Sequence[str]
+) -> altair.LayerChart:
     labels = [*judged.rule.labels, *sorted(set(rows["phase"]) - set(judged.rule.labels))]
     colours = [*COLOURS[: len(judged.rule.labels)], *[GREY] * (len(labels) - len(judged.rule.labels))]
     tooltip = [column for column in rows.columns if column not in ("x", "x2", "y", "y2", "x_middle", "y_middle")]
@@ -91,6 +102,7 @@ def _map(judged: Judged, grid: Grid, rows: pl.DataFrame, title: str, axes: tuple
         .encode(x="x:Q", y="y:Q", x2="x2:Q", y2="y2:Q")
     )
     says = ["Paler where the bootstrap is less sure.", "Lines: the rule on metrics interpolated between the cells."]
+    says += [line for note in notes for line in wrap(note, LINE)]
     names = (
         altair.Chart(region_names(judged, grid))
         .mark_text(fontSize=15, fontWeight="bold")

@@ -1,49 +1,25 @@
 """The phases of a population: measures what is missing, judges its cells, and writes them to the lake."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from math import log10
 from pathlib import Path
 
 import polars as pl
 
 from learners.landscape.measuring.measuring import measure
-from learners.landscape.measuring.metrics import (
-    PHASE_METRICS,
-    Setting,
-    checked_settings,
-    metric_named,
-    with_settings,
-)
-from learners.landscape.measuring.recording import mark_of
-from learners.landscape.measuring.trained_on import WHOLE, trained_on
+from learners.landscape.measuring.metrics import PHASE_METRICS, Setting, checked_settings, metric_named
 from learners.landscape.phases.assigning import Judged, judge_frame
 from learners.landscape.phases.axes import Held, axes_of, held_members, held_text
 from learners.landscape.phases.diagram import diagram, write_diagram
+from learners.landscape.phases.measured import Measured, measured
 from learners.landscape.phases.rule import METRICS, Rule, load_rule
-from learners.landscape.phases.sensitivity import sensitivity
+from learners.landscape.phases.sensitivity import sensitivity, sensitivity_together
 from schemas import Lake, UsageError
 from zoo.mistakes import expected_one_of
 
 MEMBERS = "FROM member WHERE population_id = $population_id ORDER BY model_id"
-VALUE = """
-coalesce(max_by(value, measured_at) FILTER (settings->>'$.landscape' = asked.mark),
-    max_by(value, measured_at)) AS value
-"""
-ASKED = "(SELECT unnest($names) AS metric, unnest($marks) AS mark) AS asked"
-SINGLE = f"""
-SELECT model_id AS first_id, metric, {VALUE} FROM measurement JOIN {ASKED} USING (metric)
-WHERE model_id IN (SELECT unnest($ids)) AND epoch IS NULL AND split = 'train' GROUP BY ALL
-"""  # noqa: S608 - our words
-PAIRS = f"""
-SELECT first_id, second_id, metric, {VALUE} FROM pair_measurement JOIN {ASKED} USING (metric)
-WHERE first_id IN (SELECT unnest($ids)) AND second_id IN (SELECT unnest($ids)) GROUP BY ALL
-"""  # noqa: S608 - our words
-USED = ("loss", "error", "hessian_trace"), ("cka", "mode_connectivity")
-"""Metrics of models and of pairs that become columns."""
-CANONICAL = {"loss": "train_loss", "error": "train_error"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +32,9 @@ class PopulationPhases:
         judged: Everything that the rule says.
         table: A row a cell.
         held: Columns of `member` that vary beside the axes, with the value of the members that count.
+        measured_with: The settings of the metrics that were judged, in a line.
+        notes: What makes the phases doubtful: curves that are shorter than those the rule holds for, cells whose values
+            were measured in different ways.
     """
 
     population_id: str
@@ -63,10 +42,12 @@ class PopulationPhases:
     judged: Judged
     table: pl.DataFrame
     held: Held = field(default_factory=dict)
+    measured_with: str = ""
+    notes: tuple[str, ...] = ()
 
     def sensitivity(self) -> pl.DataFrame:
-        """Share of cells that keep their phase when one threshold moves, a row a threshold and a step of it."""
-        return sensitivity(self.judged)
+        """Share of cells that keep their phase when thresholds move: a row a threshold and a step, then all of them."""
+        return pl.concat([sensitivity(self.judged), sensitivity_together(self.judged)])
 
     def draw(self, path: str | Path) -> Path:
         """Write the phase diagram to an .svg, .png or .html file.
@@ -77,7 +58,7 @@ class PopulationPhases:
         """
         at = "".join(f", {name} = {value}" for name, value in self.held.items())
         title = f"{self.population_id}{at}: phases by the rule {self.judged.rule.name}"
-        return write_diagram(diagram(self.judged, title, (self.axes[0], self.axes[1])), path)
+        return write_diagram(diagram(self.judged, title, (self.axes[0], self.axes[1]), self.notes), path)
 
 
 def phases_of_population(
@@ -111,10 +92,13 @@ def phases_of_population(
     query = f"SELECT unnest([{listed}]) AS model_id"
     given = checked_settings(map(metric_named, PHASE_METRICS), settings or {})
     measure(lake, query, PHASE_METRICS, settings=given, device=device, progress=progress)
-    judged = _judged(lake, members, axes, given, checked)
+    known = measured(lake, members, axes, given)
+    judged = _judged(known, checked)
     places = members.group_by(width=pl.col(axes[0]), batch_size=pl.col(axes[1])).agg(members=pl.len().cast(pl.Int64))
-    table = judged.table().drop("members").join(places, on=["width", "batch_size"], maintain_order="left")
-    found = PopulationPhases(population_id, axes, judged, table, held)
+    table = judged.table().drop("members")
+    for more in (places, known.of_cells()):
+        table = table.join(more, on=["width", "batch_size"], how="left", maintain_order="left")
+    found = PopulationPhases(population_id, axes, judged, table, held, known.said(), tuple(known.notes(checked)))
     _store(lake, found, given)
     return found
 
@@ -129,13 +113,11 @@ def judged_population(
     """
     members, _ = held_members(lake.sql(MEMBERS, population_id=population_id), population_id, held)
     axes = axes_of(members, population_id)
-    return _judged(lake, members, axes, settings, rule), axes
+    return _judged(measured(lake, members, axes, settings), rule), axes
 
 
-def _judged(
-    lake: Lake, members: pl.DataFrame, axes: Sequence[str], settings: Mapping[str, Setting], rule: Rule
-) -> Judged:
-    return judge_frame(metrics_of_members(lake, members, axes, settings), rule, models=("first_id", "second_id"))
+def _judged(known: Measured, rule: Rule) -> Judged:
+    return judge_frame(known.frame, rule, models=("first_id", "second_id"), units="points")
 
 
 def population_named(lake: Lake, name: str) -> str:
@@ -154,38 +136,6 @@ def population_named(lake: Lake, name: str) -> str:
     if named:
         raise UsageError(f"population {name!r}: several have that name; expected one of: {', '.join(named)}")
     raise UsageError(f"population {name!r}: {expected_one_of(name, ids) if ids else 'the lake has none; build one'}")
-
-
-def metrics_of_members(
-    lake: Lake, members: pl.DataFrame, axes: Sequence[str], settings: Mapping[str, Setting]
-) -> pl.DataFrame:
-    """The measurements of members in canonical columns: a row a member, and a row a pair; their names in two more.
-
-    Of a metric that was measured in several ways that with these settings counts; else the newest.
-    """
-    ids = members["model_id"].to_list()
-    places = members.select(first_id="model_id", width=pl.col(axes[0]), batch_size=pl.col(axes[1]))
-    seen = {str(one.mark): one.mark for one in (WHOLE, *trained_on(lake, ids).values())}.values()
-    frames = []
-    for query, names in zip((SINGLE, PAIRS), USED, strict=True):
-        marks = {
-            name: [mark_of(with_settings(metric_named(name), settings), 0, seen=one) for one in seen] for name in names
-        }
-        asked = [(name, mark) for name, each in marks.items() for mark in each]
-        rows = lake.sql(query, ids=ids, names=[name for name, _ in asked], marks=[mark for _, mark in asked])
-        keys = [name for name in rows.columns if name.endswith("_id")]
-        if not rows.is_empty():
-            frames.append(places.join(rows.pivot(on="metric", index=keys, values="value"), on="first_id"))
-    frame = pl.concat([places.with_columns(second_id=pl.lit(None, pl.String)), *frames], how="diagonal")
-    if "hessian_trace" in frame.columns:
-        logarithm = pl.col("hessian_trace").map_elements(_logarithm, return_dtype=pl.Float64)
-        frame = frame.with_columns(log_hessian_trace=logarithm)
-    ordered = frame.sort(frame.columns)  # the bootstrap draws by place
-    return ordered.rename({old: new for old, new in CANONICAL.items() if old in frame.columns})
-
-
-def _logarithm(trace: float) -> float | None:
-    return log10(trace) if trace > 0 else None
 
 
 def _store(lake: Lake, found: PopulationPhases, settings: Mapping[str, Setting]) -> None:
@@ -212,7 +162,7 @@ def _rows(found: PopulationPhases, settings: Mapping[str, Setting], now: datetim
         for cell in range(table.height)
     ]
     limits = json.dumps({name: {"at": t.at, "found": t.found} for name, t in judged.thresholds.items()})
-    measured = [name for name in METRICS if name in table.columns]
+    metrics = [name for name in METRICS if name in table.columns]
     return table.select(
         pl.lit(found.population_id).alias("population_id"),
         pl.lit(judged.rule.name).alias("rule"),
@@ -227,9 +177,10 @@ def _rows(found: PopulationPhases, settings: Mapping[str, Setting], now: datetim
         pl.Series("probabilities", shares),
         "distance",
         "nearest",
-        *measured,
+        *metrics,
         pl.lit(limits).alias("thresholds"),
         pl.lit(json.dumps(dict(settings))).alias("settings"),
         pl.lit(held_text(found.held), pl.String).alias("held"),
+        "measured_with",
         pl.lit(now).alias("judged_at"),
     )

@@ -29,7 +29,8 @@ class Metric(_Strict):
     """How one metric is judged: by a threshold (low, high), or by a tolerance around zero (negative, zero, positive).
 
     `within` bounds what `calibration` finds in a population; `threshold` holds where a population is too small for
-    that. `unit` is what distances to the threshold are counted in, `error` the standard error of a value that was
+    that. `calibrated` names settings of the metric that a value has to be measured with, at the least, for all this to
+    hold. `unit` is what distances to the threshold are counted in, `error` the standard error of a value that was
     measured once, `tie` the distance below which another metric decides; all three of the logarithm if `scale` is log.
     """
 
@@ -43,6 +44,7 @@ class Metric(_Strict):
     unit: Positive = 1.0
     error: Annotated[float, Field(ge=0)] = 0.0
     tie: Annotated[float, Field(ge=0)] = 0.0
+    calibrated: dict[str, float] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
