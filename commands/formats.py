@@ -9,7 +9,7 @@ import polars as pl
 import typer
 
 from commands.arguments import Choice
-from commands.terminal import cell, json_text, show
+from commands.terminal import cell, json_text, say, show
 from schemas import UsageError
 from schemas.files import write_whole
 
@@ -59,6 +59,11 @@ def deliver(frame: pl.DataFrame, form: Format, to: Path | None, rows: int = 0) -
     else:
         harmless = form is Format.CSV and sys.stdout.isatty()
         typer.echo(_bytes(_printable(frame) if harmless else frame, form).decode().rstrip("\n"))
+
+
+def say_written(frame: pl.DataFrame, to: Path) -> None:
+    """Tell the person how many rows went where."""
+    say(f"{frame.height:,} {'row' if frame.height == 1 else 'rows'} written to {to}")
 
 
 def _bytes(frame: pl.DataFrame, form: Format) -> bytes:

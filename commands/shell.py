@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from commands.completion import A_TABLE, Completion
-from commands.formats import Format, chosen_format, deliver
+from commands.formats import Format, chosen_format, deliver, say_written
 from commands.statements import statements
 from commands.terminal import say
 from schemas import Lake, UsageError, WeightlakeError
@@ -104,7 +104,7 @@ class Shell:
                 deliver(answer, self._form, None, self._rows)
                 continue
             deliver(answer, chosen_format(None, False, self._to), self._to)
-            say(f"{answer.height:,} rows written to {self._to}")
+            say_written(answer, self._to)
             self._to = None
 
     def _command(self, name: str, argument: str) -> None:

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from commands.arguments import DEFAULT_LAKE, ROWS_SHOWN, AsJson, LakeFolder, Rows
-from commands.formats import Format, chosen_format, deliver
+from commands.formats import Format, chosen_format, deliver, say_written
 from commands.statements import statements
-from commands.terminal import say
 from schemas import UsageError, open_lake
 
 
@@ -41,4 +40,4 @@ def sql(
             answer = opened.sql(statement)
             deliver(answer, chosen, to, rows)
             if to is not None:
-                say(f"{answer.height:,} rows written to {to}")
+                say_written(answer, to)

@@ -149,7 +149,9 @@ class Lake:
                 return rows(opened, query, parameters)
             except duckdb.InvalidInputException as error:
                 if "read-only" in str(error):
-                    raise UsageError("lake.sql only reads; change a lake inside `with lake.write()`") from error
+                    raise UsageError(
+                        "a query only reads; change a lake in Python, inside `with lake.write()`"
+                    ) from error
                 raise
 
     @contextmanager

@@ -45,7 +45,7 @@ def test_answers_come_as_csv_json_and_parquet(lake: Lake, tmp_path: Path) -> Non
     assert piped.drop("nothing").rows() == [(1, [1, 2], {"b": "x\ny"}, b"\xaa")]
     for name in ("rows.csv", "rows.json", "rows.PARQUET"):
         out, said = sql(lake, "SELECT 7 AS a, 'é' AS b", "--to", tmp_path / "new" / name)
-        assert (out, f"1 rows written to {tmp_path / 'new' / name}" in said) == (b"", True)
+        assert (out, f"1 row written to {tmp_path / 'new' / name}" in said) == (b"", True)
     written = tmp_path / "new"
     assert pl.read_csv(written / "rows.csv").rows() == [(7, "é")]
     assert json.loads((written / "rows.json").read_bytes()) == [{"a": 7, "b": "é"}]
@@ -67,7 +67,7 @@ def test_every_statement_is_answered_and_a_pipe_may_bring_them(lake: Lake) -> No
         (["SELECT 1", "--format", "csv", "--json"], "--json and --format csv exclude each other"),
         (["SELEC 1; SELECT 2"], 'syntax error at or near "SELEC"'),
         ([], "the query is empty"),
-        (["SELECT 1; DROP TABLE model"], "lake.sql only reads"),
+        (["SELECT 1; DROP TABLE model"], "a query only reads"),
     ],
 )
 def test_mistakes_end_in_one_line(lake: Lake, arguments: list[str], said: str) -> None:
@@ -140,7 +140,7 @@ def test_the_shell_answers_and_outlives_mistakes(terminal: Terminal, tmp_path: P
     assert "\x1b[2J" not in shown
     file = tmp_path / "rows.parquet"
     assert "no name" not in terminal.ask(f".to {file}")
-    assert "1 rows written" in terminal.ask("SELECT 3 AS z;")
+    assert "1 row written" in terminal.ask("SELECT 3 AS z;")
     assert pl.read_parquet(file).rows() == [(3,)]
     terminal.type("SELECT 'half\x03")
     terminal.until("weightlake> ")
