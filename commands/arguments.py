@@ -15,6 +15,14 @@ LakeFolder = Annotated[Path, typer.Option("--lake", envvar="WEIGHTLAKE_LAKE", he
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 Rows = Annotated[int, typer.Option(min=0, help="Rows to print as a table; 0 for all.")]
+Descriptions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--description",
+        help="JSON file that says how models are built of which the lake does not know it: architecture, width, "
+        "classes, input_shape, dataset, split_seed; again for others.",
+    ),
+]
 Selection = Annotated[str, typer.Argument(help="SQL query that returns model_id (and epoch), in quotes.")]
 
 OtherSettings = Annotated[

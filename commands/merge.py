@@ -7,12 +7,13 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from commands.arguments import DEFAULT_LAKE, Align, AsJson, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, Align, AsJson, Descriptions, LakeFolder, Quiet
 from commands.terminal import json_text, progress_bar, say, show
 from schemas import UsageError, open_lake
 
 RESERVED = {
-    *("parent", "to", "keep", "align", "repair", "dtype", "precision", "seed", "force", "samples", "progress"),
+    *("parent", "to", "keep", "align", "repair", "dtype", "precision", "seed", "force", "samples"),
+    *("progress", "description"),
 }
 """What is given as an option of its own."""
 MEAN = "the mean of the models that can be merged with each other"
@@ -57,6 +58,7 @@ def merge(
     methods: Annotated[bool, typer.Option("--methods", help="List the methods, and stop.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Merge even where that is possible but unwise.")] = False,
     as_json: AsJson = False,
+    description: Descriptions = None,
     quiet: Quiet = False,
 ) -> None:
     """Merge models from disk to disk into a repository and a model of the lake, or say why not.
@@ -64,6 +66,7 @@ def merge(
     With --check the exit code is 1 where a merge is impossible, or unwise and not forced.
     """
     import learners
+    from zoo import read_description
 
     if methods:
         show(learners.merge_methods(), as_json)
@@ -72,14 +75,21 @@ def merge(
         raise UsageError('what is to be merged? expected a query, e.g. "SELECT model_id FROM models WHERE ..."')
     if headers_only and not check:
         raise UsageError("--headers-only is an option of --check; a merge reads weights")
+    built = [read_description(path) for path in description or ()]
     if check:
         with open_lake(lake, create=False) as opened:
-            report = learners.mergeability(opened, selection, parent=parent, keep=keep or (), measure=not headers_only)
+            asked: dict[str, Any] = {
+                "parent": parent,
+                "keep": keep or (),
+                "measure": not headers_only,
+                "description": built,
+            }
+            report = learners.mergeability(opened, selection, **asked)
         _show_check(report, parent, as_json)
         raise typer.Exit(0 if report.verdict == "safe" or (report.verdict == "unwise" and force) else 1)
     chosen = _settings(settings or [])
     given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
-    given |= {"align": align and align.value, "repair": repair}
+    given |= {"align": align and align.value, "repair": repair, "description": built}
     with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
         made = learners.merge(
             opened,

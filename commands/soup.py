@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, Align, AsJson, Choice, LakeFolder
+from commands.arguments import DEFAULT_LAKE, Align, AsJson, Choice, Descriptions, LakeFolder
 from commands.terminal import say, show
 from schemas import UsageError, open_lake
 
@@ -67,10 +67,12 @@ def soup(
         bool, typer.Option("--compare", help="Compare all kinds of soups, on corrupted images too, and stop.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Average even where that is possible but unwise.")] = False,
+    description: Descriptions = None,
     as_json: AsJson = False,
 ) -> None:
     """Average models into one, write it to the lake, and compare it with its ingredients."""
     import learners
+    from zoo import read_description
 
     query = selection or select
     if query is None or (selection and select):
@@ -78,11 +80,13 @@ def soup(
     if compare and (align or repair):
         raise UsageError("--compare has aligned and repaired soups among its rows; leave --align, --repair out")
     _check_options(context, None if compare else method)
+    built = [read_description(path) for path in description or ()]
     with open_lake(lake, create=False) as opened:
         if compare:
-            show(learners.compare_soups(opened, query, force=force), as_json)
+            show(learners.compare_soups(opened, query, force=force, description=built), as_json)
             return
         options: dict[str, Any] = {"force": force, "align": align and align.value, "repair": repair}
+        options["description"] = built
         if method is SoupMethod.GREEDY:
             options |= {"accept": accept.value, "passes": passes, "removal": removal, "restarts": restarts}
             made = learners.greedy_soup(opened, query, seed=seed, **options)

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import polars as pl
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, Device, LakeFolder, Quiet
+from commands.arguments import DEFAULT_LAKE, AsJson, Descriptions, Device, LakeFolder, Quiet
 from commands.terminal import progress_bar, say, show
 from schemas import Lake, UsageError, open_lake
 
@@ -45,13 +45,7 @@ def stitch(
         Path | None,
         typer.Option(help="Draw heat map or Pareto front into this .svg, .png or .html file."),
     ] = None,
-    description: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="JSON file that says how models are built of which the lake does not know it: architecture, width, "
-            "classes, input_shape, dataset, split_seed; again for others."
-        ),
-    ] = None,
+    description: Descriptions = None,
     device: Annotated[Device, typer.Option(help="Where to compute; auto: on a GPU if there is one.")] = Device.AUTO,
     as_json: AsJson = False,
     quiet: Quiet = False,

@@ -14,13 +14,13 @@ import yaml
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from learners import compare_soups, greedy_soup, learned_soup, merge, uniform_soup
+from learners import compare_soups, greedy_soup, learned_soup, merge, mergeability, uniform_soup
 from learners.soups.alignment.repair import moments
 from learners.soups.average import average
 from learners.soups.data.batch_norm import reestimate
 from schemas import Lake, UsageError, open_lake
 from tests.conftest import ROOT
-from tests.mined_models import add_model, repository
+from tests.mined_models import add_model, equal, repository
 from tests.test_command_line import Run, run
 from tests.tiny_population import write_images
 from zoo import build, load_population, load_weights
@@ -117,6 +117,48 @@ def test_a_merge_aligns_and_repairs_too(trained: Lake, tmp_path: Path) -> None:
         merge(trained, APART, "linear", align="feelings")
 
 
+@pytest.mark.usefixtures(run.__name__)
+def test_mined_models_are_run_as_their_user_says(lake: Lake, tmp_path: Path, run: Run) -> None:
+    """What comes of models that say nothing is what comes of the same models that say how they are run."""
+    saying = open_lake(tmp_path / "saying")
+    description = many_models(saying, tmp_path / "said", 16, 3)
+    many_models(lake, tmp_path / "silent", 16, 3, silent=True)
+    query = "SELECT model_id FROM model WHERE hub = 'local' ORDER BY model_id"
+    with pytest.raises(UsageError, match=r"nobody here knows how local:0 is built.*\(--description\)"):
+        uniform_soup(lake, query, force=True)
+    assert merge(lake, query, force=True).accuracy == {}
+    ways: list[tuple[Any, dict[str, Any]]] = [(uniform_soup, {"align": "weights", "repair": True})]
+    for cook, options in (*ways, (greedy_soup, {}), (learned_soup, {})):
+        wanted = cook(saying, query, force=True, **options)
+        found = cook(lake, query, force=True, description=description, **options)
+        assert found.comparison.equals(wanted.comparison)
+        assert equal(load_weights(lake, found.model_id), load_weights(saying, wanted.model_id))
+    merges: list[dict[str, Any]] = [{}, {"method": "fisher"}, {"align": "activations", "repair": True}]
+    for options in merges:
+        theirs = merge(saying, query, force=True, **options)
+        ours = merge(lake, query, force=True, description=description, **options)
+        assert ours.accuracy == theirs.accuracy
+        assert equal(load_weights(lake, ours.model_id), load_weights(saying, theirs.model_id))
+    card = (ours.folder / "README.md").read_text(encoding="utf-8")
+    assert card.count(f"description=[{description.model_dump()!r}]") == 1
+    assert merge(lake, query, force=True, description=[description.model_dump()]).accuracy
+    report = mergeability(lake, query, description=description)
+    assert report.pairs["barrier"].equals(mergeability(saying, query).pairs["barrier"])
+    wider = description.model_copy(update={"width": 17})
+    with pytest.raises(
+        UsageError, match=r"local:0 is built like none of what was given: linear1\.bias is \[16\] in it"
+    ):
+        mergeability(lake, query, description=wider)
+    with pytest.raises(UsageError, match="description: width"):
+        merge(lake, query, description={"architecture": "mlp"})
+    (tmp_path / "built.json").write_text(description.model_dump_json())
+    given = ("--lake", lake.path, "--description", tmp_path / "built.json", "--force")
+    for command in (["merge"], ["merge", "--check"], ["soup", "--method", "uniform"]):
+        said = run(*command, query, *given)
+        assert said.code == 0, said.err
+        assert run(*command, query, "--lake", lake.path, "--description", tmp_path / "none.json").code == 2
+
+
 def front_matter(folder: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---")[1]))
 
@@ -182,8 +224,10 @@ def many_models(
     dtype: torch.dtype = torch.float32,
     names: Sequence[str] = (),
     licences: Sequence[str] = (),
+    silent: bool = False,
 ) -> Description:
-    """Mined perceptrons near one, that say how they are run."""
+    """Mined perceptrons near one, that say how they are run, unless they are silent."""
+    folder.mkdir(exist_ok=True)
     write_images(folder / "images.npz")
     fields = {"width": width, "classes": 3, "input_shape": (1, 8, 8), "dataset": f"npz:{folder / 'images.npz'}"}
     description = Description.model_validate({"architecture": "mlp", "split_seed": 0, "depth": 2, **fields})
@@ -192,7 +236,8 @@ def many_models(
         source = torch.Generator().manual_seed(number)
         near = {name: t + 0.05 * torch.randn(t.shape, generator=source) for name, t in base.items()}
         place = repository(folder / str(number), {name: tensor.to(dtype) for name, tensor in near.items()})
-        (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
+        if not silent:
+            (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
         stated = {"license": licences[number]} if licences else {}
         add_model(lake, names[number] if names else f"local:{number}", place, **stated)
     return description

@@ -17,10 +17,11 @@ from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
 from learners.soups.average import mean_of
 from learners.soups.bootstrap import accuracy_interval, difference_interval
+from learners.soups.check.described import Given
 from learners.soups.comparison import judge
 from learners.soups.data.corruptions import CORRUPTIONS, corrupted
 from learners.soups.members import single
-from learners.soups.pot import Manner, Pot, pot_for
+from learners.soups.pot import Manner, Pot, manner_of, pot_for
 from learners.soups.soup import greedy_of, learned_of, uniform_of
 from schemas import Lake, UsageError
 from zoo.load import load_weights
@@ -39,6 +40,7 @@ def compare_soups(
     severity: int = SEVERITY,
     samples: int | None = None,
     force: bool = False,
+    description: Given = (),
 ) -> pl.DataFrame:
     """Compare best single model, uniform, greedy, learned and aligned soup, and ensemble, clean and corrupted.
 
@@ -54,6 +56,7 @@ def compare_soups(
         severity: Of the corruptions, from 1 to 5.
         samples: How many samples of validation and of test count; all without it.
         force: Compare even what should not be averaged.
+        description: How models are built of which the lake does not know it; as in `uniform_soup`.
 
     Returns:
         A row per candidate and condition (clean, each corruption, and corrupted: all of them): accuracy with its 95 %
@@ -64,7 +67,7 @@ def compare_soups(
     """
     if samples is not None and samples < 2:
         raise UsageError(f"samples = {samples}: expected at least 2")
-    pot = pot_for(lake, sql, Manner(samples=samples), force=force)
+    pot = pot_for(lake, sql, manner_of(samples=samples, description=description), force=force)
     conditions = {"clean": pot.dataset.test}
     conditions |= {kind: corrupted(pot.dataset.test, kind, severity) for kind in corruptions}
     best = pot.best_first[0]
@@ -78,7 +81,7 @@ def compare_soups(
     right["ensemble"] = {"clean": pot.judged["test"].together}
     right["ensemble"] |= {kind: judge(pot.module, pot.members, conditions[kind]).together for kind in corruptions}
     frame = pl.DataFrame(list(_rows(right, list(corruptions))))
-    settings = {"corruptions": list(corruptions), "severity": severity, "samples": samples}
+    settings = {"corruptions": list(corruptions), "severity": severity, "samples": samples, **pot.manner.settings()}
     _store(pot, frame, made | {BEST: pot.names([best])[0]}, settings)
     return frame
 

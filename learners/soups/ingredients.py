@@ -5,21 +5,30 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from learners.soups.check.mergeability import assess, refuse, selected
+from learners.soups.check.facts import Facts
+from learners.soups.check.mergeability import assess, refuse, selected, with_starts
+from learners.soups.check.problems import IMPOSSIBLE
 from schemas import Lake, UsageError
 from zoo.describe import Description, describe_all
 
 
 @dataclass(frozen=True)
 class Ingredients:
-    """The selected models: their rows, the description that they share, and why averaging them would be unwise."""
+    """The selected models: their rows, how each is run, and why averaging them would be unwise."""
 
     rows: pl.DataFrame
-    description: Description
+    descriptions: tuple[Description, ...]
     unwise: tuple[str, ...]
 
+    @property
+    def description(self) -> Description:
+        """How the first one is run, and in all that matters the others."""
+        return self.descriptions[0]
 
-def gather(lake: Lake, sql: str, *, force: bool = False, aligned: bool = False) -> Ingredients:
+
+def gather(
+    lake: Lake, sql: str, *, force: bool = False, aligned: bool = False, given: Sequence[Description] = ()
+) -> Ingredients:
     """Select models and check that they can be averaged, as every merge is checked, and judged together.
 
     Args:
@@ -27,17 +36,31 @@ def gather(lake: Lake, sql: str, *, force: bool = False, aligned: bool = False) 
         sql: Any query that returns `model_id` (and `epoch`, if the final checkpoint is not meant).
         force: Go on although averaging is unwise; what is impossible stays refused.
         aligned: They will be aligned, so that they may have started apart.
+        given: How models are built of which the lake does not know it.
 
     Raises:
         UsageError: Fewer than two models, or one twice; a verdict of `mergeability` against them; models that nobody
             here can run, or that were trained on different data. The message names two of the models.
     """
     rows = selected(lake, sql)
-    unwise = refuse(assess(lake, rows, whole=True, aligned=aligned), force)
+    report = assess(lake, rows, aligned=aligned, read=False, given=given)
+    if report.verdict == IMPOSSIBLE:
+        refuse(report, force)
     ids: list[str] = rows["model_id"].to_list()
-    descriptions = describe_all(lake, ids)
+    descriptions = [_described(lake, facts) for facts in report.facts]
     _refuse_other_data(ids, descriptions)
-    return Ingredients(rows, descriptions[0], unwise)
+    unwise = refuse(with_starts(report, ()), force)
+    return Ingredients(rows, tuple(descriptions), unwise)
+
+
+def _described(lake: Lake, facts: Facts) -> Description:
+    """How a model is run; raises UsageError where neither the lake nor the caller knows it."""
+    if facts.description is not None:
+        return facts.description
+    try:
+        return describe_all(lake, [facts.model_id])[0]
+    except UsageError as error:
+        raise UsageError(f"{error}; or say it with description (--description)") from error
 
 
 def _refuse_other_data(ids: Sequence[str], descriptions: Sequence[Description]) -> None:

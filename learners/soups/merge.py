@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from learners.soups.check.described import Given, given_descriptions
 from learners.soups.files.merge_files import Ingredients, Progress, merge_files
 from learners.soups.files.writing import SHARD_BYTES
 from learners.soups.kitchen import Kitchen
@@ -59,6 +60,7 @@ def merge(
     shard_bytes: int = SHARD_BYTES,
     samples: int = SAMPLES,
     progress: Progress | None = None,
+    description: Given = (),
     **settings: Any,
 ) -> Merged:
     """Merge all models that a query selects, from disk to disk, whatever their size.
@@ -85,6 +87,8 @@ def merge(
         shard_bytes: Largest size of a file of weights.
         samples: Training samples of each model that Fisher information and Gram matrices are computed from.
         progress: Is called after each tensor.
+        description: How models are built of which the lake does not know it, mined ones say; of several that one is
+            meant whose tensors have the names and shapes of the model's. By it they are aligned, repaired, evaluated.
         settings: Those of the method.
 
     Raises:
@@ -94,7 +98,8 @@ def merge(
         OutsideError: The disk is full or cannot be written.
     """
     place = Path(to) if to is not None else None
-    request = Request(sql, method, parent, tuple(keep), dtype, precision, seed, place, align, repair)
+    given = given_descriptions(description)
+    request = Request(sql, method, parent, tuple(keep), dtype, precision, seed, place, align, repair, given)
     ordered = order(lake, request, settings, force, samples)
     return _merged(lake, ordered, Kitchen(ordered.models, samples, repair), shard_bytes, progress)
 

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import torch
 
-from learners.soups.alignment.align import WAYS, align_rows
+from learners.soups.alignment.align import WAYS, align_rows, way_of
 from learners.soups.check.connected import Kept, judged_by_barriers
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts, gather_facts
@@ -22,6 +22,7 @@ from learners.soups.registering import name_of
 from learners.soups.repository import check_free
 from learners.soups.sequence import in_order
 from schemas import Lake, UsageError
+from zoo.describe import Description
 
 FOLDER = "made/merge"
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
@@ -41,6 +42,7 @@ class Request:
     to: Path | None
     align: str | None = None
     repair: bool = False
+    given: tuple[Description, ...] = ()
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "float64"):
@@ -57,8 +59,9 @@ class Request:
             )
 
     def treatment(self) -> dict[str, Any]:
-        """What is done to the models before and to the mean after, where anything is."""
-        return ({"align": self.align} if self.align else {}) | ({"repair": True} if self.repair else {})
+        """What is done to the models before and to the mean after, if anything, and how they are run, if given."""
+        given = {"description": [each.model_dump() for each in self.given]} if self.given else {}
+        return ({"align": self.align} if self.align else {}) | ({"repair": True} if self.repair else {}) | given
 
 
 @dataclass(frozen=True)
@@ -135,11 +138,11 @@ def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool
     plan = prepare(request.method, len(ids), seed=request.seed, dtype=dtype, **_weighted(rows, settings))
     parent = _parent(lake, rows, request.parent, plan)
     aligned = request.align is not None and len(ids) > 1
-    report = assess(lake, rows, parent=parent, keep=request.keep, aligned=aligned, read=False)
+    report = assess(lake, rows, parent=parent, keep=request.keep, aligned=aligned, read=False, given=request.given)
     _refuse_unread(report, Kitchen(report.facts[: len(ids)], samples, request.repair), plan)
     report = _read_of(with_starts(report, request.keep), request.keep)
     refuse(report, force)
-    twins = (*_twins(lake, rows, request.align), *report.facts[len(ids) :]) if request.align and aligned else None
+    twins = (*_twins(lake, rows, report, request), *report.facts[len(ids) :]) if aligned else None
     if not request.repair:
         kept = Kept(len(ids) if parent else 0, request.keep)
         report = judged_by_barriers(lake, report, kept, twins)
@@ -176,11 +179,14 @@ def _read_of(report: Mergeability, keep: Sequence[str]) -> Mergeability:
     return verdict_on(report.facts, report.problems.more({}, contents)) if contents else report
 
 
-def _twins(lake: Lake, rows: pl.DataFrame, by: str) -> tuple[Facts, ...]:
+def _twins(lake: Lake, rows: pl.DataFrame, report: Mergeability, request: Request) -> tuple[Facts, ...]:
     """The facts of the models' aligned twins, and of the first one, which they are aligned with."""
-    aligned = align_rows(lake, rows, by=by)
+    ids: list[str] = rows["model_id"].to_list()
+    known = [facts.description for facts in report.facts[: len(ids)] if facts.description is not None]
+    way = way_of(ids, known) if len(known) == len(ids) else None  # what is missing is said by whoever looks for it
+    aligned = align_rows(lake, rows, by=request.align or WAYS[0], way=way)
     first: int | None = rows["epoch"][0] if "epoch" in rows.columns else None
-    return tuple(gather_facts(lake, aligned.model_ids, [first, *[None] * (len(aligned.model_ids) - 1)]))
+    return tuple(gather_facts(lake, aligned.model_ids, [first, *[None] * (len(aligned.model_ids) - 1)], request.given))
 
 
 def _weighted(rows: pl.DataFrame, settings: Mapping[str, Any]) -> dict[str, Any]:

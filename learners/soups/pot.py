@@ -8,9 +8,10 @@ import polars as pl
 import torch
 from torch import Tensor, nn
 
-from learners.soups.alignment.align import align_rows
+from learners.soups.alignment.align import align_rows, way_of
 from learners.soups.alignment.repair import Moments, mean_moments, moments, restored
 from learners.soups.average import mean_of
+from learners.soups.check.described import Given, given_descriptions
 from learners.soups.comparison import Judged, judge
 from learners.soups.data.batch_norm import has_statistics, reestimate
 from learners.soups.files.mapped import is_finite
@@ -19,6 +20,7 @@ from learners.soups.members import Members
 from schemas.errors import UsageError
 from schemas.lake import Lake
 from zoo.datasets import Dataset, load_dataset
+from zoo.describe import Description
 from zoo.locate import locate, selection
 from zoo.population import Samples, Weights
 
@@ -34,15 +36,18 @@ class Manner:
         align: How models are aligned with the first one by name, `weights` or `activations`; None for not at all.
         repair: Whether units of an average get back the means and deviations that averaging has taken.
         samples: How many samples of validation and of test count; None for all.
+        given: How models are built of which the lake does not know it.
     """
 
     align: str | None = None
     repair: bool = False
     samples: int | None = None
+    given: tuple[Description, ...] = ()
 
     def settings(self) -> dict[str, object]:
         """What differs from the usual."""
-        all_of_it = {"align": self.align, "repair": self.repair or None, "samples": self.samples}
+        all_of_it: dict[str, object] = {"align": self.align, "repair": self.repair or None, "samples": self.samples}
+        all_of_it["description"] = [each.model_dump() for each in self.given] or None
         return {name: value for name, value in all_of_it.items() if value is not None}
 
 
@@ -142,10 +147,17 @@ class Pot:
         return [moments(self.module, member, x) for member in self.members]
 
 
+def manner_of(
+    align: str | None = None, repair: bool = False, description: Given = (), samples: int | None = None
+) -> Manner:
+    """What a caller asks for."""
+    return Manner(align, repair, samples, given_descriptions(description))
+
+
 def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool = False) -> Pot:
     """Read what a soup of a selection needs, its models aligned if that is asked for; errors as in `uniform_soup`."""
     chosen = manner or Manner()
-    ingredients = gather(lake, sql, force=force, aligned=chosen.align is not None)
+    ingredients = gather(lake, sql, force=force, aligned=chosen.align is not None, given=chosen.given)
     shared = ingredients.description
     dataset = load_dataset(shared.dataset, shared.split_seed)
     if chosen.samples is not None:
@@ -154,7 +166,8 @@ def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool =
     rows = ingredients.rows
     if chosen.align is not None:
         by_name = rows.sort("model_id", *({"epoch"} & set(rows.columns)))  # the same models give the same reference
-        rows = selection(lake, align_rows(lake, by_name, by=chosen.align).sql, {})
+        way = way_of(rows["model_id"].to_list(), ingredients.descriptions)
+        rows = selection(lake, align_rows(lake, by_name, by=chosen.align, way=way).sql, {})
     epochs = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * rows.height
     members = Members(lake, locate(lake, rows["model_id"].to_list(), epochs))
     _refuse_not_finite(rows, members)

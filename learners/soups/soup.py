@@ -10,11 +10,12 @@ from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from learners.soups.average import differing_integers
+from learners.soups.check.described import Given
 from learners.soups.comparison import Figure, accuracy, compare
 from learners.soups.greedy import Trial, chosen, search
 from learners.soups.learned import learn
 from learners.soups.members import single
-from learners.soups.pot import Manner, Pot, pot_for
+from learners.soups.pot import Pot, manner_of, pot_for
 from learners.soups.product import Product, store
 from learners.soups.trials import Ledger
 from schemas.errors import UsageError
@@ -49,7 +50,15 @@ class Soup:
     notes: tuple[str, ...] = ()
 
 
-def uniform_soup(lake: Lake, sql: str, *, force: bool = False, align: str | None = None, repair: bool = False) -> Soup:
+def uniform_soup(
+    lake: Lake,
+    sql: str,
+    *,
+    force: bool = False,
+    align: str | None = None,
+    repair: bool = False,
+    description: Given = (),
+) -> Soup:
     """Average all selected models with equal weight.
 
     Evaluates on the members' own validation and test splits and writes weights, product and lineage to the lake;
@@ -61,6 +70,8 @@ def uniform_soup(lake: Lake, sql: str, *, force: bool = False, align: str | None
         force: Average even where that is unwise (no common start, diverged members).
         align: Align the models with the first one by name before, by `weights` or `activations`; see `learners.align`.
         repair: Give units of averages the ingredients' moments (REPAIR); batch norm anew does the same.
+        description: How models are built of which the lake does not know it, mined ones say; of several that one is
+            meant whose tensors have the names and shapes of the model's. The soup is run by it, too.
 
     Raises:
         UsageError: the models cannot be averaged, or should not; the message says why.
@@ -68,7 +79,7 @@ def uniform_soup(lake: Lake, sql: str, *, force: bool = False, align: str | None
     Source:
         Wortsman et al. 2022, "Model soups", https://arxiv.org/abs/2203.05482.
     """
-    return uniform_of(pot_for(lake, sql, Manner(align, repair), force=force))
+    return uniform_of(pot_for(lake, sql, manner_of(align, repair, description), force=force))
 
 
 def uniform_of(pot: Pot) -> Soup:
@@ -88,6 +99,7 @@ def greedy_soup(
     removal: bool = False,
     restarts: int = 0,
     seed: int = 0,
+    description: Given = (),
 ) -> Soup:
     """Average the models that help: best on validation first, each kept if validation accuracy does not fall.
 
@@ -95,7 +107,7 @@ def greedy_soup(
     with other options does not evaluate again what is known. Options as in `learners.soups.greedy.search`; other
     arguments, errors and source as in `uniform_soup`.
     """
-    pot = pot_for(lake, sql, Manner(align, repair), force=force)
+    pot = pot_for(lake, sql, manner_of(align, repair, description), force=force)
     return greedy_of(pot, accept=accept, passes=passes, removal=removal, restarts=restarts, seed=seed)
 
 
@@ -130,6 +142,7 @@ def learned_soup(
     by: str = "model",
     steps: int = 50,
     learning_rate: float = 0.1,
+    description: Given = (),
 ) -> Soup:
     """Average all selected models by shares that are learned on validation data, see `learners.soups.learned`.
 
@@ -138,7 +151,7 @@ def learned_soup(
     """
     if repair and by != "model":
         raise UsageError(f"by = {by!r}: repair takes one share a model; leave one of the two out")
-    pot = pot_for(lake, sql, Manner(align, repair), force=force)
+    pot = pot_for(lake, sql, manner_of(align, repair, description), force=force)
     return learned_of(pot, by=by, steps=steps, learning_rate=learning_rate)
 
 

@@ -105,8 +105,9 @@ def _given(architecture: nn.Module, x: Tensor) -> Way:
     return Way(architecture.eval(), x, type(architecture).__name__, given=digest.hexdigest()[:16])
 
 
-def _known(lake: Lake, ids: list[str]) -> Way:
-    description = _shared(ids, describe_all(lake, ids))
+def way_of(ids: Sequence[str], descriptions: Sequence[Description]) -> Way:
+    """How models run that are described; raises UsageError where they are not run alike, or the data is not here."""
+    description = _shared(ids, descriptions)
     x = load_dataset(description.dataset, description.split_seed).train.x
     task = TASKS.get(description.architecture, IMAGES)
     return Way(description.skeleton(), x, description.architecture, task, LIBRARY)
@@ -137,7 +138,7 @@ def align_rows(
         raise UsageError(f"align = {by!r}: choose one of: {', '.join(WAYS)}")
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
-    run = way or _known(lake, ids)
+    run = way or way_of(ids, describe_all(lake, ids))
     places = locate(lake, ids, epochs)
     for model_id, place in zip(ids, places, strict=True):
         _check_shapes(model_id, read_weights(lake, place), run)
@@ -172,7 +173,7 @@ def _query(names: Sequence[str], epoch: int | None) -> str:
     return f"SELECT {columns} FROM (VALUES {', '.join(values)}) AS aligned (model_id, epoch)"  # noqa: S608 - quoted
 
 
-def _shared(ids: list[str], descriptions: list[Description]) -> Description:
+def _shared(ids: Sequence[str], descriptions: Sequence[Description]) -> Description:
     for model_id, other in zip(ids, descriptions, strict=True):
         one = descriptions[0]
         if other.model_copy(update={"init": None}) != one.model_copy(update={"init": None}):

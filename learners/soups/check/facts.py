@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 from pydantic import TypeAdapter, ValidationError
 
+from learners.soups.check.described import described_by
 from learners.soups.files.stored import Stored, stored_tensors
 from schemas import DataError, Lake, UsageError, WeightlakeError
 from zoo.describe import Description, describe_all
@@ -93,11 +94,19 @@ class Facts:
         return {str(number): str(label) for number, label in labels.items()}
 
 
-def gather_facts(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | None]) -> list[Facts]:
+def gather_facts(
+    lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | None], given: Sequence[Description] = ()
+) -> list[Facts]:
     """Gather the facts of models, in their order.
 
+    Args:
+        lake: Where they are known.
+        model_ids: Their names.
+        epochs: A checkpoint of each; None for the final weights.
+        given: How models are built of which the lake does not know it.
+
     Raises:
-        UsageError: A model is not in the lake.
+        UsageError: A model is not in the lake, or is built like none of what was given.
     """
     ids = list(dict.fromkeys(model_ids))
     rows = {row["model_id"]: row for row in lake.sql(MODELS, ids=ids).iter_rows(named=True)}
@@ -112,11 +121,15 @@ def gather_facts(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | No
         row = rows[model_id]
         stored, why = _stored(lake, place)
         shapes = {name: Shape(tensor.dtype, tensor.shape) for name, tensor in (stored or {}).items()}
+        shapes = shapes or known.get(model_id, {})
+        description = descriptions.get(model_id)
+        if description is None and shapes:
+            description = described_by(given, model_id, {name: shape.shape for name, shape in shapes.items()})
         facts.append(
             Facts(
                 model_id=model_id,
                 epoch=epoch,
-                tensors=shapes or known.get(model_id, {}),
+                tensors=shapes,
                 stored=stored,
                 absent=str(why) if why else None,
                 starts=family.starts(model_id),
@@ -126,7 +139,7 @@ def gather_facts(lake: Lake, model_ids: Sequence[str], epochs: Sequence[int | No
                 license=row["license"],
                 sha=row["sha"],
                 location=row["location"],
-                description=descriptions.get(model_id),
+                description=description,
                 diverged=row["diverged_epoch"] if row["state"] == "diverged" else None,
                 damaged=isinstance(why, DataError) and Path(row["location"] or "").exists(),
             )

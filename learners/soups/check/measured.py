@@ -11,6 +11,7 @@ import polars as pl
 from learners.soups.check.barrier import STEPS
 from learners.soups.check.connected import SAMPLES, Kept, barriers_between, high_barriers
 from learners.soups.check.contents import differing_contents
+from learners.soups.check.described import Given, given_descriptions
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
 from learners.soups.check.mergeability import assess, selected
@@ -33,6 +34,7 @@ def mergeability(
     keep: Sequence[str] = (),
     samples: int = SAMPLES,
     measure: bool = True,
+    description: Given = (),
 ) -> Mergeability:
     """Say for each pair of models, and for all of them, whether a merge is safe, unwise or impossible, and why.
 
@@ -52,13 +54,16 @@ def mergeability(
         keep: Patterns of tensor names that are not to be merged, so that they may differ.
         samples: Validation samples that barriers are measured on.
         measure: Whether weights and data are read; without it all is said by lineage and headers.
+        description: How models are built of which the lake does not know it, mined ones say; of several that one is
+            meant whose tensors have the names and shapes of the model's.
 
     Raises:
         UsageError: The query selects fewer than two models (with a parent one), or one twice, or the parent is unknown.
         DataError: A file of weights was changed while it was read.
     """
     rows = selected(lake, sql, least=1 if parent else 2)
-    report = assess(lake, rows, parent=parent, keep=keep, read=measure)
+    given = given_descriptions(description)
+    report = assess(lake, rows, parent=parent, keep=keep, read=measure, given=given)
     if not measure:
         return report
     return _measured(lake, report, parent, keep, samples)

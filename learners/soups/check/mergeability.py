@@ -21,6 +21,7 @@ from learners.soups.check.problems import (
 )
 from learners.soups.check.verdicts import SAME_START, Mergeability, Pair, Problems, verdict_on
 from schemas import Lake, UsageError
+from zoo.describe import Description
 from zoo.locate import selection
 
 CHECKPOINT = re.compile(r"(.+)@(\d{1,9})")
@@ -35,6 +36,7 @@ def assess(
     whole: bool = False,
     aligned: bool = False,
     read: bool = True,
+    given: Sequence[Description] = (),
 ) -> Mergeability:
     """Compare models by what is known without reading weights.
 
@@ -50,6 +52,7 @@ def assess(
         whole: All of them are to become one model, so that no weight is read where one pair is impossible.
         aligned: The models will be aligned before they are merged, so that they need no start in common.
         read: Whether weights may be read at all.
+        given: How models are built of which the lake does not know it.
 
     Raises:
         UsageError: A model or the parent is unknown, or a pattern of `keep` matches no tensor.
@@ -59,7 +62,7 @@ def assess(
     if parent is not None:
         elder, age = named_parent(lake, parent)
         ids, epochs = [*ids, elder], [*epochs, age]
-    facts = gather_facts(lake, ids, epochs)
+    facts = gather_facts(lake, ids, epochs, given)
     _check_keep(facts, keep)
     own = [list(problems_of(each)) for each in facts]
     between = _between(facts, keep)
