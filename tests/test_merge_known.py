@@ -182,6 +182,35 @@ def test_what_is_kept_has_to_be_there(lake: Lake, tmp_path: Path) -> None:
             ask(lake, query, keep=["mask", "haed.*"])
 
 
+def test_that_mined_models_are_checkpoints_of_one_run_is_the_querys_word(lake: Lake, tmp_path: Path) -> None:
+    query = plain_models(lake, tmp_path, [torch.eye(3) + 0.1 * number for number in range(3)])
+    for method in ("swa", "ema", "lawa"):
+        with pytest.raises(UsageError, match=f"{method} counts on the order of a run's checkpoints"):
+            merge(lake, query, method)
+        made = merge(lake, f"{query} ORDER BY model_id", method)
+        assert any(
+            "that these 3 models are such, and in this order, is the query's word" in note for note in made.notes
+        )
+    plain_models(lake, tmp_path / "more", [])
+    apart = repository(tmp_path / "apart", {"body.weight": -torch.eye(3), "mask": torch.ones(2)})
+    add_model(lake, "local:3", apart)
+    with pytest.raises(UsageError, match="do not share an initialisation"):
+        merge(lake, f"{query} ORDER BY model_id", "swa")
+    assert not any("word" in note for note in merge(lake, query, "uniform", force=True).notes)
+
+
+def test_many_reasons_of_a_kind_are_one_and_each_pair_has_its_own(lake: Lake, tmp_path: Path) -> None:
+    source = torch.Generator().manual_seed(0)
+    query = plain_models(lake, tmp_path, [torch.randn(30, 30, generator=source) for _ in range(5)])
+    report = mergeability(lake, query)
+    assert len(report.reasons) == 1
+    assert report.reasons[0].endswith("(and 9 more like this)")
+    for row in report.pairs.iter_rows(named=True):
+        assert row["first_id"] in row["reason"]
+        assert row["second_id"] in row["reason"]
+    assert len(merge(lake, query, force=True).warnings) == 1
+
+
 def test_averages_of_a_run_take_one_runs_checkpoints(normalised: Lake) -> None:
     for method in ("swa", "lawa"):
         with pytest.raises(UsageError, match=f"{method} averages the checkpoints of one run, and these are of 2 runs"):

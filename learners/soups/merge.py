@@ -111,7 +111,7 @@ def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progre
     with whole_folder(folder, replace=request.to is None) as beside:
         out = DTYPES[request.dtype] if request.dtype else None
         merge_files(order.plan, ingredients, beside, dtype=out, shard_bytes=shard_bytes, progress=progress)
-        notes = (*order.report.notes, *kitchen.finish(beside))
+        notes = (*order.report.notes, *order.said, *kitchen.finish(beside))
         measured = kitchen.accuracy(beside)
         copy_of_base(order.base, beside, order.models)
         origins = published_origins(lake, [facts.model_id for facts in order.everybody])

@@ -90,6 +90,17 @@ class Order:
         return self.report.facts[: len(self.models)]
 
     @property
+    def said(self) -> tuple[str, ...]:
+        """What a method takes the query's word for: checkpoints of one run that were mined are models of their own."""
+        names = {facts.model_id for facts in self.models}
+        if not self.plan.method.of_one_run or len(names) < 2:
+            return ()
+        return (
+            f"{self.plan.method.name} averages the checkpoints of one run in their order; that these {len(names)} "
+            "models are such, and in this order, is the query's word: nothing here knows it",
+        )
+
+    @property
     def base(self) -> Facts:
         """The model whose layout, configuration and tokenizer the merged one has."""
         return self.elder or self.models[0]

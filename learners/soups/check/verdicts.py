@@ -64,7 +64,8 @@ class Mergeability:
 
     Attributes:
         verdict: safe, unwise or impossible: that of the worst pair.
-        reasons: Why it is not safe, each once, worst first.
+        reasons: Why it is not safe, worst first; of more than three of a kind the first, and how many more there are.
+            `pairs` has the worst reason of each pair, `problems` all of them.
         helps: What would help, each once.
         notes: What one should know of a merge that is safe.
         summary: A row for each kind of problem, worst first: severity (impossible, unwise, noted), what it is about,
@@ -110,9 +111,9 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
     against = [problem for problem in every if problem.severity != NOTED]
     return Mergeability(
         verdict=VERDICTS[against[0].severity] if against else SAFE,
-        reasons=tuple(dict.fromkeys(problem.reason for problem in against)),
+        reasons=_grouped(against),
         helps=tuple(dict.fromkeys(problem.help for problem in against if problem.help)),
-        notes=_notes(every),
+        notes=_grouped(problem for problem in every if problem.severity == NOTED),
         summary=_summary(own, between),
         models=pl.DataFrame([_described(each) for each in facts]),
         pairs=pl.DataFrame(rows, schema=PAIR_COLUMNS),
@@ -121,12 +122,11 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
     )
 
 
-def _notes(problems: Sequence[Problem]) -> tuple[str, ...]:
-    """What is noted, a few sentences of each kind."""
-    kinds: dict[str, dict[str, None]] = {}
+def _grouped(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """What is the matter, a few sentences of each severity and kind."""
+    kinds: dict[tuple[str, str], dict[str, None]] = {}
     for problem in problems:
-        if problem.severity == NOTED:
-            kinds.setdefault(problem.kind, {})[problem.reason] = None
+        kinds.setdefault((problem.severity, problem.kind), {})[problem.reason] = None
     return tuple(note for found in kinds.values() for note in _few(list(found)))
 
 
