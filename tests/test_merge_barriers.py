@@ -114,6 +114,20 @@ def test_a_barrier_of_what_is_kept_is_that_of_what_is_merged(lake: Lake, tmp_pat
         assert merge(lake, BOTH, keep=[f"{last}.*"]).warnings == ()
 
 
+def test_a_barrier_to_the_parent_speaks_against_no_sum_of_task_vectors(lake: Lake, tmp_path: Path) -> None:
+    """The parent is one of the models with 8 units swapped; between the fine-tunes, which are near, nothing rises."""
+    description = beside(lake, tmp_path, 8)
+    one = load_weights(lake, "local:one")
+    add_described(lake, tmp_path, description, "near", {name: 0.99 * tensor for name, tensor in one.items()})
+    near = "SELECT model_id FROM models WHERE model_id IN ('local:one', 'local:near')"
+    report = mergeability(lake, near, parent="local:two")
+    assert (report.pairs.filter(second_id="local:two")["barrier"] > 0.1).all()
+    assert report.verdict == "safe"
+    assert merge(lake, near, "ties", parent="local:two").warnings == ()
+    with pytest.raises(UsageError, match="between local:one and local:two the loss rises"):
+        merge(lake, "SELECT 'local:one' AS model_id", "wise_ft", parent="local:two")
+
+
 def test_a_low_barrier_is_safe(lake: Lake, tmp_path: Path) -> None:
     beside(lake, tmp_path, 5)
     report = mergeability(lake, BOTH)

@@ -156,7 +156,7 @@ def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool
     twins = (*_twins(lake, rows, report, request), *report.facts[len(ids) :]) if aligned else None
     if not request.repair:
         kept = Kept(len(ids) if parent else 0, request.keep)
-        report = judged_by_barriers(lake, report, kept, twins)
+        report = judged_by_barriers(lake, report, len(ids), kept, twins)
     warnings = refuse(report, force)
     everybody = twins or report.facts
     return Order(request, plan, report, warnings, everybody[: len(ids)], everybody[-1] if parent else None)

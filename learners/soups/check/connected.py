@@ -1,6 +1,6 @@
 """Barriers between models of the lake, where it is known how they run and their data is at hand."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,21 +37,30 @@ NOTHING = Kept(0, ())
 
 
 def judged_by_barriers(
-    lake: Lake, report: Mergeability, kept: Kept = NOTHING, twins: Sequence[Facts] | None = None
+    lake: Lake, report: Mergeability, models: int, kept: Kept = NOTHING, twins: Sequence[Facts] | None = None
 ) -> Mergeability:
     """Add the barriers of up to 20 pairs to a verdict that nothing else speaks against.
 
     Args:
         lake: Where the models are.
         report: The verdict so far.
+        models: How many of the first are merged; what comes after them is their parent.
         kept: What a merge takes from its base.
         twins: What is merged in place of the models, in their order: models whose units were brought into one order.
     """
     if report.verdict != SAFE:
         return report
-    asked = list(report.problems.between)[:MOST_ASKED]
+    asked = merged_pairs(report.problems.between, models)[:MOST_ASKED]
     high = high_barriers(report.facts, barriers_between(lake, twins or report.facts, asked, SAMPLES, kept))
     return verdict_on(report.facts, report.problems.more({}, high)) if high else report
+
+
+def merged_pairs(pairs: Iterable[Pair], models: int) -> list[Pair]:
+    """Pairs of models without their parent, which no mean is made with; where one model is merged, with it.
+
+    From initial weights to the end of a training the loss may rise, and does not speak against sums of task vectors.
+    """
+    return [pair for pair in pairs if models == 1 or max(pair) < models]
 
 
 def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> dict[Pair, list[Problem]]:
@@ -60,7 +69,7 @@ def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> d
     for (i, j), barrier in barriers.items():
         if barrier.high:
             reason = (
-                f"between {facts[i].model_id} and {facts[j].model_id} the loss rises by {barrier.height:.2f} nats (± "
+                f"between {facts[i].name} and {facts[j].name} the loss rises by {barrier.height:.2f} nats (± "
                 f"{barrier.error:.2f}; from {HIGH} on a mean is worse than its ingredients)"
             )
             found[i, j] = [Problem(UNWISE, reason, CLOSER, BARRIER)]

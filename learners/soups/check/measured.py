@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import polars as pl
 
 from learners.soups.check.barrier import STEPS
-from learners.soups.check.connected import SAMPLES, Kept, barriers_between, high_barriers
+from learners.soups.check.connected import SAMPLES, Kept, barriers_between, high_barriers, merged_pairs
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.described import Given, given_descriptions
 from learners.soups.check.facts import Facts
@@ -79,11 +79,13 @@ def _measured(lake: Lake, report: Mergeability, parent: str | None, keep: Sequen
         lost = {index: _first_not_finite(stored[index]) for index in group if index not in finite}
         broken |= {index: _not_finite(report.facts[index].model_id, name) for index, name in lost.items() if name}
         columns |= _distances(shapes, finite)
-    base = len(report.facts) - 1 if parent else 0
+    models = len(report.facts) - bool(parent)
+    base = models if parent else 0
     barriers = barriers_between(lake, report.facts, list(columns)[:MOST_BARRIERS], samples, Kept(base, keep))
     for pair, barrier in barriers.items():
         columns[pair]["barrier"] = barrier.height
-    problems = report.problems.more(broken, high_barriers(report.facts, barriers))
+    against = {pair: barriers[pair] for pair in merged_pairs(barriers, models)}
+    problems = report.problems.more(broken, high_barriers(report.facts, against))
     problems = problems.more({}, differing_contents(report.facts, list(columns), keep))
     report = verdict_on(report.facts, problems)
     report = _completed(report, columns)
