@@ -340,7 +340,9 @@ def test_a_temperature_at_the_end_of_the_search_is_a_reason(lake: Lake, tmp_path
     ("settings", "says"),
     [
         ({"probs": 3}, "did you mean 'probes'"),
-        ({"probes": "many"}, "expected a number"),
+        ({"probes": "many"}, "expected a whole number"),
+        ({"probes": "1e2"}, "expected a whole number"),
+        ({"trace_tolerance": "few"}, "expected a number"),
         ({"probes": 0}, "2 or more"),
         ({"trace_tolerance": -1}, "more than 0"),
         ({"trace_tolerance": float("nan")}, "more than 0"),

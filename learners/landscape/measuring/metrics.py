@@ -151,7 +151,8 @@ def _checked(name: str, value: Setting, known: Mapping[str, Setting]) -> Setting
     try:
         number = float(kind(value))
     except ValueError:
-        raise UsageError(f"{name} = {value!r}: expected a number, such as {known[name]}") from None
+        wanted = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{name} = {value!r}: expected {wanted}, such as {known[name]}") from None
     least = FEWEST.get(name, 1) if kind is int else 0
     if not least <= number < float("inf") or (kind is float and number == 0):
         raise UsageError(f"{name} = {value!r}: expected " + (f"{least} or more" if kind is int else "more than 0"))
