@@ -10,7 +10,7 @@ from torch import Tensor
 
 from learners.landscape.calibration.bins import binned, equal_mass, equal_width
 from learners.landscape.calibration.measures import measures
-from learners.landscape.calibration.temperature import fitted_temperature, without_optimum
+from learners.landscape.calibration.temperature import fitted_temperature, temperature_error, without_optimum
 
 
 def logits_of(models: int = 3, samples: int = 400, classes: int = 4) -> tuple[Tensor, Tensor]:
@@ -155,3 +155,13 @@ def test_a_temperature_without_an_optimum_is_told_from_one_that_has_it() -> None
     temperatures = fitted_temperature(torch.cat([right, -right, 0 * right]), y)
     assert without_optimum(temperatures).tolist() == [True] * 3
     assert temperatures[0] < 1 < temperatures[1]
+
+
+def test_the_error_of_a_temperature_is_its_spread_over_data_sets() -> None:
+    """Of 300 drawings with replacement, the temperatures' own deviation."""
+    logits, y = logits_of()
+    source = torch.Generator().manual_seed(0)
+    drawn = [torch.randint(len(y), (len(y),), generator=source) for _ in range(300)]
+    fitted = torch.stack([fitted_temperature(logits[:, chosen], y[chosen]) for chosen in drawn])
+    error = temperature_error(logits, y, fitted_temperature(logits, y))
+    torch.testing.assert_close(error, fitted.std(dim=0), rtol=0.15, atol=0.0)  # 300 values know theirs to 4 %

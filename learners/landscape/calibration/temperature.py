@@ -40,3 +40,25 @@ def without_optimum(temperature: Tensor) -> Tensor:
     """Which fitted temperatures `[N]` are at the end of the search, because no temperature is the best one, bool."""
     edge: Tensor = temperature.log().abs() >= log(HOTTEST / NEAR)
     return edge
+
+
+def temperature_error(logits: Tensor, y: Tensor, temperature: Tensor) -> Tensor:
+    """Standard error of a fitted temperature over the samples it was fitted on, `[N]`, float64.
+
+    That of a root of a mean score, by the spread of the score and its slope (the "sandwich").
+
+    Args:
+        logits: `[N, n, classes]`, as for `fitted_temperature`.
+        y: Classes, `[n]`.
+        temperature: What was fitted, `[N]`.
+
+    Source:
+        Huber 1967, "The behavior of maximum likelihood estimates under nonstandard conditions".
+    """
+    logits = logits.double()
+    given = logits.gather(2, y.view(1, -1, 1).expand(len(logits), -1, 1)).squeeze(2)
+    probabilities = (logits / temperature.view(-1, 1, 1)).softmax(dim=2)
+    mean = (probabilities * logits).sum(dim=2)
+    slope = (probabilities * (logits - mean.unsqueeze(2)) ** 2).sum(dim=2).mean(dim=1)
+    error: Tensor = (mean - given).std(dim=1) / len(y) ** 0.5 / slope * temperature**2
+    return error

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from learners.landscape.calibration.measures import Measured, measures
-from learners.landscape.calibration.temperature import fitted_temperature, without_optimum
+from learners.landscape.calibration.temperature import fitted_temperature, temperature_error, without_optimum
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
 from schemas import UsageError
@@ -33,7 +33,8 @@ def calibrated(group: Group, settings: Settings) -> Columns:
             details = [_scaled(name, *each) for each in zip(temperature.tolist(), edge.tolist(), strict=True)]
             rows = zip(values, errors, details, strict=True)
             columns.setdefault(name, []).extend([found(one, error, len(y), draws, **told)] for one, error, told in rows)
-        fitted = zip(temperature.tolist(), edge.tolist(), strict=True)
+        spread = temperature_error(outputs, validation.y.flatten(), temperature)
+        fitted = zip(temperature.tolist(), spread.tolist(), edge.tolist(), strict=True)
         columns.setdefault("temperature", []).extend([_temperature(*each, validation.y.numel())] for each in fitted)
     return columns
 
@@ -43,9 +44,9 @@ def _scaled(name: str, temperature: float, edge: bool) -> dict[str, object]:
     return {"temperature_limit": round(temperature, 6)} if edge and name.startswith("scaled_") else {}
 
 
-def _temperature(temperature: float, edge: bool, samples: int) -> Found:
+def _temperature(temperature: float, error: float, edge: bool, samples: int) -> Found:
     if not edge:
-        return found(temperature, None, samples)
+        return found(temperature, error, samples)
     why = COLD if temperature < 1 else HOT
     return Found(None, None, samples, None, why, {"temperature_limit": round(temperature, 6)})
 
