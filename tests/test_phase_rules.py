@@ -15,7 +15,7 @@ from scipy.ndimage import label  # type: ignore[import-untyped] # scipy ships no
 from learners import assign_phases
 from learners.landscape.measuring.selected import balanced_pairs
 from learners.landscape.phases.assigning import Judged, judge_frame
-from learners.landscape.phases.borders import mesh
+from learners.landscape.phases.borders import borders, mesh
 from learners.landscape.phases.diagram import diagram, write_diagram
 from learners.landscape.phases.grid import grid_of
 from learners.landscape.phases.regions import regions
@@ -174,6 +174,34 @@ def test_the_diagram_is_drawn_with_borders_and_hover(judged: Judged, tmp_path: P
     assert [path.name for path in sorted(tmp_path.iterdir())] == ["phases.png", "phases.svg"]
     with pytest.raises(UsageError, match=r"ends in \.svg, \.png, \.html"):
         write_diagram(chart, tmp_path / "phases.gif")
+
+
+def test_a_border_runs_where_the_interpolated_metric_meets_its_threshold() -> None:
+    losses = np.exp([-4.0, -1.0, -3.0, -2.0])  # the logarithm meets that of 0.1 at 0.5658 and 0.6974 of the way
+    frame = pl.DataFrame({"width": [2, 2, 4, 4], "batch_size": [8, 16, 8, 16], "train_loss": losses})
+    judged = judge_frame(frame.with_columns(mode_connectivity=0.0, cka=0.9), stated())
+    grid = grid_of(judged.cells.axes)
+    assert grid is not None
+    lines = borders(judged, grid, fineness=50)
+    ends = {(round(x, 9), round(y, 9)) for x, y in [*lines.select("x", "y").rows(), *lines.select("x2", "y2").rows()]}
+    for x, y in ends:  # between the cells' places; straight on to the edges outside
+        inside = min(max(y, 1.0), 2.0) - 1
+        crossing = (np.log(0.1) + 4 - inside) / (3 - 2 * inside)
+        assert x == pytest.approx(3 + crossing, abs=0.03)
+    heights = sorted(y for _, y in ends)
+    assert (heights[0], heights[-1]) == (0.5, 2.5)
+    assert max(np.diff(heights)) <= 0.5
+    touching = [place for row in lines.select("x", "y", "x2", "y2").rows() for place in (row[:2], row[2:])]
+    counts = {place: sum(np.allclose(place, other) for other in touching) for place in touching}
+    assert sorted(counts.values())[:2] == [1, 1]  # one line: all but its two ends are shared by two segments
+    assert set(sorted(counts.values())[2:]) == {2}
+
+
+@pytest.mark.data
+def test_bars_of_colours_are_labelled_at_their_ends(judged: Judged) -> None:
+    for heat in diagram(judged).to_dict()["hconcat"][1]["concat"]:
+        color = heat["encoding"]["color"]
+        assert color["legend"]["values"][::2] == color["scale"]["domain"]
 
 
 def test_the_taxonomy_word_by_word() -> None:

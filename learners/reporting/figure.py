@@ -182,9 +182,12 @@ LIGHT_ABOVE = ("viridis", "cividis")
 """Colour schemes whose high end is the light one."""
 
 
-def gradient(shown: str) -> altair.Legend:
-    """The legend of a heat map: a thin line above it."""
-    return altair.Legend(orient="top", format=shown, gradientThickness=8, gradientLength=140, offset=6, tickCount=3)
+def gradient(shown: str, values: Sequence[float] = ()) -> altair.Legend:
+    """The legend of a heat map: a thin line above it, labelled at `values`, or where three labels come to stand."""
+    legend = altair.Legend(orient="top", format=shown, gradientThickness=8, gradientLength=140, offset=6, tickCount=3)
+    if values:
+        legend.values = list(values)
+    return legend
 
 
 def _middle(values: pl.Series, scale: dict[str, Any]) -> float:

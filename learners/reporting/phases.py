@@ -9,7 +9,16 @@ import altair
 import polars as pl
 
 from learners.landscape.phases.borders import borders
-from learners.landscape.phases.diagram import COLOURS, GREY, TITLES, grid_axes, metric_scale, placed, region_names
+from learners.landscape.phases.diagram import (
+    COLOURS,
+    GREY,
+    TITLES,
+    grid_axes,
+    metric_ends,
+    metric_scale,
+    placed,
+    region_names,
+)
 from learners.landscape.phases.grid import Grid, grid_of
 from learners.landscape.phases.population import judged_population
 from learners.landscape.phases.rule import METRICS, Rule
@@ -145,7 +154,7 @@ def _written(
 
 
 def _metric(cells: pl.DataFrame, name: str, rule: Rule, grid: Grid, titles: tuple[str, str]) -> Panel:
-    scale = metric_scale(cells[name], rule, name)
+    scale, ends = metric_scale(cells[name], rule, name), metric_ends(cells[name], rule, name)
     chart = (
         altair.Chart(cells)
         .mark_rect()
@@ -153,7 +162,7 @@ def _metric(cells: pl.DataFrame, name: str, rule: Rule, grid: Grid, titles: tupl
         .encode(
             x2="x2:Q",
             y2="y2:Q",
-            color=altair.Color(f"{name}:Q", title=None, scale=scale, legend=gradient(".2~g")),
+            color=altair.Color(f"{name}:Q", title=None, scale=scale, legend=gradient(".2~g", ends)),
             tooltip=[_tip(cells, column) for column in (*cells.columns[:2], name, "phase")],
         )
     )

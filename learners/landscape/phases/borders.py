@@ -8,7 +8,7 @@ from learners.landscape.phases.columns import Values
 from learners.landscape.phases.grid import Axis, Grid
 from learners.landscape.phases.tree import Texts, phase_of
 
-FINENESS = 12
+FINENESS = 24
 """Mesh points from one cell to the next."""
 
 
@@ -28,14 +28,24 @@ def mesh(judged: Judged, grid: Grid, fineness: int = FINENESS) -> tuple[Values, 
 
 
 def borders(judged: Judged, grid: Grid, fineness: int = FINENESS) -> pl.DataFrame:
-    """The lines between phases as segments: x, y, x2, y2, in positions of the grid's axes."""
+    """The lines between phases as segments: x, y, x2, y2, in positions of the grid's axes.
+
+    They run through the squares of the mesh, from the middle of one side whose ends differ to the middle of the other,
+    or of the square where more than two phases meet; from the outermost cells' places straight to their edges.
+    """
     rows, columns, phase = mesh(judged, grid, fineness)
-    middle_rows, middle_columns = _edges(rows, grid.rows), _edges(columns, grid.columns)
+    y, x = (_with_edges(*both) for both in ((rows, grid.rows), (columns, grid.columns)))
+    names, code = np.unique(phase.astype(str), return_inverse=True)
+    corners = np.pad(code.reshape(phase.shape), 1, mode="edge") if len(names) > 1 else np.zeros((1, 1), dtype=np.int64)
+    upright, level = corners[:, 1:] != corners[:, :-1], corners[1:] != corners[:-1]
+    sides = np.stack([upright[:-1], upright[1:], level[:, :-1], level[:, 1:]], axis=2)
     segments = []
-    for i, j in np.argwhere(phase[:, 1:] != phase[:, :-1]).tolist():
-        segments.append((middle_columns[j + 1], middle_rows[i], middle_columns[j + 1], middle_rows[i + 1]))
-    for i, j in np.argwhere(phase[1:] != phase[:-1]).tolist():
-        segments.append((middle_columns[j], middle_rows[i + 1], middle_columns[j + 1], middle_rows[i + 1]))
+    for i, j in np.argwhere(sides.any(axis=2)).tolist():
+        middle = ((x[j] + x[j + 1]) / 2, (y[i] + y[i + 1]) / 2)
+        places = [(middle[0], y[i]), (middle[0], y[i + 1]), (x[j], middle[1]), (x[j + 1], middle[1])]
+        crossed = [place for place, differs in zip(places, sides[i, j].tolist(), strict=True) if differs]
+        pairs = [(crossed[0], crossed[1])] if len(crossed) == 2 else [(place, middle) for place in crossed]
+        segments += [(*one, *other) for one, other in pairs]
     return pl.DataFrame(segments, schema=dict.fromkeys(("x", "y", "x2", "y2"), pl.Float64), orient="row")
 
 
@@ -44,10 +54,8 @@ def _finer(positions: Values, fineness: int) -> Values:
     return np.interp(steps, np.arange(len(positions)), positions)
 
 
-def _edges(positions: Values, axis: Axis) -> Values:
-    """Half-way between mesh points; the outermost reach to the edges of the outermost cells."""
-    middles = (positions[1:] + positions[:-1]) / 2
-    return np.concatenate([axis.edges[:1], middles, axis.edges[-1:]])
+def _with_edges(positions: Values, axis: Axis) -> Values:
+    return np.concatenate([axis.edges[:1], positions, axis.edges[-1:]])
 
 
 def _interpolated(grid: Grid, mean: Values, rows: Values, columns: Values, logarithmic: bool) -> Values:

@@ -1,6 +1,7 @@
 """Draws a phase diagram: the map of phases with borders and uncertainty, and a heat map for each metric."""
 
 from collections.abc import Sequence
+from math import sqrt
 from pathlib import Path
 from textwrap import wrap
 
@@ -17,8 +18,8 @@ from learners.landscape.phases.rule import METRICS, Rule
 from learners.written_chart import write_chart
 from schemas.errors import UsageError
 
-COLOURS = ("#d55e00", "#e69f00", "#56b4e9", "#a5d6a7", "#009e73", "#cc79a7", "#0072b2")
-GREY = "#bdbdbd"
+COLOURS = ("#d55e00", "#e69f00", "#56b4e9", "#9b7fc7", "#009e73", "#cc79a7", "#0072b2")
+GREY, EMPTY = "#bdbdbd", "#eeeeee"
 SIZE = 420
 SMALL = 150
 LINE = 80
@@ -129,21 +130,42 @@ def region_names(judged: Judged, grid: Grid) -> pl.DataFrame:
 def _heat_maps(judged: Judged, grid: Grid, rows: pl.DataFrame, axes: tuple[str, str]) -> altair.ConcatChart:
     shown = [name for name in METRICS if name in rows.columns and rows[name].is_not_null().any()]
     maps = [_heat_map(judged, grid, rows, name, axes) for name in shown]
-    chart: altair.ConcatChart = altair.concat(*maps, columns=2).resolve_scale(color="independent")
+    chart: altair.ConcatChart = altair.concat(*maps, columns=2 if len(maps) <= 4 else 3).resolve_scale(
+        color="independent"
+    )
     return chart
 
 
 def metric_scale(values: pl.Series, rule: Rule, name: str) -> altair.Scale:
     """Colours of a metric: two ways from 0 where the rule tells its signs apart, logarithmic where the rule is so."""
-    known, metric = values.drop_nulls().drop_nans(), rule.metrics.get(name)
-    diverging = metric is not None and metric.tolerance is not None
-    widest = max((abs(float(value)) for value in known), default=0.0)
-    logarithmic = metric is not None and metric.scale == "log" and bool((known > 0).all())
+    ends = metric_ends(values, rule, name)
     return altair.Scale(
-        scheme="blueorange" if diverging else "viridis",
-        type="log" if logarithmic else "linear",
-        **({"domain": [-widest, widest]} if diverging and widest else {}),  # type: ignore[arg-type] # absent where it is not meant
+        scheme="blueorange" if _is_diverging(rule, name) else "viridis",
+        type="log" if _is_logarithmic(values, rule, name) else "linear",
+        **({"domain": [ends[0], ends[-1]]} if ends else {}),  # type: ignore[arg-type] # absent where nothing is known
     )
+
+
+def metric_ends(values: pl.Series, rule: Rule, name: str) -> list[float]:
+    """What the bar of a metric's colours is labelled with: its ends, and its middle; nothing where all is one."""
+    known = [float(value) for value in values.drop_nulls().drop_nans()]
+    lowest, highest = min(known, default=0.0), max(known, default=0.0)
+    if _is_diverging(rule, name):
+        highest = max(abs(lowest), abs(highest))
+        lowest = -highest
+    if lowest == highest:
+        return []
+    logarithmic = _is_logarithmic(values, rule, name)
+    return [lowest, sqrt(lowest * highest) if logarithmic else (lowest + highest) / 2, highest]
+
+
+def _is_diverging(rule: Rule, name: str) -> bool:
+    return name in rule.metrics and rule.metrics[name].tolerance is not None
+
+
+def _is_logarithmic(values: pl.Series, rule: Rule, name: str) -> bool:
+    known = values.drop_nulls().drop_nans()
+    return name in rule.metrics and rule.metrics[name].scale == "log" and bool((known > 0).all())
 
 
 def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: tuple[str, str]) -> altair.Chart:
@@ -158,11 +180,11 @@ def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: t
                 f"{name}:Q",
                 title=None,
                 scale=metric_scale(rows[name], judged.rule, name),
-                legend=altair.Legend(format=".2~g"),
+                legend=altair.Legend(format=".2~g", values=metric_ends(rows[name], judged.rule, name)),
             ),
             tooltip=[_tip(rows, column) for column in (*AXES, name, "phase")],
         )
-        .properties(width=SMALL, height=SMALL, title=TITLES[name])
+        .properties(width=SMALL, height=SMALL, title=TITLES[name], view=altair.ViewBackground(fill=EMPTY))
     )
     return chart
 

@@ -58,7 +58,8 @@ class PopulationPhases:
         """
         at = "".join(f", {name} = {value}" for name, value in self.held.items())
         title = f"{self.population_id}{at}: phases by the rule {self.judged.rule.name}"
-        return write_diagram(diagram(self.judged, title, (self.axes[0], self.axes[1]), self.notes), path)
+        load, temperature = (axis.replace("_", " ") for axis in self.axes)
+        return write_diagram(diagram(self.judged, title, (load, temperature), self.notes), path)
 
 
 def phases_of_population(
