@@ -538,6 +538,7 @@ def test_any_numbers_have_a_phase_or_none(rows: list[tuple[float | None, ...]]) 
         ({"columns": {"cka": "word"}}, "expected numbers"),
         ({"columns": {"train_error": "train_accuracy"}}, "is an accuracy"),
         ({"columns": {"train_error": "share"}}, 'never exceeds 0.4 where losses reach 1 nats.*say units="shares"'),
+        ({"columns": ["cka"]}, "is a list; expected a mapping"),
         ({"units": "share"}, "did you mean 'shares'"),
         ({"columns": {"cka_standard_error": "below"}}, "'below' has negative values"),
         ({"columns": {"cka_standard_error": "word"}}, "expected numbers"),

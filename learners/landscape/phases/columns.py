@@ -31,10 +31,13 @@ def mapped(frame: pl.DataFrame, columns: Mapping[str, str] | None) -> dict[str, 
     """Give for each canonical name the column of `frame` that holds it, where one does.
 
     Raises:
-        UsageError: `columns` has a name that is not canonical, names a column that is not there, or the frame is none.
+        UsageError: `columns` has a name that is not canonical, names a column that is not there, or is no mapping; or the
+            frame is none.
     """
     if not isinstance(frame, pl.DataFrame):
         raise UsageError(f"phases are assigned to a polars DataFrame, this is a {type(frame).__name__}")
+    if not isinstance(columns, Mapping | None):
+        raise UsageError(f"columns is a {type(columns).__name__}; expected a mapping, {{'cka': 'my_column'}}")
     for name, column in (columns or {}).items():
         if name not in CANONICAL:
             raise UsageError(f"columns: {name!r} is no metric: {expected_one_of(str(name), CANONICAL)}")
