@@ -1,4 +1,4 @@
-"""Is stitching cheaper inside a phase than across? All pairs of the 126 perceptrons of `digits-phases`.
+"""Is stitching cheaper inside a phase than across? All pairs of the 126 perceptrons of `digits-phases-short`.
 
 python benchmarks/stitching_phases.py [--lake DIR] [--to SVG]
 
@@ -26,7 +26,7 @@ from learners.written_chart import write_chart
 from schemas import Lake, open_lake
 from zoo import build
 
-RECIPE = "digits-phases"
+RECIPE = "digits-phases-short"
 MEMBERS = """
 SELECT model_id, width, batch_size, seed, init_seed, phases.phase FROM member
 JOIN phases ON phases.population_id = member.population_id AND load = width AND temperature = batch_size

@@ -187,6 +187,8 @@ def _phases(demo: Demo, lake: Lake, grid: str, picture: Path, progress: Progress
     with demo.step("phases") as result:
         say("Measuring loss, curvature, similarity and connectivity of the grid, for the phases of its cells ...")
         found = learners.phases_of_population(lake, grid, progress=progress, settings=QUICK)
+        for note in found.notes:
+            say(f"Note: {note}.")
         counted = found.table.group_by("phase").len().sort("phase")
         cells = ", ".join(f"{phase}: {count}" for phase, count in counted.iter_rows())
         result.append(

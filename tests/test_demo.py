@@ -45,6 +45,7 @@ def test_the_demo_goes_through_every_room(tmp_path: Path) -> None:
     assert results["publish and mine a local hub"].startswith("16 written, 16 models, 16 cards")
     assert results["uniform soup, apart"].endswith("forced")
     assert results["phases"].startswith("4 cells by the rule taxonomy")
+    assert [line for line in lines if line.startswith("Note: mode_connectivity was measured with epochs=12")]
     assert (tmp_path / "demo" / "phases.svg").stat().st_size > 1000
     assert (
         "Population digits-tiny"

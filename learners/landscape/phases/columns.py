@@ -31,7 +31,7 @@ def mapped(frame: pl.DataFrame, columns: Mapping[str, str] | None) -> dict[str, 
     """Give for each canonical name the column of `frame` that holds it, where one does.
 
     Raises:
-        UsageError: `columns` has a name that is not canonical, names a column that is not there, or is no mapping; or the
+        UsageError: `columns` is no mapping, names no canonical metric, or a column that is not there; or the
             frame is none.
     """
     if not isinstance(frame, pl.DataFrame):
