@@ -21,7 +21,8 @@ from learners.reporting.populations import population_sections
 from learners.reporting.soups import soup_section
 from learners.reporting.stitching import stitching_section
 from learners.reporting.table import cell
-from learners.stitching.pareto_chart import COLOURS, pareto_chart
+from learners.stitching.chart_look import COLOURS
+from learners.stitching.pareto_chart import pareto_chart
 from schemas import Lake, OutsideError, UsageError, open_lake
 from tests.chromium import asked_in_chromium
 

@@ -384,7 +384,5 @@ def test_one_description_serves_the_models_of_its_shapes(copied: Lake, tmp_path:
 
 def test_colours_of_a_gain_and_of_a_loss_are_equally_deep(copied: Lake) -> None:
     chart = penalty_heat_map(stitch_penalties(copied, FEW, SMALL)).to_dict()
-    (domain,) = [
-        part["encoding"]["color"]["scale"]["domain"] for part in chart["hconcat"] if "color" in part["encoding"]
-    ]
+    (domain,) = [part["encoding"]["color"]["scale"]["domain"] for part in chart["layer"] if "color" in part["encoding"]]
     assert domain[0] == -domain[1] < 0
