@@ -64,4 +64,5 @@ def import_zoo(
 def _say_unread(lake: Lake, population_id: str) -> None:
     times = lake.sql(UNREAD, population_id=population_id).item()
     if times:
-        say(f"{times:,} things could not be read; weightlake sql \"FROM failure WHERE stage = 'import'\" lists them")
+        things = "one thing" if times == 1 else f"{times:,} things"
+        say(f"{things} could not be read; weightlake sql \"FROM failure WHERE stage = 'import'\" lists them")

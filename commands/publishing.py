@@ -66,7 +66,7 @@ def publish(
         say("no licence is stated, so that nobody may use it; --license cc-by-4.0 would state one")
     if dry_run:
         say(_planned(files))
-    show(files, as_json, ROWS_SHOWN)
+    show(files, as_json, ROWS_SHOWN, "--json gives all")
 
 
 def _planned(files: pl.DataFrame) -> str:

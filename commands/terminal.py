@@ -24,8 +24,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
-    """Print a result to stdout: every row as JSON, or a table of at most `rows` rows (0: all)."""
+ALL_ROWS = "--rows 0 prints all, --json gives them as JSON"
+
+
+def show(frame: pl.DataFrame, as_json: bool, rows: int = 0, more: str = ALL_ROWS) -> None:
+    """Print a result to stdout: every row as JSON, or a table of at most `rows` rows (0: all) and how to get `more`."""
     if as_json:
         typer.echo(json_text(frame))
         return
@@ -36,7 +39,7 @@ def show(frame: pl.DataFrame, as_json: bool, rows: int = 0) -> None:
     else:
         _console().print(table)
     if shown.height < frame.height:
-        say(f"{shown.height} of {frame.height:,} rows; --rows 0 prints all, --json gives them as JSON")
+        say(f"{shown.height} of {frame.height:,} rows; {more}")
 
 
 def json_text(frame: pl.DataFrame) -> str:

@@ -9,6 +9,7 @@ import polars as pl
 from duckdb import DuckDBPyConnection
 
 from schemas.connection import rows
+from schemas.errors import OutsideError
 from schemas.files import UNFINISHED
 
 PARQUET = "FORMAT parquet, COMPRESSION zstd"
@@ -55,9 +56,15 @@ class Reading:
             largest: About how large a file may get, as DuckDB writes sizes.
             group: Rows that are read together by those who need one of them; DuckDB makes a multiple of 2,048 of it.
             parameters: Values for `$name` in the query.
+
+        Raises:
+            OutsideError: The folder cannot be written.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=UNFINISHED, dir=folder))
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            beside = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=UNFINISHED, dir=folder))
+        except OSError as error:
+            raise OutsideError(f"cannot write {folder}: {error.strerror or error}") from error
         try:
             self._connection.execute("SET threads = 1")  # several write their rows in another order each time
             target = str(beside / "all").replace("'", "''")

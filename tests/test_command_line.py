@@ -176,7 +176,7 @@ def test_zoos_of_others_go_out_and_come_in(run: Run, undisturbed: Lake, lake: La
     command = ("zoo", "import", "trials", "--name", "back", "--lake", lake.path, "--i-trust-these-files", "--json")
     imported = run(*command)
     assert [json.loads(imported.out)[0][key] for key in ("name", "state", "trained")] == ["back", "complete", 8]
-    assert "1 things could not be read" in one_line(imported.err)
+    assert "one thing could not be read" in one_line(imported.err)
     assert json.loads(run("zoo", "list", "--lake", lake.path, "--json").out)[0]["architecture"] == "mlp"
 
 

@@ -335,6 +335,10 @@ def test_rows_beside_a_zoo_have_the_lakes_types_and_its_members(lake: Lake, undi
 
 
 def test_what_cannot_be_a_zoo_is_refused_in_a_sentence(lake: Lake, tmp_path: Path, files: Path) -> None:
+    (tmp_path / "card" / "models").mkdir(parents=True)
+    (tmp_path / "card" / "README.md").write_text("---\ntags:\n- weightlake\n---\n")
+    with pytest.raises(UsageError, match="is a published dataset, which load_population"):
+        import_population(lake, tmp_path / "card", "zoo")
     with pytest.raises(UsageError, match="none of the formats ray-tune, small-cnn-zoo, state-dicts"):
         import_population(lake, tmp_path, "zoo")
     with pytest.raises(UsageError, match="is no folder"):

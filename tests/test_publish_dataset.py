@@ -14,12 +14,12 @@ import pytest
 import torch
 from huggingface_hub import DatasetCard
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from schemas import DataError, Lake, UsageError, open_lake
+from schemas import DataError, Lake, OutsideError, UsageError, open_lake
 from tests.conftest import ROOT
 from tests.published import code_of, everything_in, rows_of
-from zoo import load_population, load_weights, publish_population
+from zoo import import_population, load_population, load_weights, publish_population
 from zoo.families import SPLITS
 from zoo.publishing.dataset_card import _condition
 from zoo.recipe import Recipe
@@ -344,6 +344,25 @@ def test_what_cannot_be_published_is_said(undisturbed: Lake, tmp_path: Path, wha
     with pytest.raises(UsageError, match=says):
         publish_population(undisturbed, what, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_nobody_knows_of_an_imported_zoo_is_not_said_on_its_card(lake: Lake, tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    for name in ("a", "b"):
+        save_file({"w": torch.ones(3)}, tmp_path / "files" / f"{name}.safetensors")
+    (tmp_path / "files" / "metadata.csv").write_text("file,lr\na.safetensors,0.1\nb.safetensors,0.2\n")
+    import_population(lake, tmp_path / "files", "found")
+    publish_population(lake, "found", tmp_path / "zoo", license_id="mit")
+    card = (tmp_path / "zoo" / "README.md").read_text()
+    assert "\n2 trained networks: weights, training curves" in card
+    assert "| not known | not known | 2 | not known |" in card
+    assert "one that was imported says from where" in card
+    assert "None" not in card
+
+
+def test_a_place_that_cannot_be_written_is_said(undisturbed: Lake) -> None:
+    with pytest.raises(OutsideError, match="cannot write /proc/nowhere"):
+        publish_population(undisturbed, "tiny", "/proc/nowhere")
 
 
 def test_a_folder_with_other_things_is_not_written_to(undisturbed: Lake, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from types import ModuleType
 from schemas import UsageError
 from zoo.exchange import ray_tune, small_cnn, state_dicts
 from zoo.mistakes import expected_one_of
+from zoo.publishing.folder import is_published
 
 FORMATS: dict[str, ModuleType] = {module.FORMAT: module for module in (ray_tune, small_cnn, state_dicts)}
 """Modules with `recognises`, `read` and `write`, by their format's name."""
@@ -26,6 +27,8 @@ def format_of(root: Path, name: str | None) -> ModuleType:
     for module in FORMATS.values():
         if module.recognises(root):
             return module
+    if is_published(root):
+        raise UsageError(f"{root} is a published dataset, which load_population({str(root)!r}, ...) reads where it is")
     raise UsageError(
         f"{root} is in none of the formats {', '.join(sorted(FORMATS))}; docs/other_zoos.md says what each holds"
     )

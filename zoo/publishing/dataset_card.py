@@ -189,7 +189,8 @@ def _summary(facts: Facts) -> str:
     what = f"{trained.height:,} trained networks" + (f" and {made:,} made of them" if made else "")
     diverged = trained.filter(state="diverged").height
     note = f" {diverged:,} of them diverged and have their last finite weights (`state`)." if diverged else ""
-    return f"{what} ({architectures}) on {datasets}: weights, training curves and what was measured of them.{note}"
+    of, on = f" ({architectures})" if architectures else "", f" on {datasets}" if datasets else ""
+    return f"{what}{of}{on}: weights, training curves and what was measured of them.{note}"
 
 
 def _named(values: pl.Series) -> str:
@@ -213,10 +214,10 @@ def _making(facts: Facts) -> str:
         f"| {row['members'] or 0:,} | {row['device'] or 'not known'} | {row['software'] or 'not known'} |"
         for row in facts.populations.iter_rows(named=True)
     ]
-    return (
-        "\n".join(lines)
-        + "\n\nThe configuration `populations` holds each recipe whole, as JSON; it can be built again."
-    )
+    again = "it can be built again."
+    if facts.populations["recipe"].str.contains('"imported"', literal=True).any():
+        again = "one that was imported says from where, others can be built again."
+    return "\n".join(lines) + f"\n\nThe configuration `populations` holds each recipe whole, as JSON; {again}"
 
 
 def _code(value: str | None) -> str:
