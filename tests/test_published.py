@@ -303,6 +303,12 @@ def test_a_dataset_that_is_not_there_is_said(hub: TestHub, tmp_path: Path) -> No
         ({"begin_byte": 0}, "gives tensor"),
         ({"dtype": "pickle"}, "gives tensor"),
         ({"shape": [10**9]}, "gives tensor"),
+        ({"shape": [None]}, "says of a tensor nothing, or twice"),
+        ({"shape": [-1, -1]}, "says of a tensor nothing, or twice"),
+        ({"shard": None}, "says of a tensor nothing, or twice"),
+        ({"begin_byte": None}, "says of a tensor nothing, or twice"),
+        ({"name": "w"}, "says of a tensor nothing, or twice"),
+        ({"shard": ""}, "which are not there"),
     ],
 )
 def test_an_index_is_not_believed(undisturbed: Lake, tmp_path: Path, change: dict[str, object], says: str) -> None:
@@ -315,6 +321,22 @@ def test_an_index_is_not_believed(undisturbed: Lake, tmp_path: Path, change: dic
         index
     )
     with pytest.raises(DataError, match=says):
+        load_population(tmp_path / "out", "width = 3")
+
+
+def test_damaged_tables_are_told_from_mistakes(undisturbed: Lake, tmp_path: Path) -> None:
+    publish_population(undisturbed, "SELECT model_id FROM member WHERE width = 3 AND seed = 0", tmp_path / "out")
+    models, index = (tmp_path / "out" / config / "train-0.parquet" for config in ("models", "tensors"))
+    content = models.read_bytes()
+    for damaged in (content[:-100], b"PAR1" + b"\xff" * 400 + b"PAR1", b""):
+        models.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"a table of .* cannot be read"):
+            load_population(tmp_path / "out", "width = 3")
+    models.write_bytes(content)
+    for config in ("tensors/train-0.parquet", "tensors/test-0.parquet"):
+        (tmp_path / "out" / config).unlink(missing_ok=True)
+    assert not index.exists()
+    with pytest.raises(UsageError, match="holds no weights: it has no table tensors, only models"):
         load_population(tmp_path / "out", "width = 3")
 
 

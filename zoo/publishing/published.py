@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from math import prod
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -43,6 +43,9 @@ TYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+OF_FILES = (duckdb.InvalidInputException, duckdb.IOException, duckdb.InternalException, duckdb.SerializationException)
+READING = re.compile(r"while reading file|bytes outside file")
+"""What DuckDB says of a damaged file in errors of other kinds."""
 PLACES = """
 SELECT position, name, shard, dtype, shape, begin_byte, end_byte FROM wanted JOIN tensors USING (model_id)
 WHERE CASE WHEN wanted.epoch IS NULL THEN tensors.final ELSE tensors.epoch = wanted.epoch END
@@ -107,11 +110,10 @@ class Published:
             with matched(query, parameters):
                 found: pl.DataFrame = opened.sql(query, params=dict(parameters) or None).pl()
             return found
-        except (duckdb.InvalidInputException, duckdb.IOException) as error:
-            self.source.complain()
-            raise DataError(f"a table of {self.source.name} cannot be read: {one_line(error)}") from error
         except duckdb.Error as error:
             self.source.complain()
+            if isinstance(error, OF_FILES) or READING.search(str(error)):
+                raise DataError(f"a table of {self.source.name} cannot be read: {one_line(error)}") from error
             known = ", ".join(self.tables)
             raise UsageError(f"{one_line(error)} (the tables of {self.source.name}: {known})") from error
 
@@ -156,6 +158,10 @@ class Published:
 
     def _places(self, rows: pl.DataFrame) -> pl.DataFrame:
         """A row a tensor and model: position of the model, name, shard, dtype, shape, begin_byte, end_byte."""
+        if INDEX not in self.tables:
+            raise UsageError(
+                f"{self.source.name} holds no weights: it has no table {INDEX}, only {', '.join(self.tables)}"
+            )
         epoch = pl.col("epoch").cast(pl.Int32) if "epoch" in rows.columns else pl.lit(None, pl.Int32).alias("epoch")
         wanted = rows.select("model_id", epoch).with_row_index("position")
         with duckdb.connect(config=CONFIG) as opened:
@@ -217,8 +223,14 @@ def _check_complete(source: Source, wanted: pl.DataFrame, found: pl.DataFrame) -
         model_id, epoch = absent.select("model_id", "epoch").row(0)
         what = "no weights" if epoch is None else f"no checkpoint of epoch {epoch}"
         raise UsageError(f"{source.name} has {what} for {model_id}; its table tensors says what there is")
+    entries = found.select("position", "name", "shard", "dtype", "shape", "begin_byte", "end_byte")
+    odd = found["shape"].list.eval(pl.element().is_null() | (pl.element() < 0)).list.any().any()
+    if odd or sum(entries.null_count().row(0)) or entries.select("position", "name").is_duplicated().any():
+        raise DataError(
+            f"the index of {source.name} says of a tensor nothing, or twice, where it lies; publish it again"
+        )
     for shard, last in found.group_by("shard").agg(pl.max("end_byte")).rows():
-        inside = PurePosixPath(shard).parts[0] == "weights" and shard in source.sizes
+        inside = shard.startswith("weights/") and shard in source.sizes
         if not inside or last > source.sizes[shard]:
             raise DataError(f"the index of {source.name} names bytes up to {last} of {shard}, which are not there")
     for name, dtype, shape, begin, end in (
