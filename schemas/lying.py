@@ -19,6 +19,8 @@ NAMED = "SELECT DISTINCT model_id, path FROM tensor WHERE model_id IN (SELECT un
 MARK = ".mark"
 """Ending of the note beside a downloaded snapshot."""
 LOCK = "lock-"
+PUBLISHED = "published"
+"""Folder of a lake for what is on its way to a hub; what is there whole is deleted."""
 
 Problem = tuple[str, str, str]
 
@@ -62,10 +64,15 @@ def rows_without_files(lake: Lake, named: Named, whole: bool) -> Iterator[Proble
 
 
 def files_without_rows(lake: Lake, named: Named) -> Iterator[Problem]:
-    """Files below the folders of weights and raw answers that belong to nothing in the tables, a problem a folder."""
+    """Files of the lake's folders that belong to nothing in the tables, a problem a folder."""
     half = [*unfinished(lake.weights.folder), *unfinished(lake.raw)]
     for left in half:
         yield "files", "left by a writer that was killed or is still at it; if nothing runs, delete it", str(left)
+    for folder in sorted((lake.path / PUBLISHED).glob("*")):
+        problem = (
+            "of an upload that was ended or still runs; publish the same again, which sends the rest, or delete it"
+        )
+        yield "files", problem, folder.relative_to(lake.path).as_posix()
     hidden = set(half)
     kinds = {
         ("weights", "a shard that no checkpoint names; the build that wrote it may not have been finished"): (

@@ -1,14 +1,17 @@
 """The doctor finds every kind of damage and calls a sound lake sound."""
 
 import re
+import shutil
 from pathlib import Path
 
 import polars as pl
 import torch
 
-from schemas import Lake, examine, repair
+from schemas import Lake, examine, open_lake, repair
 from schemas.ghosts import OF_A_MODEL
 from schemas.unique import MAY_REPEAT, UNIQUE, WHOLE
+from zoo import publish_population
+from zoo.publishing.sending import Destination
 
 
 def healthy(lake: Lake) -> None:
@@ -144,6 +147,18 @@ def test_files_that_belong_to_nothing_are_found_below_weights_and_raw_answers(la
     assert "(and 1 beside it)" in examine(lake)["problem"][1]
     assert repair(lake).is_empty()
     assert (lake.raw / "huggingface" / "gone" / "page-2.parquet").exists()
+
+
+def test_what_an_ended_upload_has_left_is_found(undisturbed: Lake, tmp_path: Path) -> None:
+    shutil.copytree(undisturbed.path, tmp_path / "lake")
+    lake = open_lake(tmp_path / "lake")
+    (population,) = lake.sql("SELECT population_id FROM population")["population_id"]
+    folder = Destination(lake, "hf:a/b").folder  # what an upload writes first
+    publish_population(lake, population, folder, license_id="mit")
+    assert (folder / "README.md").exists()
+    problem = "of an upload that was ended or still runs; publish the same again, which sends the rest, or delete it"
+    assert examine(lake).rows() == [("files", problem, "published/a--b")]
+    assert repair(lake).is_empty()
 
 
 def test_models_that_nothing_made_are_found(lake: Lake) -> None:

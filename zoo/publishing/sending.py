@@ -6,12 +6,10 @@ from pathlib import Path
 import polars as pl
 
 from schemas import Lake
+from schemas.lying import PUBLISHED
 from zoo.publishing.address import OnHub, parse_address
 from zoo.publishing.commits import commit_of
 from zoo.publishing.folder import check_folder
-
-STAGED = "published"
-"""Folder of a lake for what is on its way to a hub."""
 
 
 class Destination:
@@ -24,7 +22,7 @@ class Destination:
     def __init__(self, lake: Lake, to: str | Path) -> None:
         address = parse_address(to)
         self.repository = address.repository if isinstance(address, OnHub) else None
-        staged = lake.path / STAGED / (self.repository or "").replace("/", "--")
+        staged = lake.path / PUBLISHED / (self.repository or "").replace("/", "--")
         self.folder = address if isinstance(address, Path) else staged
         check_folder(self.folder)
 
