@@ -88,6 +88,24 @@ def test_parameters_and_flops_of_stitched_deits_are_the_published_ones() -> None
             assert flops(path, sample) / 2 + 5 * normalised == published_flops
 
 
+def test_flops_of_torchs_own_transformer_layers_are_those_of_their_matrices() -> None:
+    layers = [nn.TransformerEncoderLayer(16, 2, 32, batch_first=True) for _ in range(3)]
+    module, places, width, hidden = nn.Sequential(*layers).eval(), 5, 16, 32
+    projections = places * width * (3 * width + width)
+    attention = 2 * places * places * width
+    expected = 3 * 2 * (projections + attention + 2 * places * width * hidden)
+    for training in (False, True):  # in evaluation one fused call is a layer, and in training another one attention
+        assert flops(module.train(training), torch.randn(1, places, width)) == expected
+    assert torch.backends.mha.get_fastpath_enabled()
+    queries = torch.randn(1, 2, places, 8)
+    assert flops(Attention(), queries) == 2 * attention
+
+
+class Attention(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+
 def family(architecture: str, widths: tuple[int, ...] = (4, 6), **options: object) -> StitchableNetwork:
     anchors = [network(architecture, seed, width=width) for seed, width in enumerate(widths)]
     return StitchableNetwork(anchors, samples(architecture, 2), SpaceSettings(**options))  # type: ignore[arg-type]

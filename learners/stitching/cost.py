@@ -1,11 +1,13 @@
 """What the stitches of a network cost: FLOPs, parameters, time; and which of them are worth it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 from time import perf_counter
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from learners.stitching.stitchable import StitchableNetwork
@@ -15,12 +17,26 @@ from learners.stitching.stitchable import StitchableNetwork
 def flops(module: nn.Module, sample: Tensor) -> int:
     """Count the FLOPs of one sample `[1, ...]` with torch's counter: two for each multiplication with its addition.
 
-    Matrix products and convolutions count, everything else is nothing.
+    Matrix products and convolutions count, everything else is nothing. Attention counts as its two matrix products,
+    whatever one call torch would make of it, or of a whole transformer layer, on some device: its counter knows few
+    of those calls, and takes the others for nothing.
     """
     counter = FlopCounterMode(display=False)
-    with counter:
+    with _unfused(), counter:
         module(sample)
     return int(counter.get_total_flops())
+
+
+@contextmanager
+def _unfused() -> Iterator[None]:
+    """Let torch compute attention and transformer layers by matrix products."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def count_flops(network: StitchableNetwork, sample: Tensor) -> tuple[int, ...]:
