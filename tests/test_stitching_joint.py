@@ -184,7 +184,9 @@ def test_the_update_has_its_rank_and_starts_at_nothing() -> None:
     x = drawn(50, 6).float()
     before = joint(x)
     torch.testing.assert_close(before, x @ joint.weight.T + joint.bias)
-    joint.weight.requires_grad_(False)
+    joint.free(torch.Generator().manual_seed(1))
+    assert torch.equal(joint(x), before)
+    assert not joint.weight.requires_grad
     optimiser = torch.optim.SGD([p for p in joint.parameters() if p.requires_grad], lr=0.05)
     for _ in range(20):
         optimiser.zero_grad()
@@ -193,3 +195,7 @@ def test_the_update_has_its_rank_and_starts_at_nothing() -> None:
     moved = joint(torch.eye(6)) - joint.bias - joint.weight.T
     assert int(torch.linalg.matrix_rank(moved)) == 2
     assert (joint(x) - x.flip(1)).square().mean() < (before - x.flip(1)).square().mean()
+    found = joint(x)
+    joint.fold()
+    torch.testing.assert_close(joint(x), found)
+    assert {name for name, _ in joint.named_parameters()} == {"weight", "bias"}

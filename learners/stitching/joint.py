@@ -14,18 +14,21 @@ class Joint(nn.Module):
 
     y = (W + U D) x + b
 
-    U D, of rank `rank`, is there for training alone: while W stays as least squares gave it, training moves the
-    joint by a matrix of low rank (as LoRA does, Hu et al., 2022). U starts at zero. A new joint maps all to zero;
-    `free` says which of them are trained.
+    U D, of rank `rank`, is there for training alone, from `free` to `fold`: while W stays as least squares gave it,
+    training moves the joint by a matrix of low rank (as LoRA does, Hu et al., 2022). U starts at zero, D at random.
+    Before and afterwards a joint is W and b, whatever its rank. A new joint maps all to zero.
 
     Args:
         source: What the front ends in.
         target: What the end begins with.
-        rank: Rank of the update; 0 for none.
+        rank: Rank of the update, at most that of W; 0 for none.
 
     Raises:
         UsageError: The source cannot be laid out as the target, see `learners.stitching.form.laid_out`.
     """
+
+    up: nn.Parameter | None
+    down: nn.Parameter | None
 
     def __init__(self, source: Form, target: Form, rank: int = 0) -> None:
         super().__init__()
@@ -33,31 +36,48 @@ class Joint(nn.Module):
         inputs = laid_out(source, target)
         self.weight = nn.Parameter(torch.zeros(target.channels, inputs))
         self.bias = nn.Parameter(torch.zeros(target.channels))
-        if rank:
-            self.up = nn.Parameter(torch.zeros(target.channels, rank))
-            self.down = nn.Parameter(torch.zeros(rank, inputs))
+        self.register_parameter("up", None)
+        self.register_parameter("down", None)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map values of the source's form to the target's."""
-        weight = self.weight + self.up @ self.down if self.rank else self.weight
+        weight = self._moved()
         if self.source.kind == self.target.kind == "maps" and self.source.sides == self.target.sides:
             return conv2d(x, weight[:, :, None, None], self.bias)
         return from_rows(linear(lay_out(x, self.source, self.target), weight, self.bias), self.target)
 
-    def free(self) -> None:
-        """Let everything be trained, but W where there is an update of it."""
+    def _moved(self) -> Tensor:
+        return self.weight if self.up is None or self.down is None else self.weight + self.up @ self.down
+
+    def free(self, generator: torch.Generator) -> None:
+        """Let everything be trained, but W where there is an update of it, whose D is drawn on the CPU."""
         self.requires_grad_(True)
-        self.weight.requires_grad_(not self.rank)
+        if self.rank:
+            (outputs, inputs), rank = self.weight.shape, min(self.rank, *self.weight.shape)
+            self.up = nn.Parameter(self.weight.detach().new_zeros(outputs, rank))
+            self.down = nn.Parameter(self.weight.detach().new_zeros(rank, inputs))
+            _draw(self.down, inputs, generator)
+            self.weight.requires_grad_(False)
+
+    @torch.no_grad()
+    def fold(self) -> None:
+        """Take the update into W, so that the joint costs what one without an update does."""
+        self.set(self._moved().clone(), self.bias.clone())
 
     @torch.no_grad()
     def set(self, weight: Tensor, bias: Tensor) -> None:
-        """Take over W `[outputs, inputs]` and b `[outputs]`."""
+        """Take over W `[outputs, inputs]` and b `[outputs]`, without an update."""
         self.weight.copy_(weight)
         self.bias.copy_(bias)
+        self.up = self.down = None
 
-    @torch.no_grad()
     def draw(self, generator: torch.Generator) -> None:
-        """Draw W and b as torch's linear layers are, and D, from a generator on the CPU."""
-        bound = 1 / sqrt(self.weight.shape[1])
-        for parameter in (self.weight, self.bias, *([self.down] if self.rank else [])):
-            parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
+        """Draw W and b as torch's linear layers are, from a generator on the CPU."""
+        for parameter in (self.weight, self.bias):
+            _draw(parameter, self.weight.shape[1], generator)
+
+
+@torch.no_grad()
+def _draw(parameter: Tensor, inputs: int, generator: torch.Generator) -> None:
+    bound = 1 / sqrt(inputs)
+    parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))

@@ -70,7 +70,7 @@ def rebuild(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"the configuration of a stitchable network is damaged: {error!r}") from error
     try:
-        network.load_state_dict({name: t for name, t in tensors.items() if not name.startswith(STATISTICS)})
+        network.load_state_dict({name: t for name, t in _folded(tensors).items() if not name.startswith(STATISTICS)})
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"the weights of a stitchable network are not those of its configuration: {reason}") from error
@@ -79,6 +79,16 @@ def rebuild(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
             index, _, rest = name.removeprefix(STATISTICS).partition(".")
             network.statistics.setdefault(int(index), {})[rest] = tensor
     return network.eval().requires_grad_(False)
+
+
+def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take updates of low rank into the joints' weights, which older versions stored beside them."""
+    found = dict(tensors)
+    for name in [name for name in tensors if name.startswith("joints.") and name.endswith(".up")]:
+        joint = name.removesuffix("up")
+        up, down = found.pop(name), found.pop(f"{joint}down")
+        found[f"{joint}weight"] = found[f"{joint}weight"] + up @ down
+    return found
 
 
 def write_repository(folder: Path, configuration: Mapping[str, Any], tensors: Mapping[str, Tensor], card: str) -> Path:

@@ -49,7 +49,7 @@ class StitchableNetwork(nn.Module):
         anchors: Networks that take the same samples and give the same kind of outputs.
         sample: Some samples, by which the forms of what the anchors have at their cuts are found.
         settings: Which paths there are; those with impossible hops are left out, and `left_out` says why.
-        rank: Rank of the joints' updates, see `Joint`.
+        rank: Rank of the joints' updates in training, see `Joint`.
 
     Raises:
         UsageError: An anchor cannot be cut, there are fewer than two, or no hop is possible.
@@ -150,10 +150,15 @@ class StitchableNetwork(nn.Module):
         for number, joint in enumerate(self._joints):
             joint.draw(generator("random joint", seed, number))
 
-    def free_joints(self) -> None:
-        """Let the joints be trained, those with an update of low rank by it alone."""
+    def free_joints(self, seed: int = 0) -> None:
+        """Let the joints be trained, those with an update of low rank by it alone; the seed decides where it begins."""
+        for number, joint in enumerate(self._joints):
+            joint.free(generator("update of a joint", seed, number))
+
+    def fold_joints(self) -> None:
+        """Take the joints' updates of low rank into the joints, when they are trained."""
         for joint in self._joints:
-            joint.free()
+            joint.fold()
 
     @torch.no_grad()
     def fit(self, batches: Iterable[Tensor], ridge: float = 0.0) -> None:

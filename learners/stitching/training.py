@@ -80,7 +80,7 @@ def train_stitchable(
 
     loss = (1 - d) cross-entropy + d T^2 KL(teacher / T || stitch / T)
 
-    Joints that have an update of low rank are moved by it (and their bias) alone.
+    Joints that have an update of low rank are moved by it (and their bias) alone, and have taken it in at the end.
 
     The teacher is the last anchor as it is before the training. Which stitch and which samples a step takes hang
     on the seed and the step alone, so that a training that goes on gives what one in a piece would.
@@ -100,7 +100,7 @@ def train_stitchable(
     groups = _groups(network, settings)
     network.train()
     network.anchors.requires_grad_(settings.train_anchors).train(settings.train_anchors)
-    network.free_joints()
+    network.free_joints(settings.seed)
     trained = {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
     optimiser = torch.optim.AdamW(trained.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     if start is not None:
@@ -120,6 +120,7 @@ def train_stitchable(
         if keep is not None:
             state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
             keep(Progressed(epoch, state, _remembered(optimiser, trained)))
+    network.fold_joints()
     network.eval().requires_grad_(False)
 
 
