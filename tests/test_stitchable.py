@@ -233,6 +233,48 @@ def test_anchors_that_did_not_move_keep_their_statistics_and_so_does_what_comes_
     assert set(made.statistics) == set(range(len(made.stitches)))
 
 
+def test_a_network_is_its_last_anchor_and_that_has_the_statistics_that_were_estimated_anew() -> None:
+    made, x = family("resnet18"), samples("resnet18", 64)
+    made.fit([x])
+    estimate_statistics(made, [x[:32] * 3], moved=True)
+    assert torch.equal(made(x), made.at(1)(x))
+    assert not torch.allclose(made(x), made.anchors[-1](x))
+
+
+def test_statistics_weigh_every_sample_alike_and_take_batches_of_one() -> None:
+    made, x = family("resnet18"), samples("resnet18", 41)
+    made.fit([x])
+    estimate_statistics(made, [x[:20], x[20:40], x[40:]])
+    found = made.statistics
+    estimate_statistics(made, [x[:20], x[20:]])
+    first = next(name for name in found[2] if name.endswith("running_mean"))  # no other one is before it
+    torch.testing.assert_close(found[2], made.statistics[2])
+    estimate_statistics(made, [x])
+    torch.testing.assert_close(found[2][first], made.statistics[2][first])
+    with pytest.raises(UsageError, match="at least two samples"):
+        estimate_statistics(made, [x[:1]])
+
+
+def test_joints_between_frozen_anchors_are_trained_under_the_statistics_of_their_stitch() -> None:
+    """A step of no length leaves all as it was, but says what the loss was computed with."""
+    made, x = family("resnet18").float(), samples("resnet18", 41).float()
+    made.fit([x])
+    estimate_statistics(made, [x])
+    made.train()
+    made.anchors.eval()
+    plain = made.body(2)(x)
+    assert torch.equal(made.at(2)(x), made.eval().at(2)(x))
+    assert not torch.allclose(made.at(2)(x), plain)
+
+
+def test_training_takes_a_last_batch_of_one_and_no_batches_of_one() -> None:
+    made, labels = family("resnet18").float(), learnt(9, 0).y
+    train_stitchable(made, Samples(samples("resnet18", 9).float(), labels), StitchTraining(epochs=1, batch_size=8))
+    one = StitchTraining(epochs=1, batch_size=1)
+    with pytest.raises(UsageError, match="batch_size = 1: batch normalisation takes at least 2 samples at once"):
+        train_stitchable(made, Samples(samples("resnet18", 9).float(), labels), one)
+
+
 def test_an_update_of_low_rank_is_all_that_training_moves_a_joint_by() -> None:
     made, _, before = updated()
     for joint, (weight, bias) in zip(made._joints, before, strict=True):

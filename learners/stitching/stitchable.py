@@ -32,11 +32,17 @@ class Path(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map samples to the last anchor's outputs."""
-        if not self.statistics or self.training:
+        if not self.statistics or self._estimating:
             plain: Tensor = self.body(x)
             return plain
         outputs: Tensor = functional_call(self.body, dict(self.statistics), (x,))
         return outputs
+
+    @property
+    def _estimating(self) -> bool:
+        """Whether its normalising layers take means and variances from each batch; frozen ones in training do not."""
+        layer = next(iter(self.statistics)).rpartition(".")[0]
+        return self.body.get_submodule(layer).training
 
 
 class StitchableNetwork(nn.Module):
@@ -141,8 +147,9 @@ class StitchableNetwork(nn.Module):
         return max(cheap, key=lambda number: (worth[number], -self.flops[number]))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map samples to the outputs of the last anchor."""
-        outputs: Tensor = self.anchors[-1](x)
+        """Map samples to the outputs of the last anchor, `at(len(anchors) - 1)`."""
+        last = len(self.anchors) - 1
+        outputs: Tensor = self.at(last)(x) if last in self.statistics else self.anchors[-1](x)
         return outputs
 
     def draw(self, seed: int) -> None:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
+from learners.stitching.statistics import without_singles
 from learners.stitching.stitchable import StitchableNetwork
 from schemas.errors import UsageError
 from zoo.population import Samples
@@ -96,6 +98,7 @@ def train_stitchable(
         UsageError: A setting cannot be.
     """
     settings.check()
+    _check_batches(network, samples, settings)
     teacher = deepcopy(network.anchors[-1]).eval().requires_grad_(False)
     groups = _groups(network, settings)
     network.train()
@@ -106,10 +109,10 @@ def train_stitchable(
     if start is not None:
         network.load_state_dict(dict(start.state))
         _restore(optimiser, trained, start.optimiser)
-    steps = -(-len(samples) // settings.batch_size)
+    steps = len(_batches(torch.arange(len(samples)), settings))
     for epoch in range((start.epoch if start else 0) + 1, settings.epochs + 1):
         order = data_order(settings.seed, epoch, len(samples)).to(samples.y.device)
-        for number, chosen in enumerate(torch.split(order, settings.batch_size)):
+        for number, chosen in enumerate(_batches(order, settings)):
             step = (epoch - 1) * steps + number
             optimiser.param_groups[0]["lr"] = settings.learning_rate * share("cosine", step, settings.epochs * steps)
             path = network.at(_drawn(groups, settings.seed, step))
@@ -122,6 +125,17 @@ def train_stitchable(
             keep(Progressed(epoch, state, _remembered(optimiser, trained)))
     network.fold_joints()
     network.eval().requires_grad_(False)
+
+
+def _batches(order: Tensor, settings: StitchTraining) -> list[Tensor]:
+    """Batches, of which none has but one sample where there are more: it would have no variance."""
+    return without_singles(torch.split(order, settings.batch_size)) if settings.batch_size > 1 else list(order.split(1))
+
+
+def _check_batches(network: StitchableNetwork, samples: Samples, settings: StitchTraining) -> None:
+    normalising = any(isinstance(layer, _BatchNorm) for layer in network.modules())
+    if normalising and settings.train_anchors and min(settings.batch_size, len(samples)) < 2:
+        raise UsageError(f"batch_size = {settings.batch_size}: batch normalisation takes at least 2 samples at once")
 
 
 def _loss(path: nn.Module, teacher: nn.Module, x: Tensor, y: Tensor, settings: StitchTraining) -> Tensor:
