@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from learners.stitching.statistics import without_singles
 from learners.stitching.stitchable import StitchableNetwork
