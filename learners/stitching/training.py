@@ -129,7 +129,8 @@ def train_stitchable(
 
 def _batches(order: Tensor, settings: StitchTraining) -> list[Tensor]:
     """Batches, of which none has but one sample where there are more: it would have no variance."""
-    return without_singles(torch.split(order, settings.batch_size)) if settings.batch_size > 1 else list(order.split(1))
+    batches = torch.split(order, settings.batch_size)
+    return without_singles(batches) if settings.batch_size > 1 else list(batches)
 
 
 def _check_batches(network: StitchableNetwork, samples: Samples, settings: StitchTraining) -> None:
