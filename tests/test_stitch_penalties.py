@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -113,6 +114,27 @@ def test_a_run_that_was_ended_goes_on_and_tiles_change_nothing(copied: Lake, mon
         np.testing.assert_allclose(
             rest.matrix(column), whole.matrix(column), atol=3e-4
         )  # joints to 30 samples of float32
+
+
+def test_a_pair_whose_sums_do_not_fit_together_is_measured_cut_by_cut(
+    copied: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = stitch_penalties(copied, FEW, SMALL)
+    with copied.write() as transaction:
+        transaction.sql("DELETE FROM pair_measurement")
+    monkeypatch.setattr(measuring, "SUMS", 1)
+    sums: list[int] = []
+    fit = measuring.fit_joints
+
+    def fit_joints(networks: Any, forms: Any, places: Any, *rest: Any) -> Any:
+        sums.append(len(places))
+        return fit(networks, forms, places, *rest)
+
+    monkeypatch.setattr(measuring, "fit_joints", fit_joints)
+    found = stitch_penalties(copied, FEW, SMALL)
+    assert sums == [1] * 9 * 2
+    assert found.measured == 9
+    np.testing.assert_allclose(found.matrix("loss_penalty"), whole.matrix("loss_penalty"), atol=3e-4)
 
 
 def test_checkpoints_of_one_run_are_models_of_their_own(copied: Lake) -> None:

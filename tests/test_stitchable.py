@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from learners.stitching import stitchable
 from learners.stitching.cost import count_flops, flops, latency, parameters, pareto
 from learners.stitching.cuts import trace
 from learners.stitching.joint import Joint
@@ -134,6 +135,21 @@ def test_a_joint_of_one_hop_is_fitted_as_alone_and_at_cut_zero_to_what_the_first
             alone = join(chains[0], hop.front_cut, chains[1], hop.end_cut, torch.split(x, 40))
             torch.testing.assert_close(made.at(index)(x), alone(x).detach(), rtol=0, atol=1e-7)
     assert {path.hops[0].end_cut for path in made.stitches if path.hops} == {0, 1}
+
+
+def test_joints_whose_sums_do_not_fit_together_are_fitted_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, x = family("vit", direction="both"), samples("vit", 80)
+    made.fit(iter(torch.split(x, 40)))
+    weights = [joint.weight.clone() for joint in made._joints]
+    made.draw(0)
+    monkeypatch.setattr(stitchable, "SUMS", 8 * 12**2)
+    sizes = [sum(8 * stitchable._columns(key) ** 2 for key in group) for group in made._groups()]
+    assert len(sizes) > 1
+    assert max(sizes) <= stitchable.SUMS
+    made.fit(iter(torch.split(x, 40)))
+    assert all(torch.equal(joint.weight, weight) for joint, weight in zip(made._joints, weights, strict=True))
+    with pytest.raises(UsageError, match="cannot be fitted to no samples"):
+        made.fit([])
 
 
 def test_a_network_is_chosen_by_its_cost() -> None:

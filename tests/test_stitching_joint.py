@@ -162,6 +162,11 @@ def test_a_transformer_is_stitched_to_a_residual_network_and_back() -> None:
             "4 tokens .* and 9 tokens .* stand at",
         ),
         (Form("tokens", 5, (7,)), Form("maps", 5, (2, 2)), "7 tokens of 5 channels are no places of 5 maps of 2 x 2"),
+        (
+            Form("maps", 16, (28, 28)),
+            Form("features", 16),
+            r"16 maps of 28 x 28 to 16 features has 12544 inputs, and fitting it takes 1.3 GB .* at most 8192",
+        ),
         (Form("maps", 5, (5, 5)), Form("maps", 5, (3, 3)), "neither of .* divides the other's sides"),
     ],
 )

@@ -9,6 +9,8 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from schemas.errors import UsageError
 
+MOST_COLUMNS = 1 << 13
+"""Inputs and outputs that a joint may have: the sums that it is fitted from take half a gigabyte then."""
 KINDS = {2: "features", 3: "tokens", 4: "maps"}
 
 
@@ -73,8 +75,19 @@ def laid_out(source: Form, target: Form) -> int:
     """Count the channels that `lay_out` gives each place of the target.
 
     Raises:
-        UsageError: The source cannot be laid out so; the message says why.
+        UsageError: The source cannot be laid out so, or a joint would be too large; the message says why.
     """
+    inputs = _inputs(source, target)
+    if inputs + target.channels > MOST_COLUMNS:
+        size = 8 * (inputs + target.channels) ** 2 / 1e9
+        raise UsageError(
+            f"a joint from {source} to {target} has {inputs} inputs, and fitting it takes {size:.1f} GB of memory; "
+            f"expected at most {MOST_COLUMNS} inputs and outputs"
+        )
+    return inputs
+
+
+def _inputs(source: Form, target: Form) -> int:
     if source.sides == target.sides or not target.sides:
         return source.channels * (1 if target.sides else source.places)
     if not source.sides:

@@ -9,6 +9,7 @@ from torch import nn
 from learners.stitching.given import given_by
 from learners.stitching.joint_training import train_joints
 from learners.stitching.joints import Joints, fit_joints, scatter_bytes
+from learners.stitching.moments import SUMS
 from learners.stitching.penalty import Penalty, penalties
 from learners.stitching.penalty_matrix import PenaltyMatrix
 from learners.stitching.penalty_rows import Joined, Rows
@@ -23,8 +24,6 @@ from zoo.device import chosen_device
 from zoo.population import Samples
 from zoo.randomness import generator
 
-SUMS = 1 << 29
-"""Bytes that the sums behind the joints of one tile may take."""
 VALUES = 1 << 25
 """Numbers that the fronts of one tile may hold at their cuts at once."""
 ENDS_AT_ONCE = 8
@@ -124,11 +123,23 @@ class _Measuring:
         held = sum(form.channels * max(1, form.places) for front in tile.fronts for form in forms[front])
         at_once = max(1, min(len(self.held_out), VALUES // held))
         batches = torch.split(self.fitting.x, max(1, at_once // 4))
-        joints = fit_joints(self.selected.networks, forms, self._places(tile), batches, self.settings.ridge)
-        for begin in range(0, len(tile.ends), ENDS_AT_ONCE):
-            ends = tile.ends[begin : begin + ENDS_AT_ONCE]
-            self.rows.write(self.lake, list(self._found(joints.onto(ends), at_once)))
-            yield ends
+        parts = self._parts(self._places(tile))
+        for places in parts:
+            joints = fit_joints(self.selected.networks, forms, places, batches, self.settings.ridge)
+            for begin in range(0, len(tile.ends), ENDS_AT_ONCE):
+                ends = tile.ends[begin : begin + ENDS_AT_ONCE]
+                self.rows.write(self.lake, list(self._found(joints.onto(ends), at_once)))
+                if places is parts[-1]:
+                    yield ends
+
+    def _parts(self, places: Sequence[Site]) -> list[list[Site]]:
+        """All sites together, or, where their sums would not fit, which may be for a single pair, in parts."""
+        parts: list[list[Site]] = [[]]
+        for site in places:
+            if parts[-1] and scatter_bytes([*parts[-1], site], self.selected.forms) > SUMS:
+                parts.append([])
+            parts[-1].append(site)
+        return parts
 
     def _found(self, joints: Joints, at_once: int) -> Iterator[tuple[str, Penalty]]:
         for penalty in penalties(joints, self.held_out, at_once):

@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+SUMS = 1 << 29
+"""Bytes that the sums of several problems may take together; more are made one after the other."""
+
 
 class Moments:
     """Count, mean and scatter of rows, in float64, whose size hangs on the columns and not on the number of rows.

@@ -66,6 +66,8 @@ class Rows:
 
     def write(self, lake: Lake, found: Sequence[tuple[str, Penalty]]) -> None:
         """Add penalties, each with its kind of joint; those that are there already stay as they are."""
+        if not found:
+            return
         frame = pl.DataFrame([row for joint, penalty in found for row in self._rows(joint, penalty)])
         with lake.write() as transaction:
             transaction.register("new_penalties", frame)

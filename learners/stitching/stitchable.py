@@ -12,7 +12,7 @@ from learners.stitching.cuts import trace
 from learners.stitching.form import Form, form_of, laid_out, lay_out, rows
 from learners.stitching.joint import Joint
 from learners.stitching.least_squares import Regressors, tolerance_of
-from learners.stitching.moments import Moments
+from learners.stitching.moments import SUMS, Moments
 from learners.stitching.space import Hop, SpaceSettings, stitches
 from schemas.errors import UsageError
 from zoo.randomness import generator
@@ -172,27 +172,53 @@ class StitchableNetwork(nn.Module):
         """Fit every joint by least squares, to all the cuts that share it at once.
 
         At the cut 0 of an end the joint is fitted to what its first block begins with. (The code published with the
-        paper takes the last block's outputs there.)
+        paper takes the last block's outputs there.) Joints whose sums do not fit into memory together are fitted in
+        groups, in as many passes over the samples.
+
+        Raises:
+            UsageError: There are no samples, or values that are not finite.
         """
+        groups = self._groups()
+        held = batches if len(groups) == 1 else list(batches)
+        for keys in groups:
+            self._fit(keys, held, ridge)
+
+    def _groups(self) -> list[list[JointKey]]:
+        """The joints, in groups whose sums fit into memory together."""
+        groups: list[list[JointKey]] = [[]]
+        for key in self.keys:
+            if groups[-1] and sum(8 * _columns(other) ** 2 for other in [*groups[-1], key]) > SUMS:
+                groups.append([])
+            groups[-1].append(key)
+        return groups
+
+    def _fit(self, keys: Sequence[JointKey], batches: Iterable[Tensor], ridge: float) -> None:
         moments: dict[JointKey, Moments] = {}
-        wanted = {key: self._cuts(key) for key in self.keys}
+        wanted = {key: self._cuts(key) for key in keys}
         for x in batches:
             values = [chain.activations(x) for chain in self._chains]
             for key, cuts in wanted.items():
                 front, end, _, source, target = key
-                sums = moments.setdefault(key, Moments(laid_out(source, target) + target.channels, x.device))
+                sums = moments.setdefault(key, Moments(_columns(key), x.device))
                 for here, there in cuts:
                     inputs = lay_out(values[front][here], source, target)
                     sums.add(torch.cat([inputs, rows(values[end][there], target)], dim=2).flatten(0, 1))
-        for key, joint in zip(self.keys, self._joints, strict=True):
-            sums, width = moments[key], laid_out(key[3], key[4])
-            tolerance = tolerance_of(next(self.parameters()).dtype)
+        if not moments:
+            raise UsageError("joints cannot be fitted to no samples; give at least one batch")
+        tolerance = tolerance_of(next(self.parameters()).dtype)
+        for key, sums in moments.items():
+            width = laid_out(key[3], key[4])
             known = Regressors(sums.mean[:width], sums.scatter[:width, :width], sums.count, ridge, tolerance)
-            joint.set(*known.onto(sums.mean[width:], sums.scatter[:width, width:]))
+            self._joints[self.keys.index(key)].set(*known.onto(sums.mean[width:], sums.scatter[:width, width:]))
 
     def _cuts(self, key: JointKey) -> list[tuple[int, int]]:
         hops = [hop for path in self.stitches for hop in path.hops if self._key(hop) == key]
         return list(dict.fromkeys((hop.front_cut, hop.end_cut) for hop in hops))
+
+
+def _columns(key: JointKey) -> int:
+    """Inputs and outputs of a joint."""
+    return laid_out(key[3], key[4]) + key[4].channels
 
 
 def _whole(index: object) -> int | None:
