@@ -27,6 +27,7 @@ from learners import (
 )
 from learners.stitching import measuring
 from learners.stitching.contrast import Matrix, contrast, mean_of_pairs
+from learners.stitching.joints import fit_joints
 from learners.stitching.penalty_chart import penalty_heat_map
 from learners.stitching.tiles import Tile, tiles
 from learners.stitching.training import StitchTraining
@@ -60,7 +61,9 @@ def test_every_pair_has_rows_and_they_are_what_one_stitched_network_costs(copied
     assert one["error"] == pytest.approx(float(error))
     assert one["penalty"] == pytest.approx(float(error - own))
     assert one["low"] <= one["penalty"] <= one["high"]
-    assert json.loads(one["settings"]) == {
+    settings = json.loads(one["settings"])
+    assert settings.pop("front_weights") != settings.pop("end_weights")
+    assert settings == {
         "joint": "least squares",
         "ridge": 0.0,
         "fit_samples": 2000,
@@ -124,13 +127,12 @@ def test_a_pair_whose_sums_do_not_fit_together_is_measured_cut_by_cut(
         transaction.sql("DELETE FROM pair_measurement")
     monkeypatch.setattr(measuring, "SUMS", 1)
     sums: list[int] = []
-    fit = measuring.fit_joints
 
-    def fit_joints(networks: Any, forms: Any, places: Any, *rest: Any) -> Any:
+    def fitted(networks: Any, forms: Any, places: Any, *rest: Any) -> Any:
         sums.append(len(places))
-        return fit(networks, forms, places, *rest)
+        return fit_joints(networks, forms, places, *rest)
 
-    monkeypatch.setattr(measuring, "fit_joints", fit_joints)
+    monkeypatch.setattr(measuring, "fit_joints", fitted)
     found = stitch_penalties(copied, FEW, SMALL)
     assert sums == [1] * 9 * 2
     assert found.measured == 9
@@ -143,6 +145,20 @@ def test_checkpoints_of_one_run_are_models_of_their_own(copied: Lake) -> None:
     assert [name.partition(" ")[2] for name in found.models] == ["(epoch 0)", "(epoch 1)", "(epoch 3)"]
     assert found.rows.filter(front=found.models[0], end=found.models[2])["front_epoch"].to_list() == [0, 0]
     assert stitch_penalties(copied, query, SMALL).measured == 0
+
+
+def test_a_model_whose_weights_were_replaced_is_measured_anew(copied: Lake) -> None:
+    first = stitch_penalties(copied, FEW, SMALL)
+    shard, row = copied.sql("SELECT shard, row FROM checkpoint WHERE model_id = $id AND final", id=first.models[1]).row(
+        0
+    )
+    tensors = copied.weights.read(shard)
+    tensors["linear2.weight"][row] *= 1.5
+    copied.weights.write(shard, tensors)
+    found = stitch_penalties(copied, FEW, SMALL)
+    assert found.measured == 9 - 4  # all with that model on one side
+    fresh = stitch_penalties(copied, FEW, replace(SMALL, ridge=1e-12))
+    np.testing.assert_allclose(found.matrix("loss_penalty"), fresh.matrix("loss_penalty"), atol=3e-4)
 
 
 def test_cuts_can_be_chosen(copied: Lake) -> None:
@@ -184,6 +200,21 @@ def test_other_architectures_are_joined_where_that_means_something(copied: Lake,
     found = stitch_penalties(copied, query, SMALL)
     assert found.rows.filter(pl.col("front") != pl.col("end")).height > 0
     assert "say nothing of places" in found.left_out["reason"][0]
+    with pytest.raises(UsageError, match="cut = 'linear1' is another place in cnn and in mlp"):
+        found.matrix(cut="linear1")
+    linear1 = found.matrix(cut="linear1", architecture="cnn")
+    ends = [name for name, column in zip(found.models, linear1.T, strict=True) if not np.isnan(column).all()]
+    assert ends == copied.sql("SELECT min(model_id) AS id FROM models WHERE architecture = 'cnn'")["id"].to_list()
+    same = found.summary().filter(cut="linear1")
+    assert same["end_architecture"].to_list() == ["cnn", "mlp"]
+    assert same["penalty"].to_list() == pytest.approx(
+        [
+            found.rows.filter(pl.col("front") != pl.col("end"), cut="linear1", end_architecture=kind)["penalty"].mean()
+            for kind in ("cnn", "mlp")
+        ]
+    )
+    with pytest.raises(UsageError, match="architecture = 'vit': expected one of cnn, mlp"):
+        found.matrix(architecture="vit")
     with pytest.raises(UsageError, match=r"cannot be joined to .* at conv1: 3 features say nothing of places"):
         stitch_penalties(copied, query, PenaltySettings(cuts=(0,)))
 

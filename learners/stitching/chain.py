@@ -21,6 +21,8 @@ class Chain:
     segments: tuple[fx.GraphModule, ...]
     names: tuple[str, ...]
     """Name of each cut: the layer or block that comes before it."""
+    architecture: str = ""
+    """Class of the network."""
 
     @property
     def blocks(self) -> int:

@@ -48,7 +48,7 @@ def trace(module: nn.Module, blocks: str | None = None) -> Chain:
     ends = [*(node for node, _ in found), nodes[-1].args[0]]
     starts = [next(node for node in nodes if node.op == "placeholder"), *ends[:-1]]
     segments = [_segment(module, nodes, start, end) for start, end in zip(starts, ends, strict=True)]
-    return Chain(tuple(segments), tuple(name for _, name in found))
+    return Chain(tuple(segments), tuple(name for _, name in found), type(module).__name__)
 
 
 class _Tracer(fx.Tracer):

@@ -137,7 +137,8 @@ class _Running(nn.Module):
 
 def _name(selected: Selected, order: list[int], recipe: StitchRecipe) -> str:
     hangs_on = [recipe.sha256, *([selected.given] if selected.given else [])]
-    identity = json.dumps([[selected.ids[number], selected.epochs[number]] for number in order] + hangs_on)
+    anchors = [[selected.ids[number], selected.epochs[number], selected.contents[number]] for number in order]
+    identity = json.dumps([*anchors, *hangs_on])
     return f"{len(order)}-anchors-{sha256(identity.encode()).hexdigest()[:12]}"
 
 

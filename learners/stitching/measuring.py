@@ -159,6 +159,8 @@ class _Measuring:
         numbers = found["number"].to_list()
         ends = [pl.Series("front", [names[self.joined[number].front] for number in numbers], dtype=pl.String)]
         ends.append(pl.Series("end", [names[self.joined[number].end] for number in numbers], dtype=pl.String))
+        kinds = [self.selected.architecture(self.joined[number].end) for number in numbers]
+        ends.append(pl.Series("end_architecture", kinds, dtype=pl.String))
         left_out = [
             {"front": names[each.front], "end": names[each.end], "cut": each.cut, "reason": each.reason}
             for each in self.impossible

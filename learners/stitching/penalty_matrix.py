@@ -17,8 +17,8 @@ class PenaltyMatrix:
 
     Attributes:
         models: The models' names, in the order of the selection.
-        rows: A row for each joint: `front`, `end` (names), `cut`, `joint`, `penalty`, `standard_error`, `low`, `high`,
-            `loss_penalty` and more, as in the view `stitch_penalties`.
+        rows: A row for each joint: `front`, `end` (names), `end_architecture`, whose `cut` it is, `joint`, `penalty`,
+            `standard_error`, `low`, `high`, `loss_penalty` and more, as in the view `stitch_penalties`.
         measured: How many pairs were measured for it; the others were in the lake.
         left_out: Joints that are impossible: `front`, `end`, `cut` and the reason.
     """
@@ -28,19 +28,38 @@ class PenaltyMatrix:
     measured: int
     left_out: pl.DataFrame
 
-    def matrix(self, value: str = "penalty", joint: str = "least squares", cut: str | None = None) -> Matrix:
+    def matrix(
+        self,
+        value: str = "penalty",
+        joint: str = "least squares",
+        cut: str | None = None,
+        architecture: str | None = None,
+    ) -> Matrix:
         """A column of `rows` as a matrix, fronts down and ends across; a mean over cuts unless one is named.
 
+        Args:
+            value: Which column.
+            joint: Kind of joint.
+            cut: Name of a cut of the ends.
+            architecture: Whose cut it is; ends of others have no value.
+
         Raises:
-            UsageError: There is no such column, kind of joint or cut.
+            UsageError: There is no such column, kind of joint, cut or architecture, or several architectures have a cut
+                of this name, which is not the same place in them.
         """
-        for name, choice in (("joint", joint), *([("cut", cut)] if cut is not None else [])):
+        chosen = self.rows
+        for name, choice in (("joint", joint), ("cut", cut), ("end_architecture", architecture)):
+            if choice is None:
+                continue
             choices = self.rows[name].unique().sort().to_list()
             if choice not in choices:
-                raise UsageError(f"{name} = {choice!r}: expected one of {', '.join(choices)}")
+                called = name.removeprefix("end_")
+                raise UsageError(f"{called} = {choice!r}: expected one of {', '.join(map(str, choices))}")
+            chosen = chosen.filter(pl.col(name) == choice)
+        if cut is not None:
+            _check_one_architecture(chosen, cut)
         if value not in self.rows.columns or not self.rows.schema[value].is_numeric():
             raise UsageError(f"value = {value!r}: expected a column of figures, e.g. penalty or loss_penalty")
-        chosen = self.rows.filter(joint=joint) if cut is None else self.rows.filter(joint=joint, cut=cut)
         means = {(front, end): mean for front, end, mean in chosen.group_by("front", "end").agg(pl.mean(value)).rows()}
         return np.array([[means.get((front, end), np.nan) for end in self.models] for front in self.models])
 
@@ -76,22 +95,32 @@ class PenaltyMatrix:
         return tree
 
     def summary(self) -> pl.DataFrame:
-        """A row for each kind of joint and cut: pairs of different models, their mean penalty and its standard error.
+        """A row for each kind of joint, architecture of ends and cut: pairs, their mean penalty and its standard error.
 
-        The error is that of drawing other models, NULL with fewer than three of them; `itself` is the mean penalty of
-        self-stitches.
+        Pairs are those of different models. The error is that of drawing other models, NULL with fewer than three of
+        them; `itself` is the mean penalty of self-stitches.
         """
         rows = []
-        kinds = self.rows.select("joint", "end_cut", "cut").unique().sort("joint", "end_cut", "cut")
-        for joint, cut in kinds.select("joint", "cut").unique(maintain_order=True).rows():
-            penalty, loss = (self.matrix(value, joint, cut) for value in ("penalty", "loss_penalty"))
+        keys = ["joint", "end_architecture", "cut"]
+        kinds = self.rows.group_by(keys).agg(pl.min("end_cut")).sort("joint", "end_architecture", "end_cut", "cut")
+        for joint, architecture, cut in kinds.select(keys).rows():
+            penalty, loss = (self.matrix(value, joint, cut, architecture) for value in ("penalty", "loss_penalty"))
             mean, error = mean_of_pairs(penalty)
             pairs = int((~np.isnan(penalty)).sum() - (~np.isnan(np.diag(penalty))).sum())
             figures = {"penalty": mean, "standard_error": error, "loss_penalty": mean_of_pairs(loss)[0]}
             itself = float(np.nanmean(np.diag(penalty)))
-            rows.append({"joint": joint, "cut": cut, "pairs": pairs, **figures, "itself": itself})
+            kind = {"joint": joint, "end_architecture": architecture, "cut": cut}
+            rows.append({**kind, "pairs": pairs, **figures, "itself": itself})
         return pl.DataFrame(rows).with_columns(pl.col(pl.Float64).fill_nan(None))
 
     def order(self, value: str = "penalty", joint: str = "least squares", cut: str | None = None) -> list[str]:
         """The models in the dendrogram's order."""
         return [self.models[leaf] for leaf in leaves_list(self.dendrogram(value, joint, cut))]
+
+
+def _check_one_architecture(rows: pl.DataFrame, cut: str) -> None:
+    several = rows["end_architecture"].unique().sort().to_list() if "end_architecture" in rows.columns else []
+    if len(several) > 1:
+        raise UsageError(
+            f"cut = {cut!r} is another place in {' and in '.join(map(str, several))}; say which with architecture"
+        )

@@ -42,11 +42,16 @@ class Rows:
     samples: int
 
     def settings_of(self, joined: Joined) -> str:
-        """Everything that a penalty hangs on beside its models, split, samples and seed, as canonical JSON."""
+        """Everything that a penalty hangs on beside its models, split, samples and seed, as canonical JSON.
+
+        A hash of the weights is in it, so that a model whose files were replaced is measured again.
+        """
         cut = self.selected.networks[joined.end].chain.names[joined.end_cut]
         fields = {"front_cut": joined.front_cut, "end_cut": joined.end_cut, "end_cut_name": cut}
         epochs = {"front_epoch": self.selected.epochs[joined.front], "end_epoch": self.selected.epochs[joined.end]}
         named: dict[str, object] = {name: epoch for name, epoch in epochs.items() if epoch is not None}
+        contents = self.selected.contents
+        named |= {"front_weights": contents[joined.front], "end_weights": contents[joined.end]}
         named |= {"given": self.selected.given} if self.selected.given is not None else {}
         return json.dumps(fields | named | dict(self.settings.identity(joined.joint)), sort_keys=True)
 

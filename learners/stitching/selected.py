@@ -1,8 +1,9 @@
 """Gathers the models of a selection that are to be stitched, and refuses what cannot be before anything is done."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -38,8 +39,15 @@ class Selected:
     forms: tuple[tuple[Form, ...], ...]
     """For each the form of what there is at every cut."""
     dataset: Dataset
+    contents: tuple[str, ...]
+    """A hash of each one's weights."""
     given: str | None = None
     """A hash of the architectures and data that were given, if some were."""
+
+    def architecture(self, number: int) -> str:
+        """What a model is called that is built like it: an architecture of the zoo, or the class of one given."""
+        description = self.descriptions[number]
+        return self.networks[number].chain.architecture if description is None else description.architecture
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -71,9 +79,11 @@ def gather(
     known = _descriptions(lake, ids, given)
     _check_alike(ids, [known.get(model_id) for model_id in ids], given)
     chains: dict[Description, Chain] = {}
-    networks, descriptions = [], []
+    networks, descriptions, contents = [], [], []
     for name, model_id, place in zip(_names(ids, epochs), ids, places, strict=True):
-        weights = {key: _moved(tensor, device, dtype) for key, tensor in read_weights(lake, place).items()}
+        stored = read_weights(lake, place)
+        contents.append(_content(stored))
+        weights = {key: _moved(tensor, device, dtype) for key, tensor in stored.items()}
         kind = known.get(model_id)
         if kind is not None:
             chain = chains[kind] = chains.get(kind) or trace(kind.skeleton())
@@ -86,7 +96,9 @@ def gather(
     sample = dataset.train.to(device, dtype).x[:LOOKED_AT]
     forms = tuple(_tried(network, sample) for network in networks)
     digest = given.digest if given is not None else None
-    return Selected(tuple(ids), tuple(epochs), tuple(descriptions), tuple(networks), forms, dataset, digest)
+    return Selected(
+        tuple(ids), tuple(epochs), tuple(descriptions), tuple(networks), forms, dataset, tuple(contents), digest
+    )
 
 
 def _refuse_stitchable(lake: Lake, ids: Sequence[str]) -> None:
@@ -148,6 +160,15 @@ def _check_alike(ids: Sequence[str], descriptions: Sequence[Description | None],
                     f"these cannot be stitched: {first} has {what} {mine}, {model_id} has {what} {theirs}; "
                     f"select one {what}"
                 )
+
+
+def _content(weights: Mapping[str, Tensor]) -> str:
+    """A hash of names, types, shapes and values, whatever file they lie in."""
+    found = sha256()
+    for name, tensor in sorted(weights.items()):
+        found.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
+        found.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().data)
+    return found.hexdigest()[:12]
 
 
 def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
