@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import altair
 import polars as pl
@@ -17,6 +18,7 @@ from schemas import Lake
 
 MOST_MODELS = 60  # in one heat map; more cannot be seen
 MOST_PANELS = 6  # heat maps, and pictures by depth
+MOST_PAIRS = 8000  # in all heat maps together, of about 110 bytes each
 SIDES = (220, 560, 22)  # pixels of a heat map: at least, at most, and for a model
 OF_POPULATION = """
     AND first_id IN (SELECT model_id FROM member WHERE population_id = {population})
@@ -92,7 +94,7 @@ def penalty_figures(lake: Lake, population_id: str | None) -> list[Figure]:
     if rows.is_empty():
         return []
     found = _told_apart(_maps(rows))
-    shown = found[:MOST_PANELS]
+    shown = _first(found)
     says = (
         "What it costs to join the front of one model (a row) to the end of another (a column): the error of the"
         " stitched network minus that of the end's own, on held-out samples, a mean over cuts, with an interval of 95 %"
@@ -119,6 +121,12 @@ def _maps(rows: pl.DataFrame) -> list[Map]:
         if not any(each.within(other) for other in kept):
             kept.append(each)
     return kept
+
+
+def _first(maps: list[Map]) -> list[Map]:
+    """As many maps as a page holds, at least one."""
+    pairs = accumulate(each.pairs.height for each in maps)
+    return [each for each, held in zip(maps, pairs, strict=True) if each is maps[0] or held <= MOST_PAIRS][:MOST_PANELS]
 
 
 def _connected(rows: pl.DataFrame) -> Iterator[Map]:

@@ -17,6 +17,7 @@ NARROW_LETTERS = 16
 LEAF = 10.0  # what scipy's dendrogram gives each leaf
 TREE = 0.22  # of the heat map's height
 LETTER = 6.2  # pixels
+DIGITS = 5  # of penalties behind the point
 
 
 def mean_over_cuts(rows: pl.DataFrame) -> pl.DataFrame:
@@ -46,14 +47,22 @@ def penalty_map(
     tree = _tree_of(pairs, models)
     order = [models[leaf] for leaf in tree["leaves"]] if tree else list(models)
     place = {name: number for number, name in enumerate(order)}
-    placed = pairs.with_columns(x=pl.col("end").replace_strict(place), y=pl.col("front").replace_strict(place))
+    named = short_names(order)
+    placed = pairs.select(
+        pl.col("front", "end").replace_strict(named),
+        pl.col("penalty", "low", "high").round(DIGITS),
+        "cuts",
+        x=pl.col("end").replace_strict(place),
+        y=pl.col("front").replace_strict(place),
+    )
     above = TREE * len(order) if tree else 0.0
     x, y = _sides(order, above)
     widest = max(SMALLEST, *(abs(float(value)) for value in pairs["penalty"]))
     scale = altair.Scale(scheme="blueorange", domain=[-widest, widest])
     figures = (altair.Tooltip(f"{name}:Q", format="+.4f") for name in ("penalty", "low", "high"))
     cells = (
-        altair.Chart(placed.with_columns(x2=pl.col("x") + 1, y2=pl.col("y") + 1))
+        altair.Chart(placed)
+        .transform_calculate(x2="datum.x + 1", y2="datum.y + 1")
         .mark_rect()
         .encode(
             x=x,
