@@ -1,6 +1,7 @@
 """Stitching: what it costs to join parts of trained networks, and networks made of them."""
 
 from pathlib import Path
+from re import fullmatch
 from typing import Annotated, Any
 
 import polars as pl
@@ -10,6 +11,7 @@ from commands.arguments import DEFAULT_LAKE, AsJson, Descriptions, Device, LakeF
 from commands.terminal import progress_bar, say, show
 from schemas import Lake, UsageError, open_lake
 
+STAGES = ("random", "least squares", "trained")
 MOST_SHOWN = 20
 """So many networks of a Pareto front are shown."""
 
@@ -59,7 +61,7 @@ def stitch(
     if penalty and export is not None:
         raise UsageError("--export writes a stitchable network, and --penalty makes none; take --train")
     settings = learners.PenaltySettings(
-        cuts=tuple(int(name) if name.lstrip("-").isdigit() else name for name in cut or ()),
+        cuts=tuple(int(name) if fullmatch("-?[0-9]+", name) else name for name in cut or ()),
         training=learners.JointTraining() if trained else None,
         fit_samples=fit_samples,
         held_out=held_out,
@@ -73,6 +75,8 @@ def stitch(
         )
     if to is not None:
         learners.check_chart_file(to)
+    if export is not None:
+        learners.check_export_folder(export)
     computed: dict[str, Any] = {"description": [read_description(path) for path in description or ()], "device": device}
     with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
         computed["progress"] = progress
@@ -114,7 +118,7 @@ def _show_stitches(stitches: pl.DataFrame) -> None:
         anchors=pl.col("accuracy").filter(anchor).mean(),
         on_front=(pl.col("on_front") & ~anchor).sum(),
     )
-    show(stages.sort("mean_accuracy"), as_json=False)
+    show(stages.sort(pl.col("stage").replace_strict({name: number for number, name in enumerate(STAGES)})), False)
     front = stitches.filter(pl.col("stage") == "trained", "on_front").sort("flops")
     show(
         front.select("stitch", "path", "flops", "parameters", "latency", "accuracy", "standard_error"),
@@ -131,12 +135,13 @@ def _penalty(lake: Lake, select: str, settings: Any, to: Path | None, computed: 
     import learners
 
     found = learners.stitch_penalties(lake, select, settings, **computed)
-    pairs = len(found.models) ** 2
-    say(f"{pairs} pairs of {len(found.models)} models, {found.measured} of them measured now, the others known")
+    pairs, possible = len(found.models) ** 2, found.rows.select("front", "end").n_unique()
+    known = f"{found.measured} of them measured now, {possible - found.measured} known before"
+    say(f"{pairs} pairs of {len(found.models)} models, {known}, {pairs - possible} impossible")
     if not found.left_out.is_empty():
-        apart = found.left_out.join(found.rows, on=["front", "end"], how="anti").select("front", "end").n_unique()
         reason = found.left_out["reason"][0]
-        say(f"{found.left_out.height} joints are impossible and left out, all of {apart} pairs, for example: {reason}")
+        apart = f"all of {pairs - possible} pairs"
+        say(f"{found.left_out.height} joints are impossible and left out, {apart}, for example: {reason}")
     if to is not None:
         say(f"drawn: {learners.draw_penalties(found, to)}")
     if (summary := found.summary())["standard_error"].null_count():

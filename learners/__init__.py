@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from learners.soups.soup import Soup, greedy_soup, learned_soup, uniform_soup
     from learners.stitching.chain import Chain
     from learners.stitching.cuts import trace
-    from learners.stitching.exporting import export_stitchable
+    from learners.stitching.exporting import check_export_folder, export_stitchable
     from learners.stitching.joint_training import JointTraining
     from learners.stitching.making import Stitching, stitch
     from learners.stitching.measuring import stitch_penalties
@@ -57,6 +57,7 @@ __all__ = [
     "align",
     "assign_phases",
     "check_chart_file",
+    "check_export_folder",
     "compare_soups",
     "draw_family",
     "draw_penalties",
@@ -115,6 +116,7 @@ __getattr__ = lazily(
         "PenaltyMatrix": "learners.stitching.penalty_matrix",
         "PenaltySettings": "learners.stitching.penalty_settings",
         "check_chart_file": "learners.written_chart",
+        "check_export_folder": "learners.stitching.exporting",
         "StitchRecipe": "learners.stitching.recipe",
         "StitchableNetwork": "learners.stitching.stitchable",
         "draw_stitches": "learners.stitching.pareto_chart",

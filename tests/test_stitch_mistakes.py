@@ -1,18 +1,22 @@
 """What cannot be stitched is said, the rest is done, and nobody's networks are changed by it."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from learners import PenaltySettings, join, stitch_penalties, trace
+from learners import PenaltySettings, join, load_stitchable, stitch_penalties, trace
+from learners.stitching.repository import configuration_of, tensors_of, write_repository
 from learners.stitching.space import SpaceSettings
+from learners.stitching.statistics import estimate_statistics
 from learners.stitching.stitchable import StitchableNetwork
-from schemas import Lake, UsageError
+from schemas import DataError, Lake, UsageError
 from tests.stitchable_networks import network, samples
-from tests.test_command_line import Run, run
+from tests.test_command_line import Run, one_line, run
 from tests.tiny_population import built, tiny_recipe
 
 
@@ -32,6 +36,13 @@ def test_a_pair_without_a_joint_is_left_out_and_the_rest_is_measured(lake: Lake,
     said = run("stitch", "--penalty", "--select", query, "--fit-samples", "20", "--lake", lake.path)
     assert said.code == 0
     assert f"left out, all of {len(apart)} pairs, for example: " in said.err
+    assert (
+        f"4 pairs of 2 models, 0 of them measured now, {4 - len(apart)} known before, {len(apart)} imposs" in said.err
+    )
+    for wrong, reason in (("--cut=--1", "no cut '--1'"), ("--cut=²", "no cut '²'"), (f"--seed={10**22}", "63 bits")):
+        refused = run("stitch", "--penalty", "--select", query, wrong, "--lake", lake.path)
+        assert refused.code == 2
+        assert reason in one_line(refused.err)
 
 
 def test_paths_that_are_left_out_are_known_with_the_reason() -> None:
@@ -90,5 +101,63 @@ def test_stitches_that_are_not_there_are_said(index: object) -> None:
     made = StitchableNetwork(anchors, samples("mlp", 2))
     with pytest.raises(UsageError, match=rf"there is no stitch {index!r}; this network has \d+, from 0 on"):
         made.at(index)  # type: ignore[arg-type] # a user's mistake
+    with pytest.raises(UsageError, match="flops = '5': expected a number"):
+        made.at(flops="5")  # type: ignore[arg-type] # a user's mistake
     assert made.at(1).body
     assert made.left_out == {}
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_a_folder_that_cannot_be_written_to_is_said_before_the_training(lake: Lake, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "file").touch()
+    options = ["stitch", "--lake", lake.path, "--select", "FROM models", "--train", "default"]
+    refused = run(*options, "--export", tmp_path / "file" / "repositories")
+    assert refused.code == 1
+    assert f"cannot write to {tmp_path / 'file' / 'repositories'}" in one_line(refused.err)
+
+
+Change = Callable[[dict[str, Any], dict[str, Tensor]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c, _: c["anchors"][0].update(width=-1), "configuration of a stitchable network is damaged"),
+        (lambda c, _: c["space"].update(kernel=0), "configuration .* is damaged: kernel = 0"),
+        (lambda c, _: c["space"].update(direction="both"), "it has other stitches"),
+        (lambda c, _: c.update(anchors=c["anchors"][:1]), "at least two anchors"),
+        (lambda c, _: c.update(rank="3"), "rank = '3'"),
+        (lambda c, _: c.update(flops=[1, 2]), r"flops are not \d+ figures"),
+        (lambda c, _: c.update(flops="abc"), r"flops are not \d+ figures"),
+        (lambda c, _: c.update(accuracies=None), r"accuracies are not \d+ figures"),
+        (lambda c, _: c.update(accuracies=["a"] * len(c["stitches"])), "accuracies are no figures"),
+        (
+            lambda _, t: t.update({"statistics.abc.x": torch.zeros(1)}),
+            "statistics.abc.x .* is of no layer",
+        ),
+        (lambda _, t: t.update({"statistics.99.0.bn1.running_mean": torch.zeros(1)}), "statistics.99.* is of no layer"),
+        (lambda _, t: t.update({"statistics.2.0.nope": torch.zeros(1)}), "statistics.2.0.nope .* is of no layer"),
+        (lambda _, t: t.update({min(_own(t)): torch.zeros(1)}), "or of another shape"),
+        (lambda _, t: [t.pop(name) for name in _own(t)], r"has 0 means and variances of batch norm, expected \d+"),
+    ],
+)
+def test_damaged_repositories_are_refused_when_they_are_loaded(tmp_path: Path, change: Change, reason: str) -> None:
+    anchors = [
+        {"architecture": "resnet18", "input_shape": [1, 8, 8], "classes": 10, "width": width} for width in (2, 3)
+    ]
+    x = samples("resnet18", 8).float()
+    made = StitchableNetwork([network("resnet18", width=width).float() for width in (2, 3)], x)
+    made.fit([x])
+    estimate_statistics(made, [x])
+    configuration, tensors = configuration_of(made, anchors), tensors_of(made)
+    folder = write_repository(tmp_path / "whole", configuration, tensors, "")
+    assert torch.equal(load_stitchable(folder).at(3)(x), made.at(3)(x))
+    change(configuration, tensors)
+    damaged = write_repository(tmp_path / "damaged", configuration, tensors, "")
+    with pytest.raises(DataError, match=reason) as raised:
+        load_stitchable(damaged)
+    assert "\n" not in str(raised.value)
+
+
+def _own(tensors: dict[str, Tensor]) -> list[str]:
+    return [name for name in tensors if name.startswith("statistics.")]

@@ -71,6 +71,12 @@ def test_a_training_that_was_ended_goes_on_to_the_same_bits(copied: Lake, recipe
     with pytest.raises(Ended):
         stitch(copied, TWO, recipe_file, progress=end)
     assert copied.sql("SELECT count(*) FROM product").item() == 0
+    (kept,) = copied.weights.folder.rglob("*.progress.safetensors")
+    whole_file = kept.read_bytes()
+    kept.write_bytes(whole_file[:100])
+    with pytest.raises(DataError, match="is damaged; delete it to train from the start"):
+        stitch(copied, TWO, recipe_file)
+    kept.write_bytes(whole_file)
     epochs: list[int] = []
     rest = stitch(copied, TWO, recipe_file, progress=lambda done, total, what: epochs.append(done))
     assert epochs == [3]
@@ -138,6 +144,7 @@ def test_the_command_makes_exports_and_draws(copied: Lake, run: Run, recipe_file
     assert "all 12 rows have --json" in made.err
     assert len(made.out.splitlines()) < 20
     assert "mean_accuracy" in made.out
+    assert made.out.index("random") < made.out.index("least squares") < made.out.index("trained")
     refused = run("stitch", "--lake", copied.path, "--select", "SELECT model_id FROM models", "--penalty")
     assert refused.code == 2
     assert "is a stitchable network, which is many networks in one; leave it out" in refused.err

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -363,7 +364,7 @@ def test_the_command_measures_draws_and_does_not_measure_again(copied: Lake, run
     assert "linear1" in first.out
     assert (tmp_path / "heat.svg").read_text(encoding="utf-8").startswith("<svg")
     again = run(*options, "--json")
-    assert "0 of them measured now" in again.err
+    assert "0 of them measured now, 9 known before, 0 impossible" in again.err
     assert [row["pairs"] for row in json.loads(again.out)] == [6, 6]
     assert "no standard error" not in again.err
     two = run(*options[:3], "--select", f"{EVERYBODY} LIMIT 2", *options[5:], "--json")
@@ -433,6 +434,9 @@ def test_one_description_serves_the_models_of_its_shapes(copied: Lake, tmp_path:
         np.testing.assert_allclose(found.matrix(column), known.matrix(column)[:2, :2], atol=1e-6)
     made = stitch(copied, query, StitchRecipe(fit_samples=30, training=StitchTraining(epochs=1)), description=described)
     assert set(made.anchors) == {"local:0", "local:1"}
+    wrong = described.model_copy(update={"input_shape": (1, 1, prod(described.input_shape))})
+    with pytest.raises(UsageError, match=r"local:0 is described as a network for samples of shape \[1, 1, \d+\], and"):
+        stitch_penalties(copied, query, SMALL, description=wrong)
 
 
 def test_colours_of_a_gain_and_of_a_loss_are_equally_deep(copied: Lake) -> None:

@@ -2,9 +2,10 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from learners.stitching.repository import rebuild, write_repository
-from schemas import Lake, UsageError
+from schemas import Lake, OutsideError, UsageError
 
 
 def export_stitchable(lake: Lake, model_id: str, folder: str | Path) -> Path:
@@ -24,6 +25,16 @@ def export_stitchable(lake: Lake, model_id: str, folder: str | Path) -> Path:
     made_of = "\n".join(f"- `{anchor}`" for anchor, _ in settings["anchors"])
     card = CARD.format(name=model_id.rpartition("/")[2], anchors=made_of, stitches=len(settings["network"]["stitches"]))
     return write_repository(Path(folder) / model_id.rpartition("/")[2], settings["network"], tensors, card)
+
+
+def check_export_folder(folder: str | Path) -> None:
+    """Make a folder for model repositories, if it is not there; raises OutsideError unless it can be written to."""
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutsideError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 CARD = """---

@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 import torch
-from safetensors import safe_open
 from torch import Tensor, nn
 
 from learners.stitching.cost import count_flops, flops
@@ -28,8 +27,8 @@ from learners.stitching.selected import Selected, gather
 from learners.stitching.statistics import estimate_statistics
 from learners.stitching.stitchable import StitchableNetwork
 from learners.stitching.training import Progressed, train_stitchable
-from schemas import Lake
-from schemas.weights import read_safetensors, write_safetensors
+from schemas import DataError, Lake
+from schemas.weights import read_metadata, read_safetensors, write_safetensors
 from zoo.describe import Description
 from zoo.device import chosen_device
 from zoo.population import Samples
@@ -208,9 +207,13 @@ def _train(
 def _started(path: Path, device: torch.device) -> Progressed | None:
     if not path.exists():
         return None
-    with safe_open(path, framework="pt") as file:
-        epoch = int(file.metadata()["epoch"])
-    tensors = {key: tensor.to(device) for key, tensor in read_safetensors(path).items()}
+    try:
+        epoch = int(read_metadata(path)["epoch"])
+        tensors = {key: tensor.to(device) for key, tensor in read_safetensors(path).items()}
+    except (DataError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}, of a training that was ended, is damaged; delete it to train from the start"
+        ) from error
     parts = {
         part: {key.removeprefix(part): t for key, t in tensors.items() if key.startswith(part)}
         for part in ("state/", "optimiser/")

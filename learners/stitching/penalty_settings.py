@@ -9,6 +9,7 @@ from schemas.errors import UsageError
 
 LEAST_SQUARES = "least squares"
 TRAINED = "trained"
+MOST_SEED = 2**63 - 1
 HELD_OUT = ("test", "validation")
 
 
@@ -47,6 +48,8 @@ class PenaltySettings:
             raise UsageError(f"held_out = {self.held_out!r}: expected one of {', '.join(HELD_OUT)}")
         if not (isfinite(self.ridge) and self.ridge >= 0):
             raise UsageError(f"ridge = {self.ridge}: expected a number from 0 on")
+        if not -MOST_SEED <= self.seed <= MOST_SEED:
+            raise UsageError(f"seed = {self.seed}: expected a whole number of at most 63 bits")
         counts = {"fit_samples": self.fit_samples, "held_out_samples": self.held_out_samples}
         if self.training:
             counts |= {"epochs": self.training.epochs, "batch_size": self.training.batch_size}

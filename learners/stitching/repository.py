@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from learners.stitching.space import SpaceSettings
+from learners.stitching.statistics import KEPT
 from learners.stitching.stitchable import StitchableNetwork
-from schemas.errors import DataError
+from schemas.errors import DataError, UsageError
 from schemas.files import write_whole
 from schemas.weights import read_safetensors, write_safetensors
 from zoo.architectures import skeleton
@@ -53,6 +54,7 @@ def configuration_of(network: StitchableNetwork, anchors: Sequence[Mapping[str, 
         "flops": list(network.flops),
         "accuracies": list(network.accuracies),
         "stitches": [str(stitch) for stitch in network.stitches],
+        "statistics": sum(map(len, network.statistics.values())),
     }
 
 
@@ -63,22 +65,61 @@ def rebuild(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
         DataError: They do not belong together, or the configuration is damaged.
     """
     try:
-        anchors = [build_anchor(anchor) for anchor in configuration["anchors"]]
-        settings = SpaceSettings(**configuration["space"])
-        network = StitchableNetwork(anchors, sample_of(configuration["anchors"][0]), settings, configuration["rank"])
-        network.flops, network.accuracies = tuple(configuration["flops"]), tuple(configuration["accuracies"])
-    except (KeyError, TypeError, IndexError) as error:
-        raise DataError(f"the configuration of a stitchable network is damaged: {error!r}") from error
+        network = _built(configuration)
+    except (KeyError, TypeError, IndexError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
+        raise DataError(f"the configuration of a stitchable network is damaged: {_short(error)}") from error
+    except UsageError as error:
+        raise DataError(f"the configuration of a stitchable network is damaged: {error}") from error
     try:
         network.load_state_dict({name: t for name, t in _folded(tensors).items() if not name.startswith(STATISTICS)})
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"the weights of a stitchable network are not those of its configuration: {reason}") from error
-    for name, tensor in tensors.items():
-        if name.startswith(STATISTICS):
-            index, _, rest = name.removeprefix(STATISTICS).partition(".")
-            network.statistics.setdefault(int(index), {})[rest] = tensor
+    network.statistics = _statistics(network, tensors)
+    expected, found = configuration.get("statistics"), sum(map(len, network.statistics.values()))
+    if expected is not None and found != expected:
+        raise DataError(f"a stitchable network has {found} means and variances of batch norm, expected {expected}")
     return network.eval().requires_grad_(False)
+
+
+def _short(error: Exception) -> str:
+    return repr(error).partition("\n")[0][:200]
+
+
+def _built(configuration: Mapping[str, Any]) -> StitchableNetwork:
+    """The network without values; whatever is raised, the configuration is damaged."""
+    anchors = [build_anchor(anchor) for anchor in configuration["anchors"]]
+    settings, rank = SpaceSettings(**configuration["space"]), configuration["rank"]
+    if type(rank) is not int or rank < 0:
+        raise ValueError(f"rank = {rank!r}")
+    network = StitchableNetwork(anchors, sample_of(configuration["anchors"][0]), settings, rank)
+    paths = [str(stitch) for stitch in network.stitches]
+    if configuration["stitches"] != paths:
+        raise ValueError(f"it has other stitches than the {len(paths)} that its space has")
+    for name in ("flops", "accuracies"):
+        figures = configuration[name]
+        if not isinstance(figures, list) or len(figures) not in (0, len(paths)):
+            raise ValueError(f"{name} are not {len(paths)} figures")
+        if any(isinstance(value, bool) or not isinstance(value, int | float) or value < 0 for value in figures):
+            raise ValueError(f"{name} are no figures from 0 on")
+    network.flops, network.accuracies = tuple(configuration["flops"]), tuple(configuration["accuracies"])
+    return network
+
+
+def _statistics(network: StitchableNetwork, tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Means and variances by stitch; each has to be one that the stitch has, of its shape."""
+    found: dict[int, dict[str, Tensor]] = {}
+    shapes: dict[str, dict[str, torch.Size]] = {}
+    for name in (name for name in tensors if name.startswith(STATISTICS)):
+        index, _, rest = name.removeprefix(STATISTICS).partition(".")
+        if index not in shapes:
+            known = index in map(str, range(len(network.stitches)))
+            buffers = network.body(int(index)).named_buffers() if known else ()
+            shapes[index] = {key: t.shape for key, t in buffers if key.rpartition(".")[2] in KEPT}
+        if shapes[index].get(rest) != tensors[name].shape:
+            raise DataError(f"{name} of a stitchable network is of no layer of it, or of another shape")
+        found.setdefault(int(index), {})[rest] = tensors[name]
+    return found
 
 
 def _folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

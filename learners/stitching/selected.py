@@ -93,6 +93,8 @@ def gather(
         descriptions.append(kind)
     _check_alike(ids, descriptions, given)
     dataset = _dataset(descriptions, given)
+    if given is not None:
+        _check_samples(ids, descriptions, dataset)
     sample = dataset.train.to(device, dtype).x[:LOOKED_AT]
     forms = tuple(_tried(network, sample) for network in networks)
     digest = given.digest if given is not None else None
@@ -160,6 +162,15 @@ def _check_alike(ids: Sequence[str], descriptions: Sequence[Description | None],
                     f"these cannot be stitched: {first} has {what} {mine}, {model_id} has {what} {theirs}; "
                     f"select one {what}"
                 )
+
+
+def _check_samples(ids: Sequence[str], descriptions: Sequence[Description | None], data: Dataset) -> None:
+    for model_id, description in zip(ids, descriptions, strict=True):
+        if description is not None and tuple(description.input_shape) != tuple(data.input_shape):
+            raise UsageError(
+                f"{model_id} is described as a network for samples of shape {list(description.input_shape)}, and those "
+                f"of {data.name} have shape {list(data.input_shape)}"
+            )
 
 
 def _content(weights: Mapping[str, Tensor]) -> str:

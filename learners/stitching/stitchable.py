@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Self, SupportsIndex
 
 import torch
@@ -138,6 +139,8 @@ class StitchableNetwork(nn.Module):
         return path
 
     def _affordable(self, flops: float) -> int:
+        if not isinstance(flops, Real):
+            raise UsageError(f"flops = {flops!r}: expected a number")
         if not self.flops:
             raise UsageError("FLOPs of this network were not counted; learners.stitching.cost.count_flops does")
         cheap = [number for number, cost in enumerate(self.flops) if cost <= flops]
