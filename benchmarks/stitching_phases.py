@@ -36,7 +36,7 @@ SIDE = 430
 ROOM = {
     "left": 40,
     "top": 5,
-    "right": 5,
+    "right": 30,
     "bottom": 5,
 }  # browsers' letters are wider than those that it is measured with
 Chosen = NDArray[np.bool_]
