@@ -16,7 +16,7 @@ from learners import draw_penalties, draw_stitches
 from learners.reporting.stitching import stitching_section
 from learners.stitching.depth_chart import depths, families
 from learners.stitching.pareto_chart import pareto_chart
-from learners.stitching.penalty_chart import penalty_heat_map
+from learners.stitching.penalty_chart import penalties_by_depth, penalty_heat_map
 from learners.stitching.penalty_map import mean_over_cuts
 from learners.stitching.penalty_matrix import PenaltyMatrix
 from learners.stitching.short_names import short_names
@@ -146,6 +146,15 @@ def test_ends_of_other_cuts_are_in_pictures_of_their_own() -> None:
             assert row["penalty"] == pytest.approx(part.mean())
             assert (row["low"], row["high"]) == pytest.approx(tuple(np.quantile(part, (0.25, 0.75))))
             assert row["pairs"] == len(part)
+
+
+def test_architectures_whose_cuts_have_the_same_names_are_apart() -> None:
+    """Networks of several architectures call their cuts alike, as all whose blocks are numbered do."""
+    alike = {kind: matrix(["mlp"]).rows.with_columns(end_architecture=pl.lit(kind)) for kind in ("one", "other")}
+    renamed = alike["other"].with_columns(pl.col("front", "end") + "-of-other")
+    both = PenaltyMatrix((), pl.concat([alike["one"], renamed]), 0, pl.DataFrame())
+    titles = [chart.to_dict()["title"]["text"] for chart in penalties_by_depth(both)]
+    assert titles == [f"By depth: {kind}: linear1 to linear2, 3 ends" for kind in alike]
 
 
 def test_the_interval_of_a_mean_over_cuts_is_about_it_and_wide_enough() -> None:

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import altair
+import polars as pl
 
 from learners.stitching.chart_look import COLOURS, LINE, on_paper
-from learners.stitching.depth_chart import depth_chart, depths, families
+from learners.stitching.depth_chart import Depths, depth_chart, depths, families
 from learners.stitching.penalty_map import map_height, mean_over_cuts, penalty_map
 from learners.stitching.penalty_matrix import PenaltyMatrix
 from learners.stitching.penalty_settings import LEAST_SQUARES
@@ -58,12 +59,22 @@ def penalties_by_depth(matrix: PenaltyMatrix) -> list[altair.LayerChart]:
     scale = altair.Scale(domain=joints, range=COLOURS[: len(joints)])
     colour = altair.Color("joint:N", scale=scale, legend=legend if joints != [LEAST_SQUARES] else None)
     drawn = []
-    for part in [*families(depths(matrix.rows))][:MOST_FAMILIES]:
-        title = altair.Title(
-            f"By depth: {part.title}", subtitle="mean over pairs of different models; the middle half is shaded"
-        )
+    for architecture, part in _by_architecture(matrix.rows)[:MOST_FAMILIES]:
+        of = f"{architecture}: " if architecture else ""
+        title = altair.Title(f"By depth: {of}{part.title}", subtitle=SHADED)
         drawn.append(depth_chart(part, colour).properties(title=title, width=SIDE, height=DEPTH))
     return drawn
+
+
+def _by_architecture(rows: pl.DataFrame) -> list[tuple[str, Depths]]:
+    """The architecture of the ends, where rows have it, and their depths; most pairs first."""
+    named = rows if "end_architecture" in rows.columns else rows.with_columns(end_architecture=pl.lit(""))
+    found = [
+        (str(architecture), part)
+        for (architecture,), ends in named.group_by("end_architecture", maintain_order=True)
+        for part in families(depths(ends))
+    ]
+    return sorted(found, key=lambda each: -each[1].rows["pairs"].sum())
 
 
 def _called(joint: str) -> str:
