@@ -32,6 +32,10 @@ def stitch(
     trained: Annotated[
         bool, typer.Option("--trained", help="For --penalty: joints that are trained, too, for a few epochs.")
     ] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="For --trained: so many; 5 without it.")] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="For --trained: Adam's rate at the beginning; 0.001 without it.")
+    ] = None,
     fit_samples: Annotated[
         int, typer.Option(min=2, help="For --penalty: joints are fitted to so many training samples, or all there are.")
     ] = 2000,
@@ -60,9 +64,13 @@ def stitch(
         raise UsageError("say one of --penalty, to measure what joints cost, and --train RECIPE, to make a network")
     if penalty and export is not None:
         raise UsageError("--export writes a stitchable network, and --penalty makes none; take --train")
+    given = {"epochs": epochs, "learning_rate": learning_rate}
+    training: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if training and not trained:
+        raise UsageError(f"--{next(iter(training)).replace('_', '-')} is how joints are trained; add --trained")
     settings = learners.PenaltySettings(
         cuts=tuple(int(name) if fullmatch("-?[0-9]+", name) else name for name in cut or ()),
-        training=learners.JointTraining() if trained else None,
+        training=learners.JointTraining(**training) if trained else None,
         fit_samples=fit_samples,
         held_out=held_out,
         held_out_samples=samples,

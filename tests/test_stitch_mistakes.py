@@ -1,6 +1,7 @@
 """What cannot be stitched is said, the rest is done, and nobody's networks are changed by it."""
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,12 @@ def test_a_pair_without_a_joint_is_left_out_and_the_rest_is_measured(lake: Lake,
     assert (
         f"4 pairs of 2 models, 0 of them measured now, {4 - len(apart)} known before, {len(apart)} imposs" in said.err
     )
-    for wrong, reason in (("--cut=--1", "no cut '--1'"), ("--cut=²", "no cut '²'"), (f"--seed={10**22}", "63 bits")):
+    for wrong, reason in (
+        ("--cut=--1", "no cut '--1'"),
+        ("--cut=²", "no cut '²'"),
+        (f"--seed={10**22}", "63 bits"),
+        ("--epochs=2", "add --trained"),
+    ):
         refused = run("stitch", "--penalty", "--select", query, wrong, "--lake", lake.path)
         assert refused.code == 2
         assert reason in one_line(refused.err)
@@ -105,6 +111,18 @@ def test_stitches_that_are_not_there_are_said(index: object) -> None:
         made.at(flops="5")  # type: ignore[arg-type] # a user's mistake
     assert made.at(1).body
     assert made.left_out == {}
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_how_joints_are_trained_can_be_said(copied: Lake, run: Run) -> None:
+    query = "SELECT model_id FROM models ORDER BY model_id LIMIT 2"
+    options = ["stitch", "--lake", copied.path, "--select", query, "--penalty", "--fit-samples", 20, "--trained"]
+    assert run(*options, "--epochs", 2, "--learning-rate", 0.01).code == 0
+    settings = "SELECT DISTINCT settings->>'$.training' AS said FROM pair_measurement WHERE said IS NOT NULL"
+    (said,) = copied.sql(settings)["said"]
+    assert json.loads(said) == {"epochs": 2, "batch_size": 128, "learning_rate": 0.01, "seed": 0}
+    refused = run(*options, "--learning-rate", "nan")
+    assert (refused.code, "learning_rate = nan" in one_line(refused.err)) == (2, True)
 
 
 @pytest.mark.usefixtures(run.__name__)

@@ -153,6 +153,37 @@ def test_joints_whose_sums_do_not_fit_together_are_fitted_in_groups(monkeypatch:
         made.fit([])
 
 
+class Named(nn.Module):
+    """A network whose blocks lie in a part of it, with two layers each."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Linear(8, width), nn.Linear(width, 5)
+        blocks = [nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)) for _ in range(3)]
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def test_the_blocks_of_anchors_can_be_named() -> None:
+    torch.manual_seed(0)
+    x, anchors = torch.randn(50, 8), [Named(4), Named(6)]
+    made = StitchableNetwork(anchors, x, blocks="blocks")
+    assert [chain.names for chain in made._chains] == [("before blocks.0", "blocks.0", "blocks.1", "blocks.2")] * 2
+    assert [str(path) for path in made.stitches] == [str(path) for path in stitches([3, 3], SpaceSettings())]
+    made.double().fit([x.double()])  # moved, so cut anew
+    joined = join(trace(anchors[0], "blocks"), 3, trace(anchors[1], "blocks"), 2, [x.double()])
+    index = next(number for number, path in enumerate(made.stitches) if str(path) == "0@3>1:2")
+    assert made.at(index)(x.double()).shape == joined(x.double()).shape == (50, 5)
+    with pytest.raises(UsageError, match="has no part 'nowhere'"):
+        StitchableNetwork(anchors, x, blocks="nowhere")
+
+
 def test_a_network_is_chosen_by_its_cost() -> None:
     made = family("mlp", widths=(4, 8, 16))
     with pytest.raises(UsageError, match="FLOPs of this network were not counted"):

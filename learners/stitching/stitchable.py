@@ -57,20 +57,27 @@ class StitchableNetwork(nn.Module):
         sample: Some samples, by which the forms of what the anchors have at their cuts are found.
         settings: Which paths there are; those with impossible hops are left out, and `left_out` says why.
         rank: Rank of the joints' updates in training, see `Joint`.
+        blocks: Name of the part of each anchor whose children are its blocks, see `trace`; found without it.
 
     Raises:
         UsageError: An anchor cannot be cut, there are fewer than two, or no hop is possible.
     """
 
     def __init__(
-        self, anchors: Sequence[nn.Module], sample: Tensor, settings: SpaceSettings | None = None, rank: int = 0
+        self,
+        anchors: Sequence[nn.Module],
+        sample: Tensor,
+        settings: SpaceSettings | None = None,
+        rank: int = 0,
+        blocks: str | None = None,
     ) -> None:
         super().__init__()
         if len(anchors) < 2:
             raise UsageError("a stitchable network needs at least two anchors")
         self.anchors = nn.ModuleList(anchors)
         self.settings = settings or SpaceSettings()
-        self._chains = [trace(anchor) for anchor in anchors]
+        self._blocks = blocks
+        self._chains = [trace(anchor, blocks) for anchor in anchors]
         with torch.no_grad():
             self.forms = [[form_of(values) for values in chain.activations(sample)] for chain in self._chains]
         paths = stitches([chain.blocks for chain in self._chains], self.settings)
@@ -106,7 +113,7 @@ class StitchableNetwork(nn.Module):
     def _apply(self, fn, recurse: bool = True) -> Self:  # type: ignore[no-untyped-def] # as torch declares it
         """Move or convert; what is behind the cuts is traced anew, so that it is what was moved."""
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._chains = [trace(anchor) for anchor in self.anchors]
+        self._chains = [trace(anchor, self._blocks) for anchor in self.anchors]
         self.statistics = {
             index: {name: fn(tensor) for name, tensor in named.items()} for index, named in self.statistics.items()
         }
