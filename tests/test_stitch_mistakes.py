@@ -156,6 +156,7 @@ Change = Callable[[dict[str, Any], dict[str, Tensor]], object]
         (lambda _, t: t.update({"statistics.99.0.bn1.running_mean": torch.zeros(1)}), "statistics.99.* is of no layer"),
         (lambda _, t: t.update({"statistics.2.0.nope": torch.zeros(1)}), "statistics.2.0.nope .* is of no layer"),
         (lambda _, t: t.update({min(_own(t)): torch.zeros(1)}), "or of another shape"),
+        (lambda c, t: [c.pop("statistics"), *map(t.pop, _own(t))], "has 0 means and variances .* expected some"),
         (lambda _, t: [t.pop(name) for name in _own(t)], r"has 0 means and variances of batch norm, expected \d+"),
     ],
 )
