@@ -216,7 +216,7 @@ def test_measuring_and_phases(run: Run, copied: Lake, tmp_path: Path) -> None:
         (["measure", members, "--metrics", "los"], "did you mean 'loss'"),
         (["measure", members, "--metrics", ""], "metric ''"),
         (["measure", members, "--set", "epochs"], "expected NAME=VALUE"),
-        (["measure", members, "--set", "epochs=few"], "expected a number"),
+        (["measure", members, "--set", "epochs=few"], "expected a whole number"),
         (["measure", members, "--description", "absent.json"], "cannot be read"),
         (["measure", members, "--description", "model.json"], "classes"),
         (["measure", members, "--description", "typo.json"], "did you mean 'depth'"),
