@@ -47,6 +47,16 @@ FEW = f"{EVERYBODY} LIMIT 3"
 SMALL = PenaltySettings(fit_samples=30)
 
 
+def test_a_try_on_few_samples_stands_beside_the_whole_measurement(copied: Lake) -> None:
+    whole = stitch_penalties(copied, FEW, SMALL)
+    quick = stitch_penalties(copied, FEW, replace(SMALL, held_out_samples=7))
+    assert (whole.measured, quick.measured) == (9, 9)
+    assert set(quick.rows["samples"]) == {7}
+    assert all(samples > 7 for samples in whole.rows["samples"])
+    again = stitch_penalties(copied, FEW, SMALL)
+    assert (again.measured, again.rows.to_dicts()) == (0, whole.rows.to_dicts())
+
+
 def test_every_pair_has_rows_and_they_are_what_one_stitched_network_costs(copied: Lake) -> None:
     found = stitch_penalties(copied, EVERYBODY, PenaltySettings())
     assert len(found.models) == 8
