@@ -110,7 +110,11 @@ def _map(
         opacity=_sureness(),
         tooltip=[_tip(cells, column) for column in cells.columns if column not in PLACES],
     )
-    rules = altair.Chart(lines).mark_rule(color=INK, strokeWidth=1.5).encode(x="x:Q", y="y:Q", x2="x2:Q", y2="y2:Q")
+    rules = (
+        altair.Chart(lines)
+        .mark_rule(color=INK, strokeWidth=1.5, aria=False)
+        .encode(x="x:Q", y="y:Q", x2="x2:Q", y2="y2:Q")
+    )
     chart = altair.LayerChart(layer=[rects, rules, *_labels(cells, names, grid)])
     return panel("Map of phases", chart, 460)
 

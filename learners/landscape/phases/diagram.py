@@ -99,7 +99,7 @@ def _map(
     )
     lines = (
         altair.Chart(borders(judged, grid))
-        .mark_rule(color="black", strokeWidth=1.5)
+        .mark_rule(color="black", strokeWidth=1.5, aria=False)
         .encode(x="x:Q", y="y:Q", x2="x2:Q", y2="y2:Q")
     )
     says = ["Paler where the bootstrap is less sure.", "Lines: the rule on metrics interpolated between the cells."]
