@@ -2,17 +2,15 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from learners.soups.alignment.specification import Permutations, Specification
 from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
 from learners.soups.average import mean_of
@@ -20,7 +18,7 @@ from learners.soups.bootstrap import accuracy_interval, difference_interval
 from learners.soups.check.described import Given
 from learners.soups.comparison import judge
 from learners.soups.data.corruptions import CORRUPTIONS, corrupted
-from learners.soups.members import single
+from learners.soups.members import Changed, single
 from learners.soups.pot import Manner, Pot, manner_of, pot_for
 from learners.soups.soup import greedy_of, learned_of, uniform_of
 from schemas import Lake, UsageError
@@ -108,26 +106,12 @@ def _aligned(pot: Pot, best: int) -> dict[str, Weights]:
     specification = permutations_of(pot.module, pot.dataset.train.x[:1])
     reference = pot.members[best]
     found = [weight_matching(specification, reference, weights, seeds=1).permutations for weights in pot.members]
-    twins = replace(pot, manner=Manner(repair=True), members=_Moved(pot.members, specification, found))
+    moved = Changed(pot.members, lambda index, weights: specification.permute(weights, found[index]))
+    twins = replace(pot, manner=Manner(repair=True), members=moved)
     everybody = range(len(twins))
     if pot.has_statistics:
         return {"aligned": twins.average_of(everybody)}
     return {"aligned": mean_of(twins.members), "aligned and repaired": twins.average_of(everybody)}
-
-
-@dataclass(frozen=True)
-class _Moved(Sequence[Weights]):
-    """Models with their units moved, each when it is asked for."""
-
-    models: Sequence[Weights]
-    specification: Specification
-    permutations: Sequence[Permutations]
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.specification.permute(self.models[index], self.permutations[index])
 
 
 def _correct(module: nn.Module, weights: Mapping[str, Tensor], conditions: Mapping[str, Samples]) -> dict[str, Tensor]:

@@ -1,6 +1,7 @@
 """The models of a soup, each read when it is asked for, so that memory does not grow with their number."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,6 +35,20 @@ class Members(Sequence[Weights]):
     def types(self) -> dict[str, torch.dtype]:
         """What each tensor of the first one is stored in."""
         return {name: tensor.dtype for name, tensor in read_weights(self.lake, self.places[0]).items()}
+
+
+@dataclass(frozen=True)
+class Changed(Sequence[Weights]):
+    """Other models' weights, each changed when it is asked for: `change` takes its index and its weights."""
+
+    models: Sequence[Weights]
+    change: Callable[[int, Weights], Weights]
+
+    def __len__(self) -> int:
+        return len(self.models)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.change(index, self.models[index])
 
 
 def single(weights: Mapping[str, Tensor]) -> Weights:

@@ -21,9 +21,9 @@ def traced(module: nn.Module, trace: Callable[[], fx.Graph]) -> fx.Graph:
         module: What is traced; its mode is afterwards what it was.
         trace: Traces it in the mode that it is in.
     """
-    with _mode(module, training=False):
+    with in_mode(module, training=False):
         graph = trace()
-    with _mode(module, training=True):
+    with in_mode(module, training=True):
         other = trace()
     nodes, others = list(graph.nodes), list(other.nodes)
     if [(node.op, node.target) for node in nodes] == [(node.op, node.target) for node in others]:
@@ -33,8 +33,9 @@ def traced(module: nn.Module, trace: Callable[[], fx.Graph]) -> fx.Graph:
 
 
 @contextmanager
-def _mode(module: nn.Module, *, training: bool) -> Iterator[None]:
-    parts = list(module.modules())
+def in_mode(*modules: nn.Module, training: bool) -> Iterator[None]:
+    """Let modules, and all in them, be in training or in evaluation; afterwards each is in the mode that it was in."""
+    parts = [part for module in modules for part in module.modules()]
     modes = [part.training for part in parts]
     for part in parts:
         part.training = training

@@ -1,7 +1,6 @@
 """One stitched network: the front of a network, a joint, the end of another."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +9,7 @@ from learners.stitching.chain import Chain
 from learners.stitching.form import form_of, lay_out, rows
 from learners.stitching.joint import Joint
 from learners.stitching.least_squares import Regressors, tolerance_of
+from learners.stitching.modes import in_mode
 from learners.stitching.moments import Moments
 from schemas.errors import UsageError
 from zoo.memory import is_short
@@ -62,7 +62,8 @@ def join(
     """
     here, there = front.cut(front_cut), end.cut(end_cut)
     joint, moments, tolerance = None, None, 0.0
-    with torch.no_grad(), _evaluating(front, end):
+    # in training they would take the samples into their running statistics
+    with torch.no_grad(), in_mode(*front.segments, *end.segments, training=False):
         for x in batches:
             values, wanted = _run(front, x, here), _run(end, x, there)
             if joint is None or moments is None:
@@ -79,20 +80,6 @@ def join(
         raise UsageError("a joint cannot be fitted: for some sample the end has values that are not finite")
     joint.set(*regressors.onto(moments.mean[width:], moments.scatter[:width, width:]))
     return Stitched(front, here, joint, end, there)
-
-
-@contextmanager
-def _evaluating(*chains: Chain) -> Iterator[None]:
-    """Let chains run in evaluation mode: in training they would take the samples into their running statistics."""
-    parts = [part for chain in chains for segment in chain.segments for part in segment.modules()]
-    modes = [part.training for part in parts]
-    for part in parts:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, mode in zip(parts, modes, strict=True):
-            part.training = mode
 
 
 def _run(chain: Chain, x: Tensor, stop: int) -> Tensor:

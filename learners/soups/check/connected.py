@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from learners.soups.check.barrier import HIGH, Barrier, linear_barriers
 from learners.soups.check.facts import Facts
 from learners.soups.check.problems import BARRIER, UNWISE, Problem, is_kept
 from learners.soups.check.verdicts import SAFE, Mergeability, Pair, verdict_on
-from learners.soups.members import Members
+from learners.soups.members import Changed, Members
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import load_dataset
 from zoo.locate import locate
@@ -118,21 +117,9 @@ def _measured(
     held_out, train = (Samples(part.x[:samples], part.y[:samples]) for part in (data.validation, data.train))
     members: Sequence[Weights] = Members(lake, places)
     if kept.names:
-        members = _Completed(members, members[position[kept.base]], kept.names)
+        base, names = members[position[kept.base]], kept.names
+        members = Changed(
+            members, lambda _, own: {name: base[name] if is_kept(name, names) else own[name] for name in own}
+        )
     found = linear_barriers(description.skeleton(), members, inside, held_out, train)
     return dict(zip(pairs, found, strict=True))
-
-
-@dataclass(frozen=True)
-class _Completed(Sequence[Weights]):
-    """Models with some tensors of the base's, each when it is asked for."""
-
-    models: Sequence[Weights]
-    base: Weights
-    names: Sequence[str]
-
-    def __len__(self) -> int:
-        return len(self.models)
-
-    def __getitem__(self, index: Any) -> Any:
-        return {name: self.base[name] if is_kept(name, self.names) else t for name, t in self.models[index].items()}
