@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from learners.soups.files.mapped import mapped
+from learners.soups.files.mapped import mapped, spans
 from learners.soups.files.stored import Stored
 
 PIECE = 1 << 18
@@ -68,7 +68,7 @@ def geometry(
         alike = all(name in model and model[name].shape == stored.shape for model in models)
         if not alike or not stored.torch_dtype.is_floating_point:
             continue
-        for begin, end in _spans(stored.values, max(1, min(PIECE, PIECES // len(models)))):
+        for begin, end in spans(stored.values, max(1, min(PIECE, PIECES // len(models)))):
             rows = torch.stack([mapped(model[name], begin, end).double() for model in models])
             if len(stored.shape) > 1:
                 weights += rows @ rows.T
@@ -85,7 +85,3 @@ def _chosen(reference: Mapping[str, Stored], values: int | None) -> Iterator[str
                 return
             left -= tensor.values
         yield name
-
-
-def _spans(values: int, piece: int) -> Iterator[tuple[int, int]]:
-    return ((begin, min(begin + piece, values)) for begin in range(0, values, piece))

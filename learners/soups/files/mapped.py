@@ -46,6 +46,11 @@ def mapped(stored: Stored, begin: int = 0, end: int | None = None) -> Tensor:
     return values.view(stored.shape) if whole else values
 
 
+def spans(values: int, piece: int) -> Iterator[tuple[int, int]]:
+    """Begin and end of each piece of so many values."""
+    return ((begin, min(begin + piece, values)) for begin in range(0, values, piece))
+
+
 def is_finite(tensor: Tensor) -> bool:
     """Whether no value is infinite or NaN; integers never are.
 
@@ -60,24 +65,16 @@ def is_finite(tensor: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Mapped(Sequence[Tensor]):
-    """The same tensor of several models; each is mapped when it is asked for.
-
-    Attributes:
-        tensors: Where they lie.
-        begin: First value, of a piece.
-        end: One past its last value; None for the whole tensors in their shape.
-    """
+    """The same tensor of several models; each is mapped when it is asked for."""
 
     tensors: tuple[Stored, ...]
-    begin: int = 0
-    end: int | None = None
 
     def __len__(self) -> int:
         return len(self.tensors)
 
     def __getitem__(self, index: Any) -> Any:
         """Map one."""
-        return mapped(self.tensors[index], self.begin, self.end)
+        return mapped(self.tensors[index])
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (mapped(tensor, self.begin, self.end) for tensor in self.tensors)
+        return (mapped(tensor) for tensor in self.tensors)

@@ -8,15 +8,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from learners.soups.files.mapped import Mapped, is_finite, mapped
+from learners.soups.files.mapped import Mapped, is_finite, mapped, spans
 from learners.soups.files.stored import Stored
 from learners.soups.files.ties import tied_names
 from learners.soups.files.writing import SHARD_BYTES, Planned, write_shards
 from learners.soups.merging import Merge, merge_tensor, named
 from schemas.errors import UsageError
 
-PIECE = 1 << 21
-"""Values that an elementwise method merges at once: the running sum stays in the cache, and few maps are made."""
+PIECE = 1 << 17
+"""Values that an elementwise method merges at once: the running sum stays in a core's own cache."""
+WINDOW = 1 << 25
+"""Values of all models together that are mapped at once for an elementwise method: few maps are made."""
 
 Progress = Callable[[int, int, str], None]
 """Hears of tensors done, tensors in all, and the name of the one that has just been merged."""
@@ -107,7 +109,7 @@ def _pieces(
     model, parent = ingredients.layout[name], ingredients.parent
     exact = not (model.torch_dtype.is_floating_point or model.torch_dtype.is_complex)
     if exact or ingredients.keeps(name):
-        yield from (_as_it_is(name, mapped(model, begin, end), dtype) for begin, end in _spans(model.values))
+        yield from (_as_it_is(name, mapped(model, begin, end), dtype) for begin, end in spans(model.values, WINDOW))
         return
     tensors = tuple(each[name] for each in ingredients.models)
     if not merge.method.elementwise and _broken(ingredients, name):  # sums show it by themselves, others may hide it
@@ -118,9 +120,14 @@ def _pieces(
         elder = mapped(parent[name]) if parent else None
         yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, fishers, grams, dtype)
         return
-    for begin, end in _spans(model.values):
+    for begin, end in spans(model.values, max(PIECE, WINDOW // len(tensors))):
+        window = [mapped(tensor, begin, end) for tensor in tensors]
         elder = mapped(parent[name], begin, end) if parent else None
-        yield merge_tensor(merge, drawn_as, Mapped(tensors, begin, end), elder, fishers, stored=dtype)
+        for first, last in spans(end - begin, PIECE):
+            pieces = [values[first:last] for values in window]
+            yield merge_tensor(
+                merge, drawn_as, pieces, None if elder is None else elder[first:last], fishers, stored=dtype
+            )
 
 
 def _as_it_is(name: str, piece: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -158,7 +165,3 @@ def _larger(dtype: torch.dtype) -> str:
     if torch.finfo(dtype).max < torch.finfo(torch.float32).max:
         return "store them in a larger type (--dtype float32)"
     return "compute and store them in a larger type (--precision float64 --dtype float64)"
-
-
-def _spans(values: int) -> Iterator[tuple[int, int]]:
-    return ((begin, min(begin + PIECE, values)) for begin in range(0, values, PIECE))
