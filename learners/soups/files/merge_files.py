@@ -1,6 +1,6 @@
 """Merges models from files to files, one tensor at a time."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -121,13 +121,24 @@ def _pieces(
         yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, fishers, grams, dtype)
         return
     for begin, end in spans(model.values, max(PIECE, WINDOW // len(tensors))):
-        window = [mapped(tensor, begin, end) for tensor in tensors]
         elder = mapped(parent[name], begin, end) if parent else None
-        for first, last in spans(end - begin, PIECE):
-            pieces = [values[first:last] for values in window]
-            yield merge_tensor(
-                merge, drawn_as, pieces, None if elder is None else elder[first:last], fishers, stored=dtype
-            )
+        yield from _window(  # it alone holds the maps, so that they are gone before the next are made
+            merge, drawn_as, [mapped(each, begin, end) for each in tensors], elder, fishers, dtype
+        )
+
+
+def _window(
+    merge: Merge,
+    drawn_as: str,
+    models: Sequence[Tensor],
+    parent: Tensor | None,
+    fishers: Sequence[Tensor] | None,
+    dtype: torch.dtype | None,
+) -> Iterator[Tensor]:
+    for begin, end in spans(len(models[0]), PIECE):
+        pieces = [values[begin:end] for values in models]
+        elder = None if parent is None else parent[begin:end]
+        yield merge_tensor(merge, drawn_as, pieces, elder, fishers, stored=dtype)
 
 
 def _as_it_is(name: str, piece: Tensor, dtype: torch.dtype | None) -> Tensor:
