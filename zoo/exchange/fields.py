@@ -48,6 +48,8 @@ METRICS = {
 """Names such as `test_acc`, and the split and metric that they mean."""
 IMPORTED = '{"source": "import"}'
 """Settings of a measurement that a zoo has published and nobody here has made."""
+MISSING = ("", "na", "n/a", "#n/a", "null", "none")
+"""Words by which a table says that it has no value, in small letters."""
 SHORT = {"train": "train", "validation": "val", "test": "test"}
 
 
@@ -86,6 +88,24 @@ def real_number(value: Any) -> float | None:
         return float(value) if math.isfinite(value) else None
     except OverflowError:
         return None
+
+
+def read_number(value: Any) -> Any:
+    """A text as the number that it is, nan and inf too, or None for a word such as NA; anything else as it is.
+
+    >>> read_number(" 0.5"), read_number("3"), read_number("N/A"), read_number("-inf"), read_number("wide")
+    (0.5, 3, None, -inf, 'wide')
+    """
+    if not isinstance(value, str):
+        return value
+    if value.strip().casefold() in MISSING:
+        return None
+    for kind in (int, float):
+        try:
+            return kind(value) if "_" not in value else value
+        except ValueError:
+            continue
+    return value
 
 
 def as_statement(value: Any) -> tuple[str, float | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas import DataError, UsageError
+from zoo.exchange.fields import METRICS, real_number
 from zoo.population import Weights
 
 MOST_MEMBERS = 1_000_000
@@ -35,6 +36,23 @@ class ForeignMember:
     """The epoch from which on it is not finite, and what is not."""
     problems: list[str] = field(default_factory=list)
     """What of it could not be read."""
+
+    def take_metric(self, epoch: int, key: str, value: Any, where: str) -> None:
+        """Take a loss or an accuracy: a point of its curve, what is not finite, or among the problems what is neither.
+
+        Args:
+            epoch: The epochs that were done.
+            key: One of `METRICS`.
+            value: As it was read; None for nothing.
+            where: The row that says so.
+        """
+        split, metric = METRICS[key]
+        if (number := real_number(value)) is not None:
+            self.curve.append((epoch, split, metric, number))
+        elif isinstance(value, float):
+            self.diverged = self.diverged or (epoch, f"{key} is {value}")
+        elif value is not None:
+            self.problems.append(f"{key} of {where} is {str(value)[:60]!r}; expected a number")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from torch import Tensor
 from schemas import DataError, UsageError
 from zoo.architectures import ARCHITECTURES
 from zoo.exchange.companion import Companion
-from zoo.exchange.fields import METRICS, SMALL_CNN, columns, real_number, whole_number
+from zoo.exchange.fields import METRICS, SMALL_CNN, TEXT, columns, read_number, real_number, whole_number
 from zoo.exchange.foreign import About, Block, ForeignMember, ForeignZoo, Unreadable, inside
 from zoo.exchange.keras_layout import LAYOUT, Columns, as_keras, as_torch, keras_name, read_layout
 from zoo.exchange.outgoing import Outgoing, OutgoingMember
@@ -106,7 +106,7 @@ def _metrics(root: Path, rows: int) -> pl.DataFrame:
         raise DataError(f"{path} has {frame.height:,} rows and {WEIGHTS} has {rows:,}; expected a row for each")
     if "step" not in frame.columns or "modeldir" not in frame.columns:
         raise DataError(f"{path} has no column modeldir or step; it has {', '.join(frame.columns[:12])}")
-    epochs = [whole_number(value) for value in frame["step"].to_list()]
+    epochs = [whole_number(read_number(value)) for value in frame["step"].to_list()]
     bad = [number for number, epoch in enumerate(epochs) if epoch is None or not 0 <= epoch < 2**31]
     if bad:
         raise DataError(f"{path}: step of row {bad[0] + 1} is {frame['step'][bad[0]]!r}; expected a whole number")
@@ -129,8 +129,9 @@ def _member(part: pl.DataFrame, varying: list[str]) -> ForeignMember:
     said = {name: value for name, value in part.row(0, named=True).items() if name not in OURS and name not in METRICS}
     fixed = {name: value for name, value in said.items() if name not in varying and value is not None}
     whole = str(said.get("modeldir") or "")
+    read = {name: value if SMALL_CNN.get(name) in TEXT else read_number(value) for name, value in fixed.items()}
     member = ForeignMember(
-        whole.rstrip("/").rpartition("/")[2] or whole, columns(fixed, SMALL_CNN), {"metrics.csv": fixed}
+        whole.rstrip("/").rpartition("/")[2] or whole, columns(read, SMALL_CNN), {"metrics.csv": fixed}
     )
     for row in part.iter_rows(named=True):
         _take_row(member, row, varying)
@@ -150,14 +151,10 @@ OURS = ("run", "epoch", "row", "step")
 
 def _take_row(member: ForeignMember, row: dict[str, Any], varying: list[str]) -> None:
     epoch = row["epoch"]
-    for name, (split, metric) in METRICS.items():
-        value = row.get(name)
-        if (number := real_number(value)) is not None:
-            member.curve.append((epoch, split, metric, number))
-        elif value is not None:
-            member.diverged = member.diverged or (epoch, f"{name} is {value}")
+    for name in (name for name in METRICS if name in row):
+        member.take_metric(epoch, name, read_number(row[name]), f"row {row['row'] + 1} of metrics.csv")
     for name in varying:
-        if (number := real_number(row[name])) is not None:
+        if (number := real_number(read_number(row[name]))) is not None:
             member.measured.append((epoch, name, number))
         elif row[name] is not None:
             member.statements["metrics.csv"][f"{name} of step {epoch}"] = row[name]

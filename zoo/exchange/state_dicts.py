@@ -14,7 +14,7 @@ import polars as pl
 from schemas import DataError, UsageError
 from schemas.weights import read_safetensors, write_safetensors
 from zoo.exchange.companion import Companion, is_companion
-from zoo.exchange.fields import METRICS, TABLE, columns, real_number, whole_number
+from zoo.exchange.fields import METRICS, TABLE, TEXT, columns, read_number, real_number, whole_number
 from zoo.exchange.foreign import About, Block, ForeignMember, ForeignZoo, Unreadable, checked_shapes, inside
 from zoo.exchange.outgoing import Outgoing, OutgoingMember
 from zoo.exchange.table import ENDINGS, read_table
@@ -85,7 +85,7 @@ def _members(
         except DataError as error:
             unreadable.append(Unreadable(numbers[name], epoch, str(error)))
         rest = {key: value for key, value in row.items() if key not in said.values() and value is not None}
-        _take_row(members[name], source, epoch, rest)
+        _take_row(members[name], source, epoch, rest, where)
     _check_once(files, source)
     return list(members.values()), files, unreadable
 
@@ -102,7 +102,7 @@ def _named(row: dict[str, Any], said: dict[str, str | None], where: str) -> str:
 
 
 def _epoch(row: dict[str, Any], said: dict[str, str | None], where: str) -> int:
-    epoch = whole_number(row[said["epoch"]]) if said["epoch"] else 0
+    epoch = whole_number(read_number(row[said["epoch"]])) if said["epoch"] else 0
     if epoch is None or not 0 <= epoch < 2**31:
         raise DataError(f"{where} has no epoch that is a whole number")
     return epoch
@@ -119,22 +119,19 @@ def _file(row: dict[str, Any], said: dict[str, str | None], where: str) -> str:
     return file
 
 
-def _take_row(member: ForeignMember, source: str, epoch: int, row: dict[str, Any]) -> None:
+def _take_row(member: ForeignMember, source: str, epoch: int, row: dict[str, Any], where: str) -> None:
     """Take what a row says; what changes from row to row of a model is said of the epoch."""
     known = member.statements[source]
     for key, value in row.items():
+        read = value if TABLE.get(key) in TEXT else read_number(value)
         if key in METRICS:
-            split, metric = METRICS[key]
-            if (number := real_number(value)) is not None:
-                member.curve.append((epoch, split, metric, number))
-            else:
-                member.diverged = member.diverged or (epoch, f"{key} is {value}")
+            member.take_metric(epoch, key, read, where)
         elif key not in known:
             known[key] = value
-            member.columns |= {c: v for c, v in columns({key: value}, TABLE).items() if c not in member.columns}
+            member.columns |= {c: v for c, v in columns({key: read}, TABLE).items() if c not in member.columns}
         elif known[key] != value:
             known[f"{key} of epoch {epoch}"] = value
-        if key not in (*METRICS, *TABLE) and (number := real_number(value)) is not None:
+        if key not in (*METRICS, *TABLE) and (number := real_number(read)) is not None:
             member.measured.append((epoch, key, number))
 
 

@@ -2,12 +2,14 @@
 
 import gzip
 import io
+import json
 import zlib
 from pathlib import Path
 
 import polars as pl
 
 from schemas import DataError
+from zoo.exchange.fields import MISSING
 from zoo.exchange.foreign import inside
 
 LARGEST = 2**31
@@ -47,8 +49,27 @@ def _read(path: Path, most: int) -> pl.DataFrame:
         return scan.collect()
     content = _content(path, most)
     if path.name.endswith(".jsonl"):
-        return pl.read_ndjson(io.BytesIO(content), infer_schema_length=None)
-    return pl.read_csv(io.BytesIO(content), infer_schema_length=None)
+        return _read_lines(content)
+    frame = pl.read_csv(io.BytesIO(content), infer_schema_length=None)
+    return frame.with_columns(_numbers(column) for column in frame.iter_columns() if column.dtype == pl.String)
+
+
+def _read_lines(content: bytes) -> pl.DataFrame:
+    """Lines of JSON; with Python's own reader where they have NaN or Infinity, which it writes and JSON has not."""
+    if b"NaN" in content or b"Infinity" in content:
+        return pl.from_dicts([json.loads(line) for line in content.splitlines()], infer_schema_length=None)
+    return pl.read_ndjson(io.BytesIO(content), infer_schema_length=None)
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """A column of texts as numbers, where each is one, nan or inf, or says that there is none; others as they are."""
+    words = column.str.strip_chars().str.to_lowercase()
+    said = words.set(words.is_in(MISSING), None)
+    for kind in (pl.Int64(), pl.Float64()):
+        numbers = said.cast(kind, strict=False)
+        if said.null_count() == numbers.null_count() < len(said):
+            return numbers
+    return column
 
 
 def _content(path: Path, most: int) -> bytes:
