@@ -1,6 +1,7 @@
 """Mined models and their repositories as a miner leaves them in a lake, for tests of what is done with them."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -8,6 +9,9 @@ import torch
 from safetensors.torch import save_file
 
 from schemas import Lake
+from tests.tiny_population import write_images
+from zoo.describe import Description
+from zoo.initialise import initialise
 from zoo.population import Weights
 
 
@@ -31,6 +35,33 @@ def repository(folder: Path, weights: Weights, file: str = "model.safetensors") 
     (folder / file).parent.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / file)
     return folder
+
+
+def many_models(
+    lake: Lake,
+    folder: Path,
+    width: int,
+    count: int,
+    dtype: torch.dtype = torch.float32,
+    names: Sequence[str] = (),
+    licences: Sequence[str] = (),
+    silent: bool = False,
+) -> Description:
+    """Mined perceptrons near one, that say how they are run, unless they are silent."""
+    folder.mkdir(exist_ok=True)
+    write_images(folder / "images.npz")
+    fields = {"width": width, "classes": 3, "input_shape": (1, 8, 8), "dataset": f"npz:{folder / 'images.npz'}"}
+    description = Description.model_validate({"architecture": "mlp", "split_seed": 0, "depth": 2, **fields})
+    base = initialise(description.skeleton(), torch.Generator().manual_seed(0))
+    for number in range(count):
+        source = torch.Generator().manual_seed(number)
+        near = {name: t + 0.05 * torch.randn(t.shape, generator=source) for name, t in base.items()}
+        place = repository(folder / str(number), {name: tensor.to(dtype) for name, tensor in near.items()})
+        if not silent:
+            (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
+        stated = {"license": licences[number]} if licences else {}
+        add_model(lake, names[number] if names else f"local:{number}", place, **stated)
+    return description
 
 
 class Bomb:

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,11 @@ from learners.soups.average import average
 from learners.soups.data.batch_norm import reestimate
 from schemas import Lake, UsageError, open_lake
 from tests.conftest import ROOT
-from tests.mined_models import add_model, equal, repository
+from tests.mined_models import equal, many_models
 from tests.test_command_line import Run, run
-from tests.tiny_population import write_images
 from zoo import build, load_population, load_weights
 from zoo.datasets import load_dataset
-from zoo.describe import Description, describe_all
-from zoo.initialise import initialise
+from zoo.describe import describe_all
 from zoo.population import Samples, stack
 
 APART = "SELECT model_id FROM models WHERE population = 'digits-tiny' AND width = 16 ORDER BY model_id"
@@ -214,33 +211,6 @@ with open_lake(sys.argv[1]) as lake:
         learned_soup(lake, query, force=True, by=by, steps=1)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
-
-
-def many_models(
-    lake: Lake,
-    folder: Path,
-    width: int,
-    count: int,
-    dtype: torch.dtype = torch.float32,
-    names: Sequence[str] = (),
-    licences: Sequence[str] = (),
-    silent: bool = False,
-) -> Description:
-    """Mined perceptrons near one, that say how they are run, unless they are silent."""
-    folder.mkdir(exist_ok=True)
-    write_images(folder / "images.npz")
-    fields = {"width": width, "classes": 3, "input_shape": (1, 8, 8), "dataset": f"npz:{folder / 'images.npz'}"}
-    description = Description.model_validate({"architecture": "mlp", "split_seed": 0, "depth": 2, **fields})
-    base = initialise(description.skeleton(), torch.Generator().manual_seed(0))
-    for number in range(count):
-        source = torch.Generator().manual_seed(number)
-        near = {name: t + 0.05 * torch.randn(t.shape, generator=source) for name, t in base.items()}
-        place = repository(folder / str(number), {name: tensor.to(dtype) for name, tensor in near.items()})
-        if not silent:
-            (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
-        stated = {"license": licences[number]} if licences else {}
-        add_model(lake, names[number] if names else f"local:{number}", place, **stated)
-    return description
 
 
 def test_memory_of_soups_does_not_grow_with_their_models(lake: Lake, tmp_path: Path) -> None:

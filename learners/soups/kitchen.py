@@ -1,12 +1,12 @@
 """Runs models that are known here on their data: statistics that methods need, batch norm anew, accuracy of a merge."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from learners.soups.alignment.repair import repaired
 from learners.soups.check.facts import Facts
@@ -14,7 +14,8 @@ from learners.soups.data.batch_norm import has_statistics, lack_of_data, reestim
 from learners.soups.data.fishers import diagonal_fisher
 from learners.soups.data.grams import gram_matrices
 from learners.soups.files.mapped import mapped
-from learners.soups.files.stored import read_header
+from learners.soups.files.stored import Stored, read_header
+from learners.soups.members import Changed
 from learners.soups.methods import Method
 from schemas import DataError, UsageError
 from schemas.weights import write_safetensors
@@ -24,8 +25,12 @@ from zoo.population import Samples, Weights, evaluate
 
 BATCH_NORM_SAMPLES = 10_000
 REPAIR_SAMPLES = 2000
-DATA_NEEDS = {"fishers": "Fisher information", "grams": "Gram matrices"}
-"""What methods need that is computed by running each model on its own training data."""
+Compute = Callable[[nn.Module, Weights, Samples], Weights]
+DATA_NEEDS: dict[str, tuple[str, Compute]] = {
+    "fishers": ("Fisher information", diagonal_fisher),
+    "grams": ("Gram matrices", gram_matrices),
+}
+"""What methods need that is computed by running each model on its own training data: what it is called, and how."""
 
 
 @dataclass(frozen=True)
@@ -56,29 +61,30 @@ class Kitchen:
         """Their data, if it is on this machine."""
         return _dataset(self.shared) if self.shared else None
 
-    def fishers(self) -> tuple[Weights, ...]:
-        """Fisher information of each model on its own training data; raises UsageError if that is not to be had."""
-        found = []
-        for facts in self.models:
-            description, samples = self._training(facts, DATA_NEEDS["fishers"])
-            weights = _computed(_weights(facts))
-            found.append(diagonal_fisher(description.skeleton(), weights, _like(weights, samples)))
-        return tuple(found)
+    def computed(self, need: str, scratch: Path) -> tuple[Mapping[str, Stored], ...]:
+        """Compute one of `DATA_NEEDS` for each model, and give where the tensors lie: a file a model, none in memory.
 
-    def grams(self) -> tuple[Weights, ...]:
-        """Gram matrices of each model on its own training data; raises UsageError if that is not to be had."""
+        Args:
+            need: A name in `DATA_NEEDS`.
+            scratch: The folder for these files.
+
+        Raises:
+            UsageError: Nobody here knows how a model runs, or its training data is not here.
+            OutsideError: The disk is full, or cannot be written.
+        """
+        what, compute = DATA_NEEDS[need]
         found = []
-        for facts in self.models:
-            description, samples = self._training(facts, DATA_NEEDS["grams"])
+        for number, facts in enumerate(self.models):
+            description, samples = self._training(facts, what)
             weights = _computed(_weights(facts))
-            found.append(gram_matrices(description.skeleton(), weights, _like(weights, samples)))
+            path = scratch / f"{need}-{number}.safetensors"
+            write_safetensors(path, compute(description.skeleton(), weights, _like(weights, samples)))
+            found.append(read_header(path))
         return tuple(found)
 
     def _training(self, facts: Facts, what: str) -> tuple[Description, Samples]:
         if facts.description is None or facts.stored is None:
-            raise UsageError(
-                f"{what} needs data and a way to run {facts.model_id}, which nobody here knows; take linear"
-            )
+            raise UsageError(f"{what} needs data and a way to run {facts.name}, which nobody here knows; take linear")
         dataset = _dataset(facts.description)
         if dataset is None:
             raise UsageError(f"{what} needs the dataset {facts.description.dataset}, which is not on this machine")
@@ -86,7 +92,7 @@ class Kitchen:
 
     def check(self, method: Method) -> None:
         """Raise UsageError if the method, or repair, wants models run that nobody can run, or data that is not here."""
-        for need, what in DATA_NEEDS.items():
+        for need, (what, _) in DATA_NEEDS.items():
             for facts in self.models if need in method.needs else ():
                 self._training(facts, what)
         if self.repair and self.shared is None:
@@ -103,7 +109,7 @@ class Kitchen:
         weights = _computed(read_folder(folder))
         samples = _like(weights, _few(self.dataset.train, REPAIR_SAMPLES))
         dtype = _computed_in(weights)
-        ingredients = [_computed(_weights(facts), dtype) for facts in self.models]
+        ingredients = Changed(self.models, lambda _, facts: _computed(_weights(facts), dtype))
         _rewrite(folder, repaired(self.shared.skeleton(), weights, ingredients, samples.x))
         return [f"units have the ingredients' mean moments on {len(samples)} training samples (REPAIR)"]
 

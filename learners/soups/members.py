@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from schemas import Lake
 from zoo.locate import Place
 from zoo.population import Weights
 from zoo.stacking import read_weights
+
+Known = TypeVar("Known")
 
 
 class Members(Sequence[Weights]):
@@ -38,11 +40,11 @@ class Members(Sequence[Weights]):
 
 
 @dataclass(frozen=True)
-class Changed(Sequence[Weights]):
-    """Other models' weights, each changed when it is asked for: `change` takes its index and its weights."""
+class Changed(Sequence[Weights], Generic[Known]):
+    """Weights of models, each made when it is asked for of its index and what is known of it, as its own weights."""
 
-    models: Sequence[Weights]
-    change: Callable[[int, Weights], Weights]
+    models: Sequence[Known]
+    change: Callable[[int, Known], Weights]
 
     def __len__(self) -> int:
         return len(self.models)

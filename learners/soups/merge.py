@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from learners.soups.check.described import Given, given_descriptions
 from learners.soups.files.merge_files import Ingredients, Progress, merge_files
 from learners.soups.files.writing import SHARD_BYTES
-from learners.soups.kitchen import Kitchen
+from learners.soups.kitchen import DATA_NEEDS, Kitchen
 from learners.soups.licences import Licences, combined_licence, published_origins
 from learners.soups.orders import DTYPES, Order, Request, order
 from learners.soups.registering import Made, register
@@ -107,10 +108,11 @@ def merge(
 def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progress: Progress | None) -> Merged:
     request, folder = order.request, order.folder(lake)
     check_free(folder, replace=request.to is None)
-    ingredients = _ingredients(order, kitchen)
     with whole_folder(folder, replace=request.to is None) as beside:
         out = DTYPES[request.dtype] if request.dtype else None
-        merge_files(order.plan, ingredients, beside, dtype=out, shard_bytes=shard_bytes, progress=progress)
+        with TemporaryDirectory(dir=beside) as scratch:
+            ingredients = _ingredients(order, kitchen, Path(scratch))
+            merge_files(order.plan, ingredients, beside, dtype=out, shard_bytes=shard_bytes, progress=progress)
         notes = (*order.report.notes, *order.said, *kitchen.finish(beside))
         measured = kitchen.accuracy(beside)
         copy_of_base(order.base, beside, order.models)
@@ -156,9 +158,9 @@ def _recipe(order: Order, notes: tuple[str, ...], licences: Licences, origins: S
     )
 
 
-def _ingredients(order: Order, kitchen: Kitchen) -> Ingredients:
-    """Where all tensors lie, with what the method needs of data; raises UsageError if that is not to be had."""
-    needs = order.plan.method.needs
+def _ingredients(order: Order, kitchen: Kitchen, scratch: Path) -> Ingredients:
+    """Where all tensors lie, and what the method needs of data, which is computed and goes into a folder."""
+    data = {need: kitchen.computed(need, scratch) for need in DATA_NEEDS if need in order.plan.method.needs}
     stored = tuple(facts.stored or {} for facts in order.models)
     return Ingredients(
         models=stored,
@@ -166,6 +168,5 @@ def _ingredients(order: Order, kitchen: Kitchen) -> Ingredients:
         layout=order.base.stored or {},
         kept=order.request.keep,
         names=tuple(facts.name for facts in order.everybody),
-        fishers=kitchen.fishers() if "fishers" in needs else (),
-        grams=kitchen.grams() if "grams" in needs else (),
+        **data,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +10,8 @@ from torch import Tensor
 from learners.soups.methods import Method, method_named
 from schemas.errors import UsageError
 from zoo.randomness import generator
+
+Tensors = TypeVar("Tensors")
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,6 @@ def merge_weights(
     return merged
 
 
-def named(models: Sequence[Mapping[str, Tensor]], name: str) -> list[Tensor]:
+def named(models: Sequence[Mapping[str, Tensors]], name: str) -> tuple[Tensors, ...]:
     """What each model has under a name; empty where none has it, as buffers have no Fisher information."""
-    return [model[name] for model in models if name in model]
+    return tuple(model[name] for model in models if name in model)

@@ -1,6 +1,6 @@
 """REPAIR: the units of a merged network get back the means and deviations that averaging has taken from them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,26 +31,24 @@ def repaired(
     Args:
         module: How all of them compute, as in `zoo.population.forward`.
         merged: Tensors of the merged model.
-        ingredients: Those of the models that it was merged from, aligned.
+        ingredients: Those of the models that it was merged from, aligned; each is asked for once.
         x: Samples `[n, ...]`, some thousands.
 
     Source:
         Jordan et al. 2023, REPAIR, https://arxiv.org/abs/2211.08403.
     """
-    found = [moments(module, weights, x) for weights in ingredients]
-    return restored(module, merged, mean_moments(found, [1 / len(found)] * len(found)), x)
+    found = (moments(module, weights, x) for weights in ingredients)
+    return restored(module, merged, mean_moments(found, [1 / len(ingredients)] * len(ingredients)), x)
 
 
-def mean_moments(found: Sequence[Mapping[str, Moments]], shares: Sequence[float]) -> dict[str, Moments]:
+def mean_moments(found: Iterable[Mapping[str, Moments]], shares: Iterable[float]) -> dict[str, Moments]:
     """Means over models of their moments, each model by its share; shares sum to one."""
-
-    def mean(values: Sequence[Tensor]) -> Tensor:
-        return torch.stack([value * share for value, share in zip(values, shares, strict=True)]).sum(dim=0)
-
-    return {
-        layer: Moments(mean([each[layer].mean for each in found]), mean([each[layer].deviation for each in found]))
-        for layer in found[0]
-    }
+    total: dict[str, Moments] = {}
+    for each, share in zip(found, shares, strict=True):
+        for layer, values in each.items():
+            parts = [value * share for value in values]
+            total[layer] = Moments(*map(torch.add, total[layer], parts)) if layer in total else Moments(*parts)
+    return total
 
 
 def restored(

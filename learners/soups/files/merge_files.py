@@ -1,7 +1,7 @@
 """Merges models from files to files, one tensor at a time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -33,6 +33,8 @@ class Ingredients:
         parent: Those of the model that they come from, if the method needs it.
         layout: Whose names, shapes and types the merged model has: the parent's, or the first model's.
         kept: Patterns of the names that are taken from the layout's model as they are.
+        fishers: Fisher information of each model, if the method needs it.
+        grams: Gram matrices of each model's inputs, if the method needs them.
         names: What messages call the models, and the parent after them.
     """
 
@@ -40,8 +42,8 @@ class Ingredients:
     parent: Mapping[str, Stored] | None
     layout: Mapping[str, Stored]
     kept: tuple[str, ...] = ()
-    fishers: tuple[Mapping[str, Tensor], ...] = field(default=())
-    grams: tuple[Mapping[str, Tensor], ...] = field(default=())
+    fishers: tuple[Mapping[str, Stored], ...] = ()
+    grams: tuple[Mapping[str, Stored], ...] = ()
     names: tuple[str, ...] = ()
 
     @property
@@ -65,8 +67,8 @@ def merge_files(
 ) -> dict[str, Stored]:
     """Merge models into safetensors files in a folder, and give where each tensor lies.
 
-    Peak memory is a few times the largest tensor in the type of computation, however many models there are; methods
-    that are elementwise need less than that. Tied tensors stay equal, whatever the method draws.
+    Peak memory is a few times the largest tensor (or Gram matrix) in the type of computation, however many models there
+    are; elementwise methods map `WINDOW` values at a time instead. Tied tensors stay equal, whatever the method draws.
 
     Args:
         merge: How.
@@ -115,15 +117,20 @@ def _pieces(
     if not merge.method.elementwise and _broken(ingredients, name):  # sums show it by themselves, others may hide it
         raise UsageError(_not_finite(ingredients, name, model.torch_dtype))
     fishers = named(ingredients.fishers, name) if ingredients.fishers else None
-    grams = named(ingredients.grams, name) or None
-    if not merge.method.elementwise or fishers:
+    if not merge.method.elementwise:
         elder = mapped(parent[name]) if parent else None
-        yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, fishers, grams, dtype)
+        grams = Mapped(named(ingredients.grams, name)) or None
+        certain = None if fishers is None else Mapped(fishers)
+        yield merge_tensor(merge, drawn_as, Mapped(tensors), elder, certain, grams, dtype)
         return
-    for begin, end in spans(model.values, max(PIECE, WINDOW // len(tensors))):
-        elder = mapped(parent[name], begin, end) if parent else None
+    for begin, end in spans(model.values, max(1, WINDOW // (len(tensors) + len(fishers or ())))):
         yield from _window(  # it alone holds the maps, so that they are gone before the next are made
-            merge, drawn_as, [mapped(each, begin, end) for each in tensors], elder, fishers, dtype
+            merge,
+            drawn_as,
+            [mapped(each, begin, end) for each in tensors],
+            mapped(parent[name], begin, end) if parent else None,
+            None if fishers is None else [mapped(each, begin, end) for each in fishers],
+            dtype,
         )
 
 
@@ -138,7 +145,8 @@ def _window(
     for begin, end in spans(len(models[0]), PIECE):
         pieces = [values[begin:end] for values in models]
         elder = None if parent is None else parent[begin:end]
-        yield merge_tensor(merge, drawn_as, pieces, elder, fishers, stored=dtype)
+        certain = None if fishers is None else [values[begin:end] for values in fishers]
+        yield merge_tensor(merge, drawn_as, pieces, elder, certain, stored=dtype)
 
 
 def _as_it_is(name: str, piece: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -36,17 +36,17 @@ def regmean(
     shares = shares_of(weights, len(tensors))
     if grams is None:
         return weighted_sum(tensors, shares)
-    wanted = total = mean = None
+    outputs, inputs = len(tensors[0]), len(grams[0])
+    wanted, mean = (torch.zeros(outputs, inputs, dtype=torch.float64) for _ in range(2))
+    total = torch.zeros(inputs, inputs, dtype=torch.float64)
     for tensor, gram, share in zip(tensors, grams, shares, strict=True):
-        shrunk = gram.double() * off_diagonal
-        shrunk.diagonal().copy_(gram.diagonal())
-        rows = tensor.double().reshape(len(tensor), -1)
-        product, shrunk = rows @ shrunk * share, shrunk * share
-        wanted = product if wanted is None else wanted + product
-        total = shrunk if total is None else total + shrunk
-        mean = rows * share if mean is None else mean + rows * share
-    assert wanted is not None and total is not None and mean is not None, "methods take a model"  # noqa: S101, PT018 - checked by Method.checked
+        shrunk = gram.double() * (off_diagonal * share)
+        shrunk.diagonal().copy_(gram.diagonal() * share)
+        rows = tensor.double().reshape(outputs, inputs)
+        wanted.addmm_(rows, shrunk)
+        mean.add_(rows, alpha=share)
+        total.add_(shrunk)
     jitter = JITTER * float(total.diagonal().mean().clamp(min=JITTER))
     total.diagonal().add_(jitter)
-    solved: Tensor = torch.linalg.solve(total, wanted + jitter * mean, left=False)
+    solved: Tensor = torch.linalg.solve(total, wanted.add_(mean, alpha=jitter), left=False)
     return solved.to(tensors[0].dtype).reshape(tensors[0].shape)
