@@ -303,9 +303,9 @@ def test_tied_tensors_stay_tied_even_where_methods_draw() -> None:
         ("ties", 2, {"normalize": 1}, "normalize = 1: expected true or false"),
         ("linear", 3, {"weights": [1, 2]}, r"weights = \[1, 2\]: expected 3 numbers"),
         ("linear", 2, {"weights": [1, -1]}, "they sum to zero"),
-        ("slerp", 3, {}, "slerp takes exactly 2 models besides a parent, and these are 3"),
-        ("wise_ft", 2, {}, "wise_ft takes exactly 1 models"),
-        ("model_stock", 1, {}, "model_stock takes at least 2"),
+        ("slerp", 3, {}, "slerp takes exactly 2 models, and 3 are given; select fewer"),
+        ("wise_ft", 2, {}, "wise_ft takes exactly 1 model beside the parent, and 2 are given; select fewer"),
+        ("model_stock", 1, {}, "model_stock takes at least 2 models beside the parent, and 1 is given; select more"),
         ("swa", 3, {"skip": 3}, "of 3 checkpoints none is left"),
         ("lawa", 3, {"last": 0}, "last = 0: expected at least 1"),
         ("lawa", 3, {"last": 1.5}, "lawa expects a whole number"),
@@ -319,6 +319,19 @@ def test_settings_that_cannot_be_are_found_before_anything_is_read(
     with pytest.raises(UsageError, match=reason) as raised:
         prepare(name, count, **settings)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_one_model_is_merged_with_its_parent_or_not_at_all(name: str) -> None:
+    method = METHODS[name]
+    if "parent" in method.needs and name not in ("model_stock", "sce"):  # which look at what models differ in
+        settings: dict[str, Any] = {"density": 1.0} if name in ("ties", "dare", "breadcrumbs", "della") else {}
+        settings |= {"alpha": 0.5} if name == "wise_ft" else {"scale": 0.5}
+        parent, tune = models_of((4, 3), 1)
+        close(merged(name, [tune], parent, **settings), (parent + tune) / 2)
+        return
+    with pytest.raises(UsageError, match=rf"{name} takes (at least|exactly) 2 models.*, and 1 is given; select more"):
+        prepare(name, 1)
 
 
 def test_what_a_method_needs_is_asked_for() -> None:

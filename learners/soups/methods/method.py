@@ -69,7 +69,7 @@ class Method:
         seeded: Whether it draws random numbers, so that it takes a `generator`.
         ordered: Whether the order of the ingredients matters.
         of_one_run: Whether they have to be the checkpoints of one run, in the order of its epochs.
-        least: Fewest ingredients.
+        least: Fewest ingredients; one only where the parent takes part, since one model's mean is that model.
         most: Most ingredients; None for any number.
         elementwise: Whether each value hangs on nothing but the values at its place, so that a tensor can be merged
             piece by piece.
@@ -101,8 +101,9 @@ class Method:
                 ingredients for this method.
         """
         if ingredients < self.least or (self.most is not None and ingredients > self.most):
-            span = f"exactly {self.least}" if self.least == self.most else f"at least {self.least}"
-            raise UsageError(f"{self.name} takes {span} models besides a parent, and these are {ingredients}")
+            given = "1 is" if ingredients == 1 else f"{ingredients} are"
+            help = "more" if ingredients < self.least else "fewer"
+            raise UsageError(f"{self.name} takes {self._span()}, and {given} given; select {help}")
         known = {parameter.name: parameter for parameter in self.parameters}
         for name in settings:
             if name not in known:
@@ -111,6 +112,12 @@ class Method:
         complete = {name: parameter.default for name, parameter in known.items()} | chosen
         self._try(complete, ingredients)
         return complete
+
+    def _span(self) -> str:
+        """How many models it takes, in words."""
+        models = "1 model" if self.least == 1 else f"{self.least} models"
+        parent = " beside the parent" if "parent" in self.needs else ""
+        return f"{'exactly' if self.least == self.most else 'at least'} {models}{parent}"
 
     def _try(self, settings: Mapping[str, Any], ingredients: int) -> None:
         """Merge something tiny, so that settings that do not fit together are found before anything is read."""
@@ -127,7 +134,7 @@ def method(
     *,
     formula: str,
     paper: str,
-    least: int = 1,
+    least: int = 2,
     most: int | None = None,
     ordered: bool = False,
     of_one_run: bool = False,

@@ -14,7 +14,6 @@ SMALL = 1e-12
 @method(
     formula="θ = t mean(θᵢ) + (1-t) θ₀,  t = n cos φ / (1 + (n-1) cos φ),  φ the mean angle of task vectors",
     paper="Jang et al. 2024, Model Stock, https://arxiv.org/abs/2403.19522",
-    least=2,
 )
 def model_stock(
     tensors: Sequence[Tensor],

@@ -17,7 +17,6 @@ NEARLY_PARALLEL = 0.9995
     formula="θ = sin((1-t) Ω)/sin Ω θ₁ + sin(t Ω)/sin Ω θ₂,  cos Ω = θ₁·θ₂ / |θ₁||θ₂|",
     paper="Shoemake 1985, Animating rotation with quaternion curves",
     ordered=True,
-    least=2,
     most=2,
 )
 def slerp(

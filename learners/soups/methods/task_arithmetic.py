@@ -11,6 +11,7 @@ from learners.soups.methods.task_vectors import merged
 @method(
     formula="θ = θ₀ + λ Σ wᵢ (θᵢ - θ₀)",
     paper="Ilharco et al. 2023, Editing Models with Task Arithmetic, https://arxiv.org/abs/2212.04089",
+    least=1,
     elementwise=True,
 )
 def task_arithmetic(

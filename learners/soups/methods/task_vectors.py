@@ -54,7 +54,7 @@ def task_vectors(
         merge.__annotations__ = {each.name: each.annotation for each in parameters}
         merge.__name__, merge.__qualname__, merge.__doc__ = sparsify.__name__, sparsify.__name__, sparsify.__doc__
         merge.__module__ = sparsify.__module__
-        return method(formula=formula, paper=paper)(merge)
+        return method(formula=formula, paper=paper, least=1)(merge)
 
     return register
 

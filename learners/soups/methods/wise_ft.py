@@ -12,6 +12,7 @@ from learners.soups.methods.method import Setting, method
 @method(
     formula="θ = (1-a) θ₀ + a θ₁",
     paper="Wortsman et al. 2022, Robust fine-tuning of zero-shot models, https://arxiv.org/abs/2109.01903",
+    least=1,
     most=1,
     elementwise=True,
 )
