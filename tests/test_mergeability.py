@@ -3,9 +3,11 @@
 import json
 import math
 import shutil
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -13,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from learners import merge, mergeability
 from learners.soups.check.verdicts import Mergeability
 from miners import mine
-from schemas import Lake, UsageError, open_lake
+from schemas import Lake, UsageError, examine, open_lake
+from tests.test_command_line import Run, run
 from tests.transformer_folders import card, mined, write_transformer
 from zoo import build, load_weights
 from zoo.datasets import load_dataset
@@ -198,6 +201,47 @@ def test_checkpoints_of_one_run_share_their_start(trained: Lake) -> None:
     report = mergeability(trained, query)
     assert report.verdict == "safe"
     assert report.pairs["common_start"][0] == report.pairs["first_id"][0]
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_checkpoints_of_one_run_are_told_apart(trained: Lake, run: Run) -> None:
+    query = "SELECT model_id, epoch FROM checkpoint WHERE model_id = (SELECT min(model_id) FROM member) ORDER BY epoch"
+    names, epochs = (trained.sql(query)[column].to_list() for column in ("model_id", "epoch"))
+    pairs = mergeability(trained, query).pairs
+    assert pairs.select("first_epoch", "second_epoch").rows() == list(combinations(epochs, 2))
+    said = run("merge", "--check", query, "--lake", trained.path)
+    for epoch in epochs:
+        assert f"{names[0]}@{epoch}" in said.out
+    figures = "SELECT settings FROM pair_measurement WHERE first_id = second_id AND metric = 'distance'"
+    stored = [json.loads(settings) for settings in trained.sql(figures)["settings"]]
+    assert {(each["first_epoch"], each["second_epoch"]) for each in stored} == set(combinations(epochs, 2))
+
+
+def test_reasons_name_checkpoints_by_their_epochs(trained: Lake) -> None:
+    two = trained.sql("SELECT model_id FROM member WHERE width = 16 ORDER BY model_id")["model_id"].to_list()[:2]
+    query = f"SELECT unnest({two}) AS model_id, unnest([0, 1]) AS epoch"
+    report = mergeability(trained, query, measure=False)
+    assert report.reasons[0].startswith(f"{two[0]}@0 and {two[1]}@1 do not share an initialisation")
+
+
+def test_figures_stand_in_the_lake_once_each_under_what_they_hang_on(trained: Lake) -> None:
+    query = "SELECT model_id FROM models WHERE width = 16 AND origin = 'trained' ORDER BY model_id"
+    for asked in (query, query, f"{query} LIMIT 2"):
+        mergeability(trained, asked, samples=100)
+    mergeability(trained, f"{query} LIMIT 2", keep=["linear1.*"], samples=100)
+    assert examine(trained).filter(check="unique").is_empty()
+    first = report_of(trained, f"{query} LIMIT 2", "task_cosine")
+    assert first["settings"].n_unique() == first.height >= 3  # from the mean of all, of two, and of what is not kept
+    assert sorted(first["value"])[0] == pytest.approx(-1)
+    settings = [json.loads(each) for each in report_of(trained, f"{query} LIMIT 2", "distance")["settings"]]
+    assert sorted(map(str, settings)) == ["{'keep': ['linear1.*']}", "{}"]
+
+
+def report_of(lake: Lake, pair: str, metric: str) -> pl.DataFrame:
+    """What stands in the lake of a pair."""
+    first, second = lake.sql(pair)["model_id"]
+    query = "SELECT value, settings FROM pair_measurement WHERE first_id = $first AND second_id = $second"
+    return lake.sql(f"{query} AND metric = $metric", first=first, second=second, metric=metric)
 
 
 def test_widths_cannot_be_merged(trained: Lake) -> None:

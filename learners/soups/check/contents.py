@@ -25,7 +25,7 @@ def differing_contents(facts: Sequence[Facts], pairs: Sequence[Pair], keep: Sequ
     ties = {index: _ties(tensors) for index, tensors in stored.items()}
     found: dict[Pair, list[Problem]] = {}
     for i, j in pairs:
-        models, names = (stored[i], stored[j]), (facts[i].model_id, facts[j].model_id)
+        models, names = (stored[i], stored[j]), (facts[i].name, facts[j].name)
         problems = [*_half_tied(models, names, (ties[i], ties[j])), *_integers(models, names)]
         if problems:
             found[i, j] = problems

@@ -5,6 +5,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import combinations
+from typing import Any
 
 import polars as pl
 
@@ -14,7 +17,7 @@ from learners.soups.check.contents import differing_contents
 from learners.soups.check.described import Given, given_descriptions
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
-from learners.soups.check.mergeability import assess, selected
+from learners.soups.check.mergeability import Selection, assess, query_of, selected
 from learners.soups.check.problems import IMPOSSIBLE, Problem, is_kept
 from learners.soups.check.verdicts import Mergeability, Pair, verdict_on
 from learners.soups.files.mapped import is_finite, mapped
@@ -23,12 +26,21 @@ from schemas import Lake
 
 MOST_BARRIERS = 200
 
+METRICS = ("distance", "weight_cosine", "task_cosine", "barrier")
+MEASURED_BEFORE = """
+DELETE FROM pair_measurement AS known USING found
+WHERE known.first_id = found.first_id AND known.second_id = found.second_id AND known.metric = found.metric
+    AND known.settings = found.settings
+"""
+
 Tensors = Mapping[str, Stored]
+Settings = dict[str, Any]
+"""What a figure hangs on beside the two models."""
 
 
 def mergeability(
     lake: Lake,
-    sql: str,
+    sql: Selection,
     *,
     parent: str | None = None,
     keep: Sequence[str] = (),
@@ -47,7 +59,7 @@ def mergeability(
 
     Args:
         lake: Where the models are.
-        sql: Any query that returns `model_id` (and `epoch`).
+        sql: Any query that returns `model_id` (and `epoch`), or names of models, each `model_id` or `model_id@epoch`.
         parent: model_id of the model that they come from (`model_id@epoch` for a checkpoint of it): task vectors are
             differences from it, and `task_cosine` is theirs; without it they are differences from the mean of the
             models that can be merged with each other, so that of two alone the cosine is always -1.
@@ -61,7 +73,7 @@ def mergeability(
         UsageError: The query selects fewer than two models (with a parent one), or one twice, or the parent is unknown.
         DataError: A file of weights was changed while it was read.
     """
-    rows = selected(lake, sql, least=1 if parent else 2)
+    rows = selected(lake, query_of(lake, sql), least=1 if parent else 2)
     given = given_descriptions(description)
     report = assess(lake, rows, parent=parent, keep=keep, read=measure, given=given)
     if not measure:
@@ -72,13 +84,15 @@ def mergeability(
 def _measured(lake: Lake, report: Mergeability, parent: str | None, keep: Sequence[str], samples: int) -> Mergeability:
     """The report with what the weights and the data of possible pairs say, which are written down as well."""
     columns: dict[Pair, dict[str, float]] = {}
+    references: dict[Pair, Settings] = {}
     stored = [_merged(facts, keep) for facts in report.facts]
     broken: dict[int, Problem] = {}
     for group in _groups(report):
         shapes, finite = _geometry(stored, group, parent is not None)
         lost = {index: _first_not_finite(stored[index]) for index in group if index not in finite}
-        broken |= {index: _not_finite(report.facts[index].model_id, name) for index, name in lost.items() if name}
+        broken |= {index: _not_finite(report.facts[index].name, name) for index, name in lost.items() if name}
         columns |= _distances(shapes, finite)
+        references |= dict.fromkeys(combinations(finite, 2), _reference(report.facts, finite, parent is not None))
     models = len(report.facts) - bool(parent)
     base = models if parent else 0
     barriers = barriers_between(lake, report.facts, list(columns)[:MOST_BARRIERS], samples, Kept(base, keep))
@@ -90,7 +104,11 @@ def _measured(lake: Lake, report: Mergeability, parent: str | None, keep: Sequen
     report = verdict_on(report.facts, problems)
     report = _completed(report, columns)
     if not lake.read_only:
-        _store(lake, report, parent, samples)
+        kept: Settings = {"keep": list(keep)} if keep else {}
+        from_base: Settings = {"base": report.facts[base].name} if keep else {}
+        same: dict[str, Settings] = dict.fromkeys(METRICS, kept)
+        same["barrier"] = kept | from_base | {"steps": STEPS, "samples": samples}
+        _store(lake, report, same, references)
     return report
 
 
@@ -155,16 +173,15 @@ def _distances(shapes: Geometry, group: Sequence[int]) -> dict[Pair, dict[str, f
     return found
 
 
-def _not_finite(model_id: str, name: str) -> Problem:
-    return Problem(IMPOSSIBLE, f"{model_id} has values that are not finite, in {name}", "leave it out", "values")
+def _not_finite(who: str, name: str) -> Problem:
+    return Problem(IMPOSSIBLE, f"{who} has values that are not finite, in {name}", "leave it out", "values")
 
 
 def _completed(report: Mergeability, columns: Mapping[Pair, Mapping[str, float]]) -> Mergeability:
     pairs = _pairs(len(report.facts))
-    names = ("distance", "weight_cosine", "task_cosine", "barrier")
     measured = {
         name: pl.Series(name, [_number(columns.get(pair, {}).get(name)) for pair in pairs], dtype=pl.Float64)
-        for name in names
+        for name in METRICS
     }
     frame = report.pairs.with_columns(measured["distance"], measured["task_cosine"], measured["barrier"])
     frame = frame.with_columns(measured["weight_cosine"].fill_null(report.pairs["weight_cosine"]))
@@ -175,16 +192,44 @@ def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _store(lake: Lake, report: Mergeability, parent: str | None, samples: int) -> None:
-    settings = {"parent": parent, "reference": parent or "mean", "steps": STEPS, "samples": samples}
-    frame = report.pairs.unpivot(
-        ["distance", "weight_cosine", "task_cosine", "barrier"],
-        index=["first_id", "second_id"],
-        variable_name="metric",
-        value_name="value",
-    ).drop_nulls("value")
-    if not frame.is_empty():
-        now = datetime.now(UTC)
-        stored = frame.with_columns(settings=pl.lit(json.dumps(settings)), measured_at=pl.lit(now))
+def _reference(facts: Sequence[Facts], group: Sequence[int], has_parent: bool) -> Settings:
+    """What the task vectors of a group are differences from: the parent, if it is one of it, or the mean of all."""
+    if has_parent and len(facts) - 1 in group:
+        return {"reference": facts[-1].name}
+    names = sorted(facts[index].name for index in group)
+    return {"reference": "mean", "models": len(names), "of": sha256(json.dumps(names).encode()).hexdigest()[:16]}
+
+
+def _store(lake: Lake, report: Mergeability, same: Mapping[str, Settings], references: Mapping[Pair, Settings]) -> None:
+    """Write what was measured in place of what was found of the same models under the same settings before.
+
+    Args:
+        lake: Where it goes.
+        report: The figures.
+        same: Settings of each metric that all pairs have.
+        references: What the task vectors of a pair are differences from.
+    """
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "first_id": row["first_id"],
+            "second_id": row["second_id"],
+            "metric": metric,
+            "value": row[metric],
+            "settings": json.dumps(_epochs(row) | same[metric] | (references[pair] if metric == "task_cosine" else {})),
+            "measured_at": now,
+        }
+        for pair, row in zip(_pairs(len(report.facts)), report.pairs.iter_rows(named=True), strict=True)
+        for metric in METRICS
+        if row[metric] is not None
+    ]
+    if rows:
         with lake.write() as transaction:
-            transaction.append("pair_measurement", stored)
+            transaction.register("found", pl.DataFrame(rows))
+            transaction.sql(MEASURED_BEFORE)
+            transaction.append("pair_measurement", pl.DataFrame(rows))
+
+
+def _epochs(row: Mapping[str, Any]) -> Settings:
+    """Which checkpoints the two models are, where they are not the final weights."""
+    return {name: row[name] for name in ("first_epoch", "second_epoch") if row[name] is not None}

@@ -24,6 +24,9 @@ from schemas import Lake, UsageError
 from zoo.describe import Description
 from zoo.locate import selection
 
+QUOTE = "'"
+Selection = str | Sequence[str]
+"""A query that returns `model_id` (and `epoch`), or names of models, each `model_id` or `model_id@epoch`."""
 CHECKPOINT = re.compile(r"(.+)@(\d{1,9})")
 
 
@@ -60,7 +63,7 @@ def assess(
     ids: list[str] = rows["model_id"].to_list()
     epochs: list[int | None] = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
     if parent is not None:
-        elder, age = named_parent(lake, parent)
+        elder, age = named_model(lake, parent)
         ids, epochs = [*ids, elder], [*epochs, age]
     facts = gather_facts(lake, ids, epochs, given)
     _check_keep(facts, keep)
@@ -84,12 +87,26 @@ def with_starts(report: Mergeability, keep: Sequence[str]) -> Mergeability:
     return verdict_on(report.facts, Problems(own, {**between, **told}, alike))
 
 
-def named_parent(lake: Lake, parent: str) -> tuple[str, int | None]:
+def named_model(lake: Lake, name: str) -> tuple[str, int | None]:
     """The model and the epoch of `model_id@epoch`; a model may have such a name itself."""
-    found = CHECKPOINT.fullmatch(parent)
-    if found is None or not lake.sql("SELECT 1 FROM model WHERE model_id = $id", id=parent).is_empty():
-        return parent, None
+    found = CHECKPOINT.fullmatch(name)
+    if found is None or not lake.sql("SELECT 1 FROM model WHERE model_id = $id", id=name).is_empty():
+        return name, None
     return found[1], int(found[2])
+
+
+def query_of(lake: Lake, models: Selection) -> str:
+    """A selection as a query, if it is none: of named models, which come in the order that they are named in."""
+    if isinstance(models, str):
+        return models
+    named = [named_model(lake, name) for name in models]
+    if not named:
+        raise UsageError("no model is named; expected names, or a query that returns model_id")
+    values = ", ".join(
+        f"('{model_id.replace(QUOTE, 2 * QUOTE)}', {'NULL' if epoch is None else epoch}, {place})"
+        for place, (model_id, epoch) in enumerate(named)
+    )
+    return f"SELECT model_id, epoch FROM (VALUES {values}) AS named (model_id, epoch, place) ORDER BY place"  # noqa: S608 - quoted
 
 
 def _check_keep(facts: Sequence[Facts], keep: Sequence[str]) -> None:

@@ -69,23 +69,23 @@ def problems_of(facts: Facts) -> Iterator[Problem]:
     """What speaks against merging a model with any other."""
     if not facts.tensors:
         why = facts.absent or "no header of its weights was read"
-        reason = f"nothing is known of the tensors of {facts.model_id}: {why}"
+        reason = f"nothing is known of the tensors of {facts.name}: {why}"
         yield Problem(IMPOSSIBLE, reason, _mended(facts), "unknown tensors")
     elif facts.stored is None and facts.damaged:
-        reason = f"the files of {facts.model_id} are not whole: {facts.absent}"
+        reason = f"the files of {facts.name} are not whole: {facts.absent}"
         yield Problem(IMPOSSIBLE, reason, FETCH, "files")
     foreign = sorted({tensor.dtype for tensor in facts.tensors.values()} - DTYPES.keys())
     if foreign:
-        reason = f"{facts.model_id} has tensors of type {foreign[0]}, of which a mean is nonsense"
+        reason = f"{facts.name} has tensors of type {foreign[0]}, of which a mean is nonsense"
         yield Problem(IMPOSSIBLE, reason, "dequantise it first", "types")
     if facts.config.get("quantization_config"):
-        reason = f"{facts.model_id} is quantised, and its stored values are codes, of which a mean is nonsense"
+        reason = f"{facts.name} is quantised, and its stored values are codes, of which a mean is nonsense"
         yield Problem(IMPOSSIBLE, reason, "take the model that it was quantised from", "quantised")
     if facts.diverged is not None:
-        reason = f"{facts.model_id} diverged in epoch {facts.diverged}"
+        reason = f"{facts.name} diverged in epoch {facts.diverged}"
         yield Problem(UNWISE, reason, "select WHERE state = 'trained'", "diverged")
     if has_batch_norm(facts.tensors):
-        reason = f"{facts.model_id} has batch-norm statistics, and those of merged weights are others"
+        reason = f"{facts.name} has batch-norm statistics, and those of merged weights are others"
         yield Problem(NOTED, reason, "let them be estimated anew from data", "batch norm")
 
 
@@ -122,7 +122,7 @@ def _names(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem
         if not missing or not other.tensors:
             continue
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        reason = f"{other.model_id} lacks {missing[0]}{more}, which {one.model_id} has"
+        reason = f"{other.name} lacks {missing[0]}{more}, which {one.name} has"
         heads = all(is_head(name) for name in missing)
         help = "take the head from one model as it is (--keep)" if heads else _way(one, other)
         yield Problem(IMPOSSIBLE, reason, help)
@@ -144,7 +144,7 @@ def _shapes(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
     more = f" (and {len(differing) - 1} more differ)" if len(differing) > 1 else ""
     heads = all(is_head(name) or _rows_only(first.tensors[name], second.tensors[name]) for name in differing)
     what = "have different heads or vocabularies" if heads and len(differing) <= 3 else "have different shapes"
-    reason = f"they {what}: {name} is {mine} in {first.model_id} and {theirs} in {second.model_id}{more}"
+    reason = f"they {what}: {name} is {mine} in {first.name} and {theirs} in {second.name}{more}"
     help = f"take what differs from one model as it is (--keep '{name}')" if len(differing) <= 3 else "select one width"
     yield Problem(IMPOSSIBLE, reason, help)
 
@@ -158,7 +158,7 @@ def _types(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem
         other = second.tensors.get(name)
         if other is not None and other.dtype != tensor.dtype:
             number = {facts.dtype in ("I64", "I32", "I16", "I8", "U8", "BOOL") for facts in (tensor, other)}
-            reason = f"{name} is {tensor.dtype} in {first.model_id} and {other.dtype} in {second.model_id}"
+            reason = f"{name} is {tensor.dtype} in {first.name} and {other.dtype} in {second.name}"
             if len(number) > 1:
                 yield Problem(IMPOSSIBLE, reason, "convert one of them first")
             else:
@@ -171,7 +171,7 @@ def _types(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem
 def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
     """A common ancestor or initialisation, as lineage has it."""
     if common_start(first, second) is None:
-        reason = f"{first.model_id} and {second.model_id} do not share an initialisation"
+        reason = f"{first.name} and {second.name} do not share an initialisation"
         help = ALIGN + APART if first.description and second.description else APART
         yield Problem(UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", help)
 
@@ -188,13 +188,13 @@ def _architectures(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator
         for field in ("architecture", "width", "depth", "activation", "input_shape", "classes"):
             if getattr(mine, field) != getattr(theirs, field):
                 what = field.replace("_", " ")
-                values = f"{first.model_id} has {what} {getattr(mine, field)}, {second.model_id} has {what}"
+                values = f"{first.name} has {what} {getattr(mine, field)}, {second.name} has {what}"
                 severity = UNWISE if field == "activation" else IMPOSSIBLE
                 yield Problem(severity, f"{values} {getattr(theirs, field)}", f"select one {what}")
                 return
         return
     if first.architecture and second.architecture and first.architecture != second.architecture:
-        reason = f"{first.model_id} is a {first.architecture}, {second.model_id} a {second.architecture}"
+        reason = f"{first.name} is a {first.architecture}, {second.name} a {second.architecture}"
         yield Problem(UNWISE, reason, "select one architecture")
 
 
@@ -207,7 +207,7 @@ def _configurations(first: Facts, second: Facts, kept: Sequence[str]) -> Iterato
             f"{key} is {first.config[key]!r:.40} and {second.config[key]!r:.40}" for key in differing[:3]
         )
         more = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
-        reason = f"the configurations of {first.model_id} and {second.model_id} differ: {values}{more}"
+        reason = f"the configurations of {first.name} and {second.name} differ: {values}{more}"
         yield Problem(UNWISE, reason, "the same weights mean something else in each; select one configuration")
 
 
@@ -216,13 +216,13 @@ def _label_sets(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Pr
     if mine and theirs and mine != theirs:
         number = next(key for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key))
         reason = (
-            f"their classes differ: class {number} is {mine.get(number)!r} in {first.model_id} and "
-            f"{theirs.get(number)!r} in {second.model_id}"
+            f"their classes differ: class {number} is {mine.get(number)!r} in {first.name} and "
+            f"{theirs.get(number)!r} in {second.name}"
         )
         yield Problem(UNWISE, reason, "take the head from one model as it is (--keep), or select one label set")
     one, other = first.description, second.description
     if one is not None and other is not None and one.dataset != other.dataset:
-        reason = f"{first.model_id} was trained on {one.dataset}, {second.model_id} on {other.dataset}"
+        reason = f"{first.name} was trained on {one.dataset}, {second.name} on {other.dataset}"
         yield Problem(UNWISE, reason, "take the head from one model as it is (--keep), or select one dataset")
 
 
@@ -231,13 +231,13 @@ def _ties(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]
     mine, theirs = (facts.config.get("tie_word_embeddings") for facts in (first, second))
     if mine is not None and theirs is not None and mine != theirs:
         tied, free = (first, second) if mine else (second, first)
-        reason = f"{tied.model_id} uses its embedding as output layer, {free.model_id} has one of its own"
+        reason = f"{tied.name} uses its embedding as output layer, {free.name} has one of its own"
         yield Problem(UNWISE, reason, "untie the first one, or take the output layer from one model (--keep)")
 
 
 def _licences(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
     if first.license and second.license and first.license != second.license:
-        reason = f"{first.model_id} is under {first.license}, {second.model_id} under {second.license}"
+        reason = f"{first.name} is under {first.license}, {second.name} under {second.license}"
         yield Problem(NOTED, reason, "the merged model's card says whether the licences conflict")
 
 

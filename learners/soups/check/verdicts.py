@@ -27,7 +27,8 @@ MOST_NOTES = 3
 Pair = tuple[int, int]
 
 PAIR_COLUMNS: dict[str, type[pl.DataType]] = {
-    **dict.fromkeys(["first_id", "second_id", "verdict", "about", "reason", "help", "common_start"], pl.String),
+    **{"first_id": pl.String, "first_epoch": pl.Int64, "second_id": pl.String, "second_epoch": pl.Int64},
+    **dict.fromkeys(["verdict", "about", "reason", "help", "common_start"], pl.String),
     **dict.fromkeys(["distance", "weight_cosine", "task_cosine", "barrier"], pl.Float64),
 }
 SUMMARY_COLUMNS: dict[str, type[pl.DataType]] = {
@@ -71,8 +72,9 @@ class Mergeability:
         summary: A row for each kind of problem, worst first: severity (impossible, unwise, noted), what it is about,
             the number of pairs that have it, the reason of one of them, and what would help.
         models: A row a model: tensors, parameters, types, whether its weights are on this machine.
-        pairs: A row a pair: verdict, about, reason, help, common_start (an ancestor, an `init:` name, or `weights`
-            where their cosine says so), distance, weight_cosine, task_cosine, barrier (nats); NULL where not measured.
+        pairs: A row a pair: first_id, first_epoch (NULL for final weights), second_id, second_epoch, verdict, about,
+            reason, help, common_start (an ancestor, an `init:` name, or `weights` where their cosine says so),
+            distance, weight_cosine, task_cosine, barrier (nats); NULL where not measured.
         facts: What was found of each model.
         problems: Everything that was found, of which the rest is the summary.
     """
@@ -98,7 +100,9 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
         rows.append(
             {
                 "first_id": facts[i].model_id,
+                "first_epoch": facts[i].epoch,
                 "second_id": facts[j].model_id,
+                "second_epoch": facts[j].epoch,
                 "verdict": VERDICTS[worst.severity] if worst else SAFE,
                 "about": worst.kind if worst else None,
                 "reason": worst.reason if worst else None,
