@@ -13,22 +13,22 @@ from schemas import UsageError, open_lake
 
 RESERVED = {
     *("parent", "to", "keep", "align", "repair", "dtype", "precision", "seed", "force", "samples"),
-    *("progress", "description"),
+    *("progress", "description", "lake", "sql", "method", "shard_bytes"),
 }
 """What is given as an option of its own."""
 MEAN = "the mean of the models that can be merged with each other"
 """What task vectors are differences from where no parent is named."""
 WORDS = {"True": True, "False": False, "None": None}
 """What Python calls what JSON calls otherwise."""
-SHOWN = ("first_id", "second_id", "verdict", "about", "common_start", "distance", "task_cosine", "barrier")
+SHOWN = ("first", "second", "verdict", "about", "common_start", "distance", "task_cosine", "barrier")
 MOST_PAIRS = 20
 """So many pairs are shown one by one."""
 
 
 def merge(
-    selection: Annotated[
-        str | None,
-        typer.Argument(help="SQL query that returns model_id (and epoch, and weight), in quotes."),
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(help="SQL query that returns model_id (and epoch, and weight), in quotes; or names of models."),
     ] = None,
     lake: LakeFolder = DEFAULT_LAKE,
     method: Annotated[str, typer.Option(help="How; --methods lists them.")] = "linear",
@@ -51,6 +51,10 @@ def merge(
     dtype: Annotated[str | None, typer.Option(help="Type to store: float16, bfloat16, float32 or float64.")] = None,
     precision: Annotated[str, typer.Option(help="Type to compute in: float32 or float64.")] = "float32",
     seed: Annotated[int, typer.Option(help="What a method draws hangs on it.")] = 0,
+    samples: Annotated[
+        int, typer.Option(help="Training samples of each model for Fisher information and Gram matrices.")
+    ] = 500,
+    shard_bytes: Annotated[int, typer.Option(help="Largest size of a file of weights, in bytes.")] = 5_000_000_000,
     check: Annotated[bool, typer.Option("--check", help="Say whether they can be merged, and stop.")] = False,
     headers_only: Annotated[
         bool, typer.Option("--headers-only", help="For --check: by lineage and headers, without reading a weight.")
@@ -71,10 +75,11 @@ def merge(
     if methods:
         show(learners.merge_methods(), as_json)
         return
-    if selection is None:
+    if not models:
         raise UsageError('what is to be merged? expected a query, e.g. "SELECT model_id FROM models WHERE ..."')
     if headers_only and not check:
         raise UsageError("--headers-only is an option of --check; a merge reads weights")
+    selection = models[0] if len(models) == 1 and " " in models[0].strip() else models
     built = [read_description(path) for path in description or ()]
     if check:
         with open_lake(lake, create=False) as opened:
@@ -90,6 +95,7 @@ def merge(
     chosen = _settings(settings or [])
     given: dict[str, Any] = {"dtype": dtype, "precision": precision, "seed": seed, "force": force}
     given |= {"align": align and align.value, "repair": repair, "description": built}
+    given |= {"samples": samples, "shard_bytes": shard_bytes}
     with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
         made = learners.merge(
             opened,
@@ -135,9 +141,15 @@ def _show_check(report: Any, parent: str | None, as_json: bool) -> None:
     if shown.height < every.height:
         say(f"{every.height} pairs, {possible.height} of them possible; --json gives each of them")
     if not shown.is_empty():
-        show(shown.select(SHOWN), as_json)
+        show(shown.with_columns(_name_of("first"), _name_of("second")).select(SHOWN), as_json)
     if shown["task_cosine"].count():
         say(f"task_cosine: of differences from {parent or MEAN + ' (--parent names a model)'}")
+
+
+def _name_of(which: str) -> pl.Expr:
+    """A model of each pair, as messages call it: checkpoints of one run by their epochs."""
+    model_id, epoch = pl.col(f"{which}_id"), pl.col(f"{which}_epoch")
+    return pl.when(epoch.is_null()).then(model_id).otherwise(pl.format("{}@{}", model_id, epoch)).alias(which)
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
@@ -153,5 +165,5 @@ def _settings(given: list[str]) -> dict[str, Any]:
             found[name] = WORDS.get(value, value)
     reserved = found.keys() & RESERVED
     if reserved:
-        raise UsageError(f"--set {min(reserved)}: that is no setting of a method; give it as --{min(reserved)}")
+        raise UsageError(f"--set {min(reserved)}: that is no setting of a method; see weightlake merge --help")
     return found

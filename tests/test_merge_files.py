@@ -25,6 +25,7 @@ from learners.soups.kitchen import read_folder
 from learners.soups.merging import prepare
 from schemas import DataError, Lake, UsageError
 from tests.conftest import ROOT
+from tests.test_command_line import Run, run
 from tests.transformer_folders import card, mined, write_transformer
 from zoo import load_weights
 
@@ -368,6 +369,27 @@ def test_what_cannot_be_is_said_in_one_line(hub: Lake, tmp_path: Path, arguments
         merge(hub, TUNES, to=tmp_path / "merged", **arguments)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_one_model_is_no_merge(hub: Lake, run: Run) -> None:
+    one = "SELECT 'local:tune0' AS model_id"
+    for method in ("linear", "uniform", "swa", "karcher"):
+        said = run("merge", one, "--lake", hub.path, "--method", method)
+        assert said.code == 2
+        assert said.err == f"weightlake: {method} takes at least 2 models, and 1 is given; select more\n"
+    halfway = merge(hub, one, "task_arithmetic", scale=0.5)
+    tune, base, found = (load_weights(hub, name) for name in ("local:tune0", "local:base", halfway.model_id))
+    for name, tensor in found.items():
+        torch.testing.assert_close(tensor, (tune[name] + base[name]) / 2, rtol=1e-6, atol=1e-7)
+
+
+def test_the_folder_that_one_is_in_is_not_taken_away(hub: Lake, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (".", "", "..", tmp_path):
+        with pytest.raises(UsageError, match="is the folder that you are in, or one above it"):
+            merge(hub, TUNES, to=place)
+    assert merge(hub, TUNES, to="inside").folder.is_dir()
 
 
 def test_a_folder_that_is_there_is_not_written_over(hub: Lake, tmp_path: Path) -> None:

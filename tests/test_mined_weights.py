@@ -176,7 +176,8 @@ def test_a_name_that_the_cache_cannot_hold_says_what_to_do(lake: Lake, name: str
 
 def test_a_hubs_model_that_is_not_here_says_how_to_fetch_it(lake: Lake) -> None:
     add_model(lake, "huggingface:nobody-here/name", None, sha="b" * 40)
-    command = rf'hf download nobody-here/name --revision {"b" * 40} --include "\*\.safetensors" "\*\.json"'
+    files = r'"\*\.safetensors" "\*\.json" "\*\.model" "\*\.txt"'
+    command = f"hf download nobody-here/name --revision {'b' * 40} --include {files}"
     with pytest.raises(UsageError, match=f"are not on this machine; fetch them with: {command}"):
         load_weights(lake, "huggingface:nobody-here/name")
 

@@ -41,6 +41,8 @@ class InFiles:
     """Weights of a mined model: safetensors files that lie on this machine."""
 
     paths: tuple[Path, ...]
+    repository: Path | None = None
+    """The folder of the model's other files; None for a model that is a file and nothing else."""
 
 
 Place = InShard | InFiles
@@ -96,14 +98,14 @@ def _mined(
             "build its population again, or select WHERE state = 'trained'"
         )
     if model["location"] is not None:
-        return InFiles(_safetensors(model_id, Path(model["location"])))
+        return _safetensors(model_id, Path(model["location"]))
     paths = lake.sql(FILES, model_id=model_id).get_column("path").to_list()
     if model["hub"] == "huggingface":
-        return InFiles(_cached(model_id, model, paths))
+        return _cached(model_id, model, paths)
     raise UsageError(f"{model_id} has no weights on this machine; mine the folder in which they lie")
 
 
-def _cached(model_id: str, model: dict[str, str | None], paths: list[str]) -> tuple[Path, ...]:
+def _cached(model_id: str, model: dict[str, str | None], paths: list[str]) -> InFiles:
     """Look into the Hugging Face cache on this machine; nothing is fetched."""
     if paths and not any(path.endswith(".safetensors") for path in paths):
         _refuse_other_formats(model_id, paths)
@@ -119,11 +121,11 @@ def _cached(model_id: str, model: dict[str, str | None], paths: list[str]) -> tu
         if isinstance(found, str):
             return _safetensors(model_id, Path(found.removesuffix(path)))
     revision = f" --revision {model['sha']}" if model["sha"] else ""
-    command = f'hf download {repository}{revision} --include "*.safetensors" "*.json"'
+    command = f'hf download {repository}{revision} --include "*.safetensors" "*.json" "*.model" "*.txt"'
     raise UsageError(f"the weights of {model_id} are not on this machine; fetch them with: {command}")
 
 
-def _safetensors(model_id: str, folder: Path) -> tuple[Path, ...]:
+def _safetensors(model_id: str, folder: Path) -> InFiles:
     """Choose a repository's weight files: those of its index, or the usual one, or all that there are.
 
     A model may be a single file instead of a folder.
@@ -131,22 +133,26 @@ def _safetensors(model_id: str, folder: Path) -> tuple[Path, ...]:
     if folder.is_file():
         if folder.suffix != ".safetensors":
             _refuse_other_formats(model_id, [folder.name])
-        return (_inside(folder.parent, folder.name),)
+        return InFiles((within(folder.parent, folder.name),))
     if not folder.is_dir():
         raise DataError(f"{model_id} should lie in {folder}, which is gone; mine it again where it lies now")
     if (folder / INDEX).is_file():
-        return tuple(_inside(folder, name) for name in _indexed(folder))
+        return InFiles(tuple(within(folder, name) for name in _indexed(folder)), folder)
     if (folder / SINGLE).is_file():
-        return (_inside(folder, SINGLE),)
+        return InFiles((within(folder, SINGLE),), folder)
     files = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    chosen = tuple(_inside(folder, path) for path in files if path.endswith(".safetensors"))
+    chosen = tuple(within(folder, path) for path in files if path.endswith(".safetensors"))
     if not chosen:
         _refuse_other_formats(model_id, files)
-    return chosen
+    return InFiles(chosen, folder)
 
 
-def _inside(folder: Path, name: str) -> Path:
-    """The path of a repository's file; it may be a link inside the repository, as in the Hugging Face cache."""
+def within(folder: Path, name: str) -> Path:
+    """The path of a repository's file; it may be a link inside the repository, as in the Hugging Face cache.
+
+    Raises:
+        DataError: It is a link that leads elsewhere.
+    """
     cached = folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--")
     root = folder.parents[1] if cached else folder
     if not (folder / name).resolve().is_relative_to(root.resolve()):
@@ -156,7 +162,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 def _indexed(folder: Path) -> list[str]:
     try:
-        names = sorted(set(json.loads(_inside(folder, INDEX).read_bytes())["weight_map"].values()))
+        names = sorted(set(json.loads(within(folder, INDEX).read_bytes())["weight_map"].values()))
         inside = all(".." not in PurePosixPath(name).parts and not name.startswith("/") for name in names)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{folder / INDEX} is no index of safetensors files: {error!r}") from error

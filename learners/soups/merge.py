@@ -6,17 +6,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from learners.soups.card import Recipe, write_card
 from learners.soups.check.described import Given, given_descriptions
+from learners.soups.check.mergeability import Selection, query_of
 from learners.soups.files.merge_files import Ingredients, Progress, merge_files
 from learners.soups.files.writing import SHARD_BYTES
 from learners.soups.kitchen import DATA_NEEDS, Kitchen
 from learners.soups.licences import Licences, combined_licence, published_origins
-from learners.soups.orders import DTYPES, Order, Request, order
+from learners.soups.orders import DTYPES, SAMPLES, Order, Request, order
 from learners.soups.registering import Made, register
-from learners.soups.repository import Recipe, check_free, copy_of_base, whole_folder, write_card
-from schemas import Lake
-
-SAMPLES = 500
+from learners.soups.repository import check_free, copy_of_base, whole_folder
+from schemas import Lake, UsageError
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Merged:
 
 def merge(
     lake: Lake,
-    sql: str,
+    sql: Selection,
     method: str = "linear",
     *,
     parent: str | None = None,
@@ -72,7 +72,8 @@ def merge(
     Args:
         lake: Where the models are, and the merged one goes.
         sql: Any query that returns `model_id` (and `epoch`; and `weight`, as the setting `weights` of a method); the
-            order of its rows counts for methods of one run's checkpoints.
+            order of its rows counts for methods of one run's checkpoints. Or names of models in that order, each
+            `model_id` or `model_id@epoch`.
         method: A name in `learners.soups.methods.METHODS`.
         parent: model_id of the model that they were fine-tuned from, or `model_id@epoch` for a checkpoint of it;
             without it what lineage says, if the method needs one: a model, or checkpoint 0 of a run that started as all
@@ -98,10 +99,13 @@ def merge(
         DataError: A file of weights is damaged.
         OutsideError: The disk is full or cannot be written.
     """
+    if shard_bytes < 1:
+        raise UsageError(f"shard_bytes = {shard_bytes}: expected at least 1")
     place = Path(to) if to is not None else None
     given = given_descriptions(description)
-    request = Request(sql, method, parent, tuple(keep), dtype, precision, seed, place, align, repair, given)
-    ordered = order(lake, request, settings, force, samples)
+    query = query_of(lake, sql)
+    request = Request(query, method, parent, tuple(keep), dtype, precision, seed, place, align, repair, given, samples)
+    ordered = order(lake, request, settings, force)
     return _merged(lake, ordered, Kitchen(ordered.models, samples, repair), shard_bytes, progress)
 
 
@@ -110,12 +114,12 @@ def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progre
     check_free(folder, replace=request.to is None)
     with whole_folder(folder, replace=request.to is None) as beside:
         out = DTYPES[request.dtype] if request.dtype else None
+        copy_of_base(order.base, beside, order.models, request.dtype)
         with TemporaryDirectory(dir=beside) as scratch:
             ingredients = _ingredients(order, kitchen, Path(scratch))
             merge_files(order.plan, ingredients, beside, dtype=out, shard_bytes=shard_bytes, progress=progress)
         notes = (*order.report.notes, *order.said, *kitchen.finish(beside))
         measured = kitchen.accuracy(beside)
-        copy_of_base(order.base, beside, order.models)
         origins = published_origins(lake, [facts.model_id for facts in order.everybody])
         licences = combined_licence(lake, list(origins.values()))
         write_card(_recipe(order, notes, licences, list(origins)), beside)

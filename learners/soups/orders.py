@@ -12,10 +12,10 @@ from learners.soups.alignment.align import WAYS, align_rows, way_of
 from learners.soups.check.connected import Kept, judged_by_barriers
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts, gather_facts
-from learners.soups.check.mergeability import assess, named_parent, refuse, with_starts
+from learners.soups.check.mergeability import assess, named_model, refuse, with_starts
 from learners.soups.check.problems import IMPOSSIBLE
 from learners.soups.check.verdicts import Mergeability, verdict_on
-from learners.soups.kitchen import Kitchen
+from learners.soups.kitchen import DATA_NEEDS, Kitchen
 from learners.soups.merging import Merge, prepare
 from learners.soups.methods import method_named
 from learners.soups.registering import name_of
@@ -25,6 +25,8 @@ from schemas import Lake, UsageError
 from zoo.describe import Description
 
 FOLDER = "made/merge"
+SAMPLES = 500
+"""Training samples of each model that Fisher information and Gram matrices are computed from."""
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
 
 
@@ -43,6 +45,7 @@ class Request:
     align: str | None = None
     repair: bool = False
     given: tuple[Description, ...] = ()
+    samples: int = SAMPLES
 
     def __post_init__(self) -> None:
         if self.precision not in ("float32", "float64"):
@@ -51,6 +54,8 @@ class Request:
             raise UsageError(f"dtype = {self.dtype!r}: choose one of: {', '.join(DTYPES)}")
         if self.align is not None and self.align not in WAYS:
             raise UsageError(f"align = {self.align!r}: choose one of: {', '.join(WAYS)}")
+        if self.samples < 1:
+            raise UsageError(f"samples = {self.samples}: expected at least 1")
         needs = method_named(self.method).needs
         if (self.align or self.repair) and ("parent" in needs or self.parent):
             raise UsageError(
@@ -60,8 +65,14 @@ class Request:
 
     def treatment(self) -> dict[str, Any]:
         """What is done to the models before and to the mean after, if anything, and how they are run, if given."""
-        given = {"description": [each.model_dump() for each in self.given]} if self.given else {}
-        return ({"align": self.align} if self.align else {}) | ({"repair": True} if self.repair else {}) | given
+        every = {
+            "align": self.align,
+            "repair": self.repair,
+            "dtype": self.dtype,
+            "samples": self.samples if DATA_NEEDS.keys() & method_named(self.method).needs else None,
+            "description": [each.model_dump() for each in self.given],
+        }
+        return {name: value for name, value in every.items() if value}
 
 
 @dataclass(frozen=True)
@@ -136,7 +147,7 @@ class Order:
         return self.request.to or lake.weights.folder / FOLDER / self.name
 
 
-def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool, samples: int) -> Order:
+def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool) -> Order:
     """Check what was asked for, and refuse it if it cannot or should not be; errors as in `merge`.
 
     What is impossible is found in lineage, headers and settings, before a weight is read.
@@ -148,9 +159,9 @@ def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool
     dtype = DTYPES[request.precision]
     plan = prepare(request.method, len(ids), seed=request.seed, dtype=dtype, **_weighted(rows, settings))
     parent = _parent(lake, rows, request.parent, plan)
-    aligned = request.align is not None and len(ids) > 1
+    aligned = request.align is not None
     report = assess(lake, rows, parent=parent, keep=request.keep, aligned=aligned, read=False, given=request.given)
-    _refuse_unread(report, Kitchen(report.facts[: len(ids)], samples, request.repair), plan)
+    _refuse_unread(report, Kitchen(report.facts[: len(ids)], request.samples, request.repair), plan)
     report = _read_of(with_starts(report, request.keep), request.keep)
     refuse(report, force)
     twins = (*_twins(lake, rows, report, request), *report.facts[len(ids) :]) if aligned else None
@@ -168,7 +179,7 @@ def _parent(lake: Lake, rows: pl.DataFrame, named: str | None, plan: Merge) -> s
     if named is None:
         return _nearest_ancestor(lake, ids, plan.method.name) if "parent" in plan.method.needs else None
     epochs = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
-    if named_parent(lake, named) in zip(ids, epochs, strict=True):
+    if named_model(lake, named) in zip(ids, epochs, strict=True):
         raise UsageError(f"{named} is both an ingredient and the parent; leave it out of the query")
     return named
 

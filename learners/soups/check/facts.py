@@ -14,7 +14,7 @@ from learners.soups.check.described import described_by
 from learners.soups.files.stored import Stored, stored_tensors
 from schemas import DataError, Lake, UsageError, WeightlakeError
 from zoo.describe import Description, describe_all
-from zoo.locate import Place, locate
+from zoo.locate import InFiles, Place, locate
 
 GENERATIONS = 64
 LARGEST_CONFIG = 10_000_000
@@ -59,6 +59,7 @@ class Facts:
         ancestors: Models that it descends from, and itself.
         config: Its configuration as its library has it.
         architecture: Class that its configuration names.
+        repository: The folder of its other files, where there is one.
         license: As its hub states it.
         description: How to run it, if that is known here.
         diverged: The epoch in which its training diverged.
@@ -75,7 +76,7 @@ class Facts:
     architecture: str | None = None
     license: str | None = None
     sha: str | None = None
-    location: str | None = None
+    repository: Path | None = None
     description: Description | None = None
     diverged: int | None = None
     damaged: bool = False
@@ -119,6 +120,7 @@ def gather_facts(
     facts = []
     for model_id, epoch, place in zip(model_ids, epochs, _places(lake, model_ids, epochs), strict=True):
         row = rows[model_id]
+        repository = _repository(place, row["location"])
         stored, why = _stored(lake, place)
         shapes = {name: Shape(tensor.dtype, tensor.shape) for name, tensor in (stored or {}).items()}
         shapes = shapes or known.get(model_id, {})
@@ -134,11 +136,11 @@ def gather_facts(
                 absent=str(why) if why else None,
                 starts=family.starts(model_id),
                 ancestors=family.ancestors(model_id),
-                config=_config(row["config"]) or _config_on_disk(row["location"]),
+                config=_config(row["config"]) or _config_on_disk(repository),
                 architecture=row["architecture"],
                 license=row["license"],
                 sha=row["sha"],
-                location=row["location"],
+                repository=repository,
                 description=description,
                 diverged=row["diverged_epoch"] if row["state"] == "diverged" else None,
                 damaged=isinstance(why, DataError) and Path(row["location"] or "").exists(),
@@ -171,6 +173,13 @@ def _stored(lake: Lake, place: Place | WeightlakeError) -> tuple[Mapping[str, St
         return None, error
 
 
+def _repository(place: Place | WeightlakeError, location: str | None) -> Path | None:
+    """The folder of a mined model; its configuration may be there even where its weights are not."""
+    if isinstance(place, InFiles):
+        return place.repository
+    return Path(location) if location else None
+
+
 def _headers(lake: Lake, ids: Sequence[str]) -> dict[str, dict[str, Shape]]:
     """Tensors of mined models by their headers; of a model in several formats the safetensors."""
     found: defaultdict[str, dict[str, Shape]] = defaultdict(dict)
@@ -184,11 +193,11 @@ def _preferred(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(safe | ~safe.any().over("model_id")).select("model_id", "name", "dtype", "shape")
 
 
-def _config_on_disk(location: str | None) -> dict[str, Any]:
+def _config_on_disk(repository: Path | None) -> dict[str, Any]:
     """Configuration in a model's folder; empty where there is none, or nothing sensible."""
-    path = Path(location or "") / "config.json"
+    path = repository / "config.json" if repository else None
     try:
-        if location and path.stat().st_size <= LARGEST_CONFIG:
+        if path and path.stat().st_size <= LARGEST_CONFIG:
             return _config(path.read_bytes())
     except OSError:
         pass

@@ -1,0 +1,154 @@
+"""What stands beside the weights of a merge: the base's files, wherever they lie, and a card that makes it again."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from learners import merge
+from schemas import DataError, Lake, UsageError
+from tests.mined_models import add_model, many_models
+from tests.test_command_line import Run, run
+from tests.transformer_folders import mined, write_transformer
+from zoo import load_weights
+
+SHA = "a" * 40
+TUNES = "SELECT model_id FROM models WHERE name LIKE 'tune%' ORDER BY model_id"
+LOCAL = "SELECT model_id FROM model WHERE hub = 'local' ORDER BY model_id"
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("transformers")
+    base = write_transformer(folder / "base", 0)
+    for number in range(2):
+        write_transformer(folder / f"tune{number}", number + 1, base)
+    return folder
+
+
+@pytest.fixture
+def hub(folders: Path, tmp_path: Path) -> Lake:
+    return mined(folders, tmp_path / "lake")
+
+
+def in_cache(repository: Path, cache: Path, name: str) -> None:
+    """Lay a repository out as the Hugging Face cache does: a snapshot of links to blobs."""
+    blobs = cache / f"models--{name.replace('/', '--')}" / "blobs"
+    snapshot = blobs.parent / "snapshots" / SHA
+    shutil.copytree(repository, blobs)
+    snapshot.mkdir(parents=True)
+    for blob in blobs.iterdir():
+        (snapshot / blob.name).symlink_to(Path("..", "..", "blobs", blob.name))
+
+
+def test_files_of_a_base_in_the_hugging_face_cache_go_with_the_merge(
+    folders: Path, lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    for name in ("tune0", "tune1"):
+        (folders / name / "spm.model").write_bytes(b"pieces")
+        in_cache(folders / name, tmp_path / "cache", f"ada/{name}")
+        add_model(lake, f"huggingface:ada/{name}", None, sha=SHA)
+    made = merge(lake, TUNES)
+    assert json.loads((made.folder / "config.json").read_text())["model_type"] == "llama"
+    assert (made.folder / "tokenizer.json").read_text() == '{"version": "1.0"}'
+    assert (made.folder / "spm.model").read_bytes() == b"pieces"
+    assert AutoModelForCausalLM.from_pretrained(made.folder)(torch.arange(5)[None]).logits.shape == (1, 5, 64)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
+def test_the_configuration_names_the_type_that_the_weights_have(hub: Lake, tmp_path: Path, dtype: str) -> None:
+    from transformers import AutoModelForCausalLM
+
+    made = merge(hub, TUNES, dtype=dtype, to=tmp_path / "merged")
+    stored = load_file(made.folder / "model.safetensors")
+    model = AutoModelForCausalLM.from_pretrained(made.folder, dtype="auto")
+    for name, parameter in model.named_parameters():
+        assert parameter.dtype == stored[name].dtype
+        assert torch.equal(parameter, stored[name])
+
+
+def test_a_link_out_of_the_base_is_not_followed(folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("a token")
+    shutil.copytree(folders, tmp_path / "models")
+    (tmp_path / "models" / "tune0" / "vocab.json").symlink_to(tmp_path / "secret")
+    lake = mined(tmp_path / "models", tmp_path / "lake")
+    with pytest.raises(DataError, match=r"vocab\.json is a link that leads out of .*tune0"):
+        merge(lake, TUNES, to=tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": "float16", "precision": "float64"},
+        {"method": "dare", "parent": "local:base", "density": 0.5, "seed": 3},
+        {"keep": ["lm_head.*"], "weights": [1.0, 3.0]},
+    ],
+    ids=str,
+)
+def test_what_the_card_says_makes_the_same_model_again(hub: Lake, options: dict[str, object]) -> None:
+    made = merge(hub, TUNES, **options)  # type: ignore[arg-type] # each of its own type
+    before = load_weights(hub, made.model_id)
+    code = re.findall(r"```python\n(.*?)```", (made.folder / "README.md").read_text(), re.DOTALL)[0]
+    shutil.rmtree(made.folder)
+    subprocess.run([sys.executable, "-c", code], cwd=hub.path.parent, check=True)
+    assert hub.sql("SELECT model_id FROM product")["model_id"].to_list() == [made.model_id]
+    after = load_weights(hub, made.model_id)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_samples_that_statistics_are_computed_from_are_settings_of_the_merge(
+    lake: Lake, tmp_path: Path, run: Run
+) -> None:
+    many_models(lake, tmp_path, 16, 3)
+    options = ("--lake", lake.path, "--force", "--method", "fisher", "--json")
+    few, more = (json.loads(run("merge", LOCAL, *options, "--samples", count).out)[0] for count in (2, 20))
+    assert few["model_id"] != more["model_id"]
+    assert "samples=2)" in (Path(few["folder"]) / "README.md").read_text()
+    assert merge(lake, LOCAL, "fisher", samples=2, force=True).model_id == few["model_id"]
+    assert merge(lake, LOCAL, force=True, samples=2).model_id == merge(lake, LOCAL, force=True).model_id
+    with pytest.raises(UsageError, match="samples = 0: expected at least 1"):
+        merge(lake, LOCAL, "fisher", samples=0, force=True)
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_files_are_as_large_as_one_asks_for(hub: Lake, tmp_path: Path, run: Run) -> None:
+    said = run("merge", TUNES, "--lake", hub.path, "--to", tmp_path / "merged", "--shard-bytes", 8_000)
+    assert said.code == 0, said.err
+    assert len(list((tmp_path / "merged").glob("model-*.safetensors"))) > 1
+    with pytest.raises(UsageError, match="shard_bytes = 0: expected at least 1"):
+        merge(hub, TUNES, shard_bytes=0)
+
+
+@pytest.mark.usefixtures(run.__name__)
+@pytest.mark.parametrize("name", ["sql", "lake", "method", "progress", "shard_bytes", "samples"])
+def test_what_is_no_setting_of_a_method_is_said(hub: Lake, run: Run, name: str) -> None:
+    said = run("merge", TUNES, "--lake", hub.path, "--set", f"{name}=1")
+    assert said.code == 2
+    assert said.err == f"weightlake: --set {name}: that is no setting of a method; see weightlake merge --help\n"
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_models_may_be_named_instead_of_selected(hub: Lake, run: Run) -> None:
+    by_query = merge(hub, TUNES, "slerp", t=0.2)
+    assert merge(hub, ["local:tune0", "local:tune1"], "slerp", t=0.2).model_id == by_query.model_id
+    assert merge(hub, ["local:tune1", "local:tune0"], "slerp", t=0.2).model_id != by_query.model_id
+    options = ("--lake", hub.path, "--method", "slerp", "--set", "t=0.2", "--json")
+    said = run("merge", "local:tune0", "local:tune1", *options)
+    assert json.loads(said.out)[0]["model_id"] == by_query.model_id
+    checked = run("merge", "--check", "local:tune0", "local:tune1", "local:base", "--lake", hub.path, "--json")
+    assert len(json.loads(checked.out)["pairs"]) == 3
+    with pytest.raises(UsageError, match="local:tune9 is not in this lake; near it"):
+        merge(hub, ["local:tune0", "local:tune9"])
+    with pytest.raises(UsageError, match="no model is named"):
+        merge(hub, [])
