@@ -44,7 +44,7 @@ def stitch(
         int | None, typer.Option(min=2, help="For --penalty: measured on so many samples; all without it.")
     ] = None,
     ridge: Annotated[
-        float, typer.Option(min=0, help="For --penalty: penalty on large weights of joints, for a sample.")
+        float, typer.Option(help="For --penalty: penalty on large weights of joints, for a sample; 0 or more.")
     ] = 0.0,
     seed: Annotated[int, typer.Option(help="For --penalty: decides which samples are drawn.")] = 0,
     to: Annotated[

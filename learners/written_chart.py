@@ -5,23 +5,32 @@ from pathlib import Path
 import altair
 
 from schemas.errors import UsageError
-from schemas.files import written_whole
+from schemas.files import check_folder, written_whole
 
 Chart = altair.Chart | altair.LayerChart | altair.FacetChart | altair.HConcatChart | altair.VConcatChart
 FORMATS = (".svg", ".png", ".html")
 
 
 def check_chart_file(path: str | Path) -> None:
-    """Raise UsageError unless a chart can be written to a file of such an ending."""
-    if Path(path).suffix not in FORMATS:
-        raise UsageError(f"{Path(path).name}: a drawing is written to a file that ends in {', '.join(FORMATS)}")
+    """Make the folder of a file that a chart is to be written to, if it is not there, before any work.
+
+    Raises:
+        UsageError: The file has another ending than charts have, or is a folder.
+        OutsideError: The folder cannot be made or written to.
+    """
+    place = Path(path)
+    if place.suffix not in FORMATS:
+        raise UsageError(f"{place.name}: a drawing is written to a file that ends in {', '.join(FORMATS)}")
+    if place.is_dir():
+        raise UsageError(f"{place} is a folder; name a file for the drawing")
+    check_folder(place.parent)
 
 
 def write_chart(chart: Chart, path: str | Path) -> Path:
     """Write a chart as SVG, PNG or HTML, by the ending of `path`, whole or not at all.
 
     Raises:
-        UsageError: The ending is another one.
+        UsageError: The ending is another one, or it is a folder.
         OutsideError: The file cannot be written.
     """
     place = Path(path)

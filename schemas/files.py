@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from schemas.errors import OutsideError
 
@@ -43,6 +44,16 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file of this content, whole or not at all; errors as in `written_whole`."""
     with written_whole(path) as beside:
         beside.write_bytes(content)
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder, if it is not there; raises OutsideError, before any work, unless it can be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OutsideError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 def unfinished(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learners import PenaltySettings, join, load_stitchable, stitch_penalties, trace
+from learners import PenaltySettings, check_chart_file, join, load_stitchable, stitch_penalties, trace
 from learners.stitching.repository import configuration_of, tensors_of, write_repository
 from learners.stitching.space import SpaceSettings
 from learners.stitching.statistics import estimate_statistics
@@ -134,6 +134,28 @@ def test_a_folder_that_cannot_be_written_to_is_said_before_the_training(lake: La
     assert f"cannot write to {tmp_path / 'file' / 'repositories'}" in one_line(refused.err)
 
 
+@pytest.mark.usefixtures(run.__name__)
+def test_a_drawing_that_cannot_be_written_is_said_before_the_work(lake: Lake, tmp_path: Path, run: Run) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder.svg").mkdir()
+    for kind in (["--penalty"], ["--train", "default"]):
+        options = ["stitch", "--lake", lake.path, "--select", "FROM models", *kind]
+        refused = run(*options, "--to", tmp_path / "file" / "x.svg")
+        assert (refused.code, f"cannot write to {tmp_path / 'file'}" in one_line(refused.err)) == (1, True)
+        refused = run(*options, "--to", tmp_path / "folder.svg")
+        assert (refused.code, "is a folder; name a file" in one_line(refused.err)) == (2, True)
+    check_chart_file(tmp_path / "new" / "folder" / "x.svg")
+    assert (tmp_path / "new" / "folder").is_dir()
+
+
+@pytest.mark.usefixtures(run.__name__)
+@pytest.mark.parametrize("ridge", ["nan", "inf", "-1"])
+def test_a_ridge_that_cannot_be_is_said_in_words_of_the_option(copied: Lake, run: Run, ridge: str) -> None:
+    query = "SELECT model_id FROM models"
+    refused = run("stitch", "--lake", copied.path, "--select", query, "--penalty", "--ridge", ridge)
+    assert (refused.code, "ridge must be a finite number that is not negative" in one_line(refused.err)) == (2, True)
+
+
 Change = Callable[[dict[str, Any], dict[str, Tensor]], object]
 
 
@@ -156,6 +178,7 @@ Change = Callable[[dict[str, Any], dict[str, Tensor]], object]
         (lambda _, t: t.update({"statistics.99.0.bn1.running_mean": torch.zeros(1)}), "statistics.99.* is of no layer"),
         (lambda _, t: t.update({"statistics.2.0.nope": torch.zeros(1)}), "statistics.2.0.nope .* is of no layer"),
         (lambda _, t: t.update({min(_own(t)): torch.zeros(1)}), "or of another shape"),
+        (lambda _, t: t["joints.0.bias"].fill_(torch.nan), "joints.0.bias of a stitchable network is not finite"),
         (lambda c, t: [c.pop("statistics"), *map(t.pop, _own(t))], "has 0 means and variances .* expected some"),
         (lambda _, t: [t.pop(name) for name in _own(t)], r"has 0 means and variances of batch norm, expected \d+"),
     ],

@@ -8,7 +8,8 @@ import torch
 
 from learners import draw_stitches, export_stitchable, load_stitchable, report, stitch
 from learners.stitching import making
-from learners.stitching.recipe import load_stitch_recipe
+from learners.stitching.recipe import StitchRecipe, load_stitch_recipe
+from learners.stitching.training import StitchTraining, TrainingDiverged
 from schemas import DataError, Lake, UsageError, examine
 from tests.test_command_line import Run, run
 from zoo.datasets import load_dataset
@@ -155,3 +156,36 @@ def test_the_command_makes_exports_and_draws(copied: Lake, run: Run, recipe_file
     mixed = run(*options, "--cut", "linear1")
     assert (mixed.code, "takes its settings from its recipe" in mixed.err) == (2, True)
     assert json.loads(run(*options, "--json").out)[0]["stage"]
+
+
+@pytest.mark.usefixtures(run.__name__)
+def test_a_network_whose_training_diverges_is_neither_stored_nor_exported(
+    copied: Lake, run: Run, tmp_path: Path
+) -> None:
+    recipe = tmp_path / "steep.toml"
+    steep = "[training]\nepochs = 8\nbatch_size = 1000\nlearning_rate = 1e3\nweight_decay = 1e3\n"
+    recipe.write_text(f"fit_samples = 40\n{steep}", encoding="utf-8")
+    tables = ("model", "product", "stitch", "measurement", "lineage", "checkpoint")
+    rows = {table: copied.sql(f"SELECT count(*) FROM {table}").item() for table in tables}
+    files = sorted(copied.weights.folder.rglob("*"))
+    options = ["stitch", "--lake", copied.path, "--select", TWO, "--train", recipe]
+    refused = run(*options, "--to", tmp_path / "front.svg", "--export", tmp_path / "repositories")
+    assert refused.code == 2
+    assert "diverged in epoch 6" in refused.err  # there were five good ones to go on from
+    assert "lower learning_rate = 1000" in refused.err
+    assert rows == {table: copied.sql(f"SELECT count(*) FROM {table}").item() for table in tables}
+    assert [path for path in sorted(copied.weights.folder.rglob("*")) if path.is_file()] == [
+        path for path in files if path.is_file()
+    ]
+    assert not list((tmp_path / "repositories").iterdir())
+    assert not (tmp_path / "front.svg").exists()
+
+
+def test_outputs_that_overflow_after_the_last_step_are_of_a_training_that_diverged(
+    copied: Lake, tmp_path: Path
+) -> None:
+    steps = StitchTraining(epochs=5, batch_size=1000, learning_rate=1e3, weight_decay=1e3)
+    with pytest.raises(TrainingDiverged, match="diverged in the end"):
+        stitch(copied, TWO, StitchRecipe(training=steps))
+    assert copied.sql("SELECT count(*) FROM product").item() == 0
+    assert not list(copied.weights.folder.rglob("*.progress.safetensors"))

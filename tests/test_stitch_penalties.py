@@ -26,6 +26,7 @@ from learners import (
     stitch_penalties,
     trace,
 )
+from learners.reporting.stitching import stitching_section
 from learners.stitching import measuring
 from learners.stitching.contrast import Matrix, contrast, mean_of_pairs
 from learners.stitching.joints import fit_joints
@@ -185,7 +186,7 @@ def test_cuts_can_be_chosen(copied: Lake) -> None:
         ("SELECT 'zoo:none/a' AS model_id UNION ALL SELECT 'zoo:none/b'", SMALL, "zoo:none/a"),
         (FEW, PenaltySettings(cuts=("conv1",)), r"w3-b4-s0: there is no cut 'conv1'; this network has the cuts 0"),
         (FEW, PenaltySettings(held_out="train"), "held_out = 'train': expected one of test, validation"),
-        (FEW, PenaltySettings(ridge=math.nan), "ridge = nan: expected a number from 0 on"),
+        (FEW, PenaltySettings(ridge=math.nan), "ridge = nan: ridge must be a finite number that is not negative"),
         (FEW, PenaltySettings(fit_samples=1), "fit_samples = 1: expected at least 2"),
         (FEW, PenaltySettings(training=JointTraining(epochs=0)), "epochs = 0: expected at least 1"),
         (FEW, PenaltySettings(training=JointTraining(learning_rate=-1)), "learning_rate = -1"),
@@ -224,6 +225,11 @@ def test_other_architectures_are_joined_where_that_means_something(copied: Lake,
             for kind in ("cnn", "mlp")
         ]
     )
+    shown = {figure.title: figure for figure in stitching_section(copied, None).figures}["Stitch penalties"].panels
+    assert shown
+    pairs = [row for each in shown for part in each.specification["datasets"].values() for row in part if "x" in row]
+    named = {row[side].partition(" ")[0] for row in pairs for side in ("front", "end") if "penalty" in row}
+    assert named == {"cnn", "mlp"}
     with pytest.raises(UsageError, match="architecture = 'vit': expected one of cnn, mlp"):
         found.matrix(architecture="vit")
     with pytest.raises(UsageError, match=r"cannot be joined to .* at conv1: 3 features say nothing of places"):

@@ -1,5 +1,6 @@
 """Stitchable networks: the published space, costs and front, no copies, joints at cut zero, training, statistics."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -8,12 +9,13 @@ from torch.nn.functional import interpolate
 from learners.stitching import stitchable
 from learners.stitching.cost import count_flops, flops, latency, parameters, pareto
 from learners.stitching.cuts import trace
+from learners.stitching.evaluation import score
 from learners.stitching.joint import Joint
 from learners.stitching.space import SpaceSettings, stitches
 from learners.stitching.statistics import estimate_statistics
 from learners.stitching.stitchable import StitchableNetwork
 from learners.stitching.stitched import join
-from learners.stitching.training import Progressed, StitchTraining, train_stitchable
+from learners.stitching.training import Progressed, StitchTraining, TrainingDiverged, train_stitchable
 from schemas import UsageError
 from tests.published_stitches import PUBLISHED
 from tests.stitchable_networks import network, samples
@@ -367,3 +369,50 @@ def test_impossible_spaces_are_refused(settings: SpaceSettings, reason: str) -> 
         StitchTraining(distillation=2).check()
     with pytest.raises(UsageError, match="at least two anchors"):
         StitchableNetwork([network("mlp")], samples("mlp", 2))
+
+
+def broken(architecture: str) -> StitchableNetwork:
+    """A family whose stitches all give logits that are not finite, the largest for class 0."""
+    made = family(architecture)
+    for anchor in made.anchors:
+        last = [parameter for name, parameter in anchor.named_parameters() if name.endswith(("bias", "head.weight"))][
+            -1
+        ]
+        last.fill_(torch.nan)
+    return made
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "gpt2"])
+def test_no_prediction_from_logits_that_are_not_finite_is_right(architecture: str) -> None:
+    x = samples(architecture, 20)
+    everything = Samples(x, torch.zeros(x.shape if architecture == "gpt2" else len(x), dtype=torch.int64))
+    for found in score(broken(architecture), everything, "trained"):
+        assert (found.accuracy, found.standard_error) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "gpt2"])
+def test_the_error_of_an_accuracy_is_that_of_other_samples_whatever_places_they_have(architecture: str) -> None:
+    made, x = family(architecture), samples(architecture, 40, 5)
+    with torch.no_grad():
+        likely = made.at(0)(x).argmax(-1)
+    spread = torch.randint(4, likely.shape[:1], generator=torch.Generator().manual_seed(0))  # texts differ as wholes
+    y = torch.where(spread.reshape(-1, *[1] * (likely.ndim - 1)) == 0, (likely + 1) % 10, likely)
+    for index, found in enumerate(score(made, Samples(x, y), "random", at_once=7)):
+        with torch.no_grad():
+            right = (made.at(index)(x).argmax(-1) == y).numpy().reshape(len(x), -1)
+        by_sample = np.array([np.mean(each) for each in right])
+        assert found.accuracy == pytest.approx(by_sample.mean())
+        assert found.standard_error == pytest.approx(by_sample.std() / np.sqrt(len(x)))
+    first = score(made, Samples(x, y), "random")[0]
+    assert first.standard_error == pytest.approx(np.sqrt(first.accuracy * (1 - first.accuracy) / len(x)))
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_that_diverges_says_so_and_keeps_nothing(epochs: int) -> None:
+    made, kept = family("mlp").float(), list[Progressed]()
+    made.fit([samples("mlp", 100).float()])
+    settings = StitchTraining(epochs=epochs, batch_size=60, learning_rate=1e3, weight_decay=1e3)
+    with pytest.raises(TrainingDiverged, match=r"diverged in epoch 1: .* lower learning_rate = 1000") as raised:
+        train_stitchable(made, learnt(600, 3), settings, keep=kept.append)
+    assert isinstance(raised.value, UsageError)
+    assert kept == []

@@ -1,6 +1,8 @@
 """Penalties: many pairs at once against one stitched network after the other, zeros, intervals, trained joints."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import isnan
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ from learners.stitching.network import Network
 from learners.stitching.penalty import Penalty, interval, penalties, standard_error
 from learners.stitching.sites import nearest_cut, sites
 from learners.stitching.stitched import Stitched, join
-from schemas import DataError
+from schemas import DataError, UsageError
 from tests.stitchable_networks import SHAPES, network, permuted, samples
 from zoo.population import Samples
 
@@ -168,3 +170,27 @@ def test_a_joint_is_trained_as_if_it_were_trained_alone() -> None:
     (alike,) = together.table[number, 2]
     torch.testing.assert_close(alike.weight[0], joined.joint.weight.detach(), rtol=0, atol=1e-8)
     assert alike.source == Form("features", 6)
+
+
+def test_no_prediction_from_logits_that_are_not_finite_is_right() -> None:
+    front, end = network("mlp", 0), network("mlp", 1)
+    joints = fitted([front, end], samples("mlp", 100))
+    spoilt = replace(
+        joints,
+        table={
+            key: [replace(each, bias=torch.full_like(each.bias, torch.inf)) for each in several]
+            for key, several in joints.table.items()
+        },
+    )
+    held_out = Samples(samples("mlp", 30, 7), torch.zeros(30, dtype=torch.int64))
+    for found in penalties(spoilt, held_out, at_once=8):
+        assert found.error == 1.0
+        assert isnan(found.loss_penalty)
+        assert isnan(found.loss_standard_error)
+
+
+def test_joints_whose_training_diverges_are_refused() -> None:
+    joints = fitted([network("mlp", 0), network("mlp", 1)], samples("mlp", 100))
+    reason = r"joint from network \d to network \d diverged: .* lower learning_rate = 1e\+308"
+    with pytest.raises(UsageError, match=reason):
+        train_joints(joints, labelled("mlp", 50, 3), JointTraining(epochs=3, batch_size=10, learning_rate=1e308))

@@ -80,6 +80,27 @@ def test_of_populations_that_share_names_the_part_is_kept_that_differs() -> None
     assert short_names([*MODELS["mlp"], *MODELS["cnn"]])[MODELS["cnn"][0]] == "cnn w2-b32-s0"
 
 
+def test_of_several_architectures_names_begin_with_them() -> None:
+    ids = [f"zoo:population-{digits}/w12-b32-d3-s0" for digits in ("0a1b2c3d", "4e5f6a7b")] + ["zoo:other/w4"]
+    kinds = dict(zip(ids, ("mlp", "mlp", "cnn"), strict=True))
+    names = [*short_names(ids, 40, kinds).values()]
+    assert [name.partition(" ")[0] for name in names] == ["mlp", "mlp", "cnn"]
+    assert [*short_names(ids[1:], 40, kinds).values()] == ["mlp w12-b32-d3-s0", "cnn w4"]
+    assert [*short_names(ids[:1], 40, kinds).values()] == ["w12-b32-d3-s0"]  # nothing is told apart by it
+    of_heads = {name: kind for kind, several in MODELS.items() for name in several}
+    assert short_names(of_heads, 40, of_heads)[MODELS["cnn"][0]] == "cnn w2-b32-s0"  # not said twice
+
+
+def test_a_map_of_several_architectures_says_which_model_has_which(tmp_path: Path) -> None:
+    names = {name: f"zoo:population-{kind[0]}/{name[-9:]}" for kind in MODELS for name in MODELS[kind]}
+    kinds = {names[name]: kind for kind in MODELS for name in MODELS[kind]}
+    rows = penalties(["mlp", "cnn"]).with_columns(pl.col("front", "end").replace_strict(names))
+    rows = rows.with_columns(end_architecture=pl.col("end").replace_strict(kinds))
+    drawn = draw_penalties(PenaltyMatrix((*kinds,), rows, 0, pl.DataFrame()), tmp_path / "both.svg")
+    named = set(re.findall(r">((?:mlp|cnn) [mc] w\d-b32-s0)<", drawn.read_text(encoding="utf-8")))
+    assert named == {f"{kind} {kind[0]} {name[-9:]}" for name, kind in kinds.items()}
+
+
 @pytest.mark.parametrize(("dearest", "scale"), [(800_000, "log"), (3000, None)])
 def test_costs_that_differ_much_are_on_a_logarithmic_axis(dearest: int, scale: str | None) -> None:
     chart = pareto_chart(stitches(dearest)).to_dict()

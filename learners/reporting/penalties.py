@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components  # type: ignore[import-unt
 
 from learners.reporting.figure import QUIET, Figure, Panel, gradient, legend_of, panel, quoted, shortened
 from learners.stitching.depth_chart import Depths, depth_chart, families
-from learners.stitching.penalty_map import map_height, penalty_map
+from learners.stitching.penalty_map import architectures_of, map_height, penalty_map
 from learners.stitching.penalty_settings import LEAST_SQUARES
 from learners.stitching.short_names import short_names
 from schemas import Lake
@@ -45,10 +45,11 @@ PENALTIES = """{measured}, chosen AS (
                                       SELECT joint, how, "end" FROM newest)
     QUALIFY row_number() OVER (PARTITION BY joint, how ORDER BY model_id) <= {most}
 )
-SELECT front, "end", joint, how, avg(penalty) AS penalty,
+SELECT front, "end", ends.architecture AS end_architecture, joint, how, avg(penalty) AS penalty,
     greatest(-1, avg(penalty) - 1.96 * coalesce(avg(standard_error), 0)) AS low,
     least(1, avg(penalty) + 1.96 * coalesce(avg(standard_error), 0)) AS high, count(*) AS cuts
-FROM newest SEMI JOIN chosen ON front = model_id AND newest.joint = chosen.joint AND newest.how = chosen.how
+FROM newest LEFT JOIN models AS ends ON ends.model_id = "end"
+SEMI JOIN chosen ON front = chosen.model_id AND newest.joint = chosen.joint AND newest.how = chosen.how
 SEMI JOIN chosen AS other ON "end" = other.model_id AND newest.joint = other.joint AND newest.how = other.how
 GROUP BY ALL ORDER BY ALL
 """
@@ -169,7 +170,7 @@ def _penalty_map(each: Map) -> Panel:
     height = map_height(each.pairs, each.models, max(least, min(most, for_one * len(each.models))))
     others = each.pairs.filter(pl.col("front") != pl.col("end"))
     known = (others if not others.is_empty() else each.pairs).sort("penalty", "front", "end")
-    named = short_names(each.models)
+    named = short_names(each.models, architectures=architectures_of(each.pairs))
     cheap, dear = (
         f"{100 * row['penalty']:+.1f} points ({named[row['front']]} into {named[row['end']]})"
         for row in (known.row(place, named=True) for place in (0, -1))

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from math import sqrt
 
 import torch
+from torch import Tensor, nn
 
 from learners.stitching.cost import count_flops, latency, parameters, pareto
+from learners.stitching.penalty import wrong_predictions
 from learners.stitching.stitchable import StitchableNetwork
 from zoo.population import Samples
 
@@ -26,7 +28,9 @@ class Scored:
     latency: float
     """Seconds for a batch of `TIMED` samples, median of five runs."""
     accuracy: float
+    """Share of right predictions; one from logits that are not finite is wrong."""
     standard_error: float
+    """Of the accuracy, for another draw of samples; a text with all its places is one sample."""
     samples: int
     on_front: bool
     """Whether no stitch of this stage that costs as little is as accurate."""
@@ -36,12 +40,13 @@ class Scored:
 def score(network: StitchableNetwork, samples: Samples, stage: str, at_once: int = 1000) -> list[Scored]:
     """Score every stitch on samples, and remember FLOPs and accuracies in the network."""
     costs = count_flops(network, samples.x[:1])
-    sizes, times, shares = parameters(network), [], []
+    sizes, times, right = parameters(network), [], []
     for index in range(len(network.stitches)):
         path = network.at(index)
-        batches = zip(torch.split(samples.x, at_once), torch.split(samples.y, at_once), strict=True)
-        shares.append(sum(int((path(x).argmax(-1) == y).sum()) for x, y in batches) / samples.y.numel())
+        right.append(_right(path, samples, at_once))
         times.append(latency(path, samples.x[:TIMED]))
+    shares = [int(each.sum()) / samples.y.numel() for each in right]
+    places = samples.y.numel() / len(samples)
     network.accuracies = tuple(shares)
     front = set(pareto(costs, shares))
     return [
@@ -54,9 +59,15 @@ def score(network: StitchableNetwork, samples: Samples, stage: str, at_once: int
             parameters=sizes[index],
             latency=times[index],
             accuracy=share,
-            standard_error=sqrt(share * (1 - share) / len(samples)),
+            standard_error=sqrt(float((right[index] / places).var(correction=0)) / len(samples)),
             samples=len(samples),
             on_front=index in front,
         )
         for index, share in enumerate(shares)
     ]
+
+
+def _right(path: nn.Module, samples: Samples, at_once: int) -> Tensor:
+    """How many predictions are right of every sample, `[n]`, float64: 0 or 1, and of a text up to its places."""
+    batches = zip(torch.split(samples.x, at_once), torch.split(samples.y, at_once), strict=True)
+    return torch.cat([(~wrong_predictions(path(x), y)).reshape(len(y), -1).double().sum(dim=1) for x, y in batches])

@@ -2,10 +2,10 @@
 
 import json
 from pathlib import Path
-from tempfile import TemporaryFile
 
 from learners.stitching.repository import rebuild, write_repository
-from schemas import Lake, OutsideError, UsageError
+from schemas import Lake, UsageError
+from schemas.files import check_folder
 
 
 def export_stitchable(lake: Lake, model_id: str, folder: str | Path) -> Path:
@@ -29,12 +29,7 @@ def export_stitchable(lake: Lake, model_id: str, folder: str | Path) -> Path:
 
 def check_export_folder(folder: str | Path) -> None:
     """Make a folder for model repositories, if it is not there; raises OutsideError unless it can be written to."""
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutsideError(f"cannot write to {folder}: {error.strerror or error}") from error
+    check_folder(Path(folder))
 
 
 CARD = """---

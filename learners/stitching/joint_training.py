@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from learners.stitching.joints import Alike, Joints
+from schemas.errors import UsageError
 from zoo.population import Samples, losses
 from zoo.schedule import share
 from zoo.train import data_order
@@ -37,6 +38,9 @@ def train_joints(
         settings: How.
         progress: Is called with the number of epochs done after each of them.
 
+    Raises:
+        UsageError: A joint's weights are not finite in the end; the message names it and the learning rate.
+
     Source:
         Bansal, Nakkiran and Barak, "Revisiting Model Stitching to Compare Neural Representations", 2021.
     """
@@ -56,7 +60,20 @@ def train_joints(
             step += 1
         if progress is not None:
             progress(epoch)
+    _check_finite(trained, settings)
     return replace(joints, table={key: [_detached(alike) for alike in several] for key, several in table.items()})
+
+
+def _check_finite(joints: Joints, settings: JointTraining) -> None:
+    for (_, end), several in joints.table.items():
+        for alike in several:
+            for (front, _), weight, bias in zip(alike.fronts, alike.weight, alike.bias, strict=True):
+                if not bool(weight.isfinite().all() & bias.isfinite().all()):
+                    names = f"{joints.networks[front].name} to {joints.networks[end].name}"
+                    raise UsageError(
+                        f"the training of a joint from {names} diverged: its weights are not finite; lower "
+                        f"learning_rate = {settings.learning_rate:g}"
+                    )
 
 
 def _copied(alike: Alike) -> Alike:

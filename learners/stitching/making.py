@@ -26,7 +26,7 @@ from learners.stitching.repository import (
 from learners.stitching.selected import Selected, gather
 from learners.stitching.statistics import estimate_statistics
 from learners.stitching.stitchable import StitchableNetwork
-from learners.stitching.training import Progressed, train_stitchable
+from learners.stitching.training import Progressed, TrainingDiverged, check_trained, train_stitchable
 from schemas import DataError, Lake
 from schemas.weights import read_metadata, read_safetensors, write_safetensors
 from zoo.describe import Description
@@ -82,7 +82,8 @@ def stitch(
         progress: Is called with epochs done, epochs in all, and what is being done.
 
     Raises:
-        UsageError: The models cannot be stitched, or something in the recipe cannot be; the message says why.
+        UsageError: The models cannot be stitched, something in the recipe cannot be, or the training diverged, of which
+            nothing is stored; the message says why.
     """
     chosen = recipe if isinstance(recipe, StitchRecipe) else load_stitch_recipe(recipe)
     chosen.check()
@@ -95,7 +96,11 @@ def stitch(
     known = lake.sql("FROM stitch WHERE model_id = $id ORDER BY ALL", id=model_id)
     if not known.is_empty():
         return Stitching(model_id, anchors, known, made=False)
-    network, found = _made(lake, name, selected, order, chosen, place, progress)
+    try:
+        network, found = _made(lake, name, selected, order, chosen, place, progress)
+    except TrainingDiverged:
+        _progress_file(lake, name).unlink(missing_ok=True)
+        raise
     _store(lake, model_id, sql, selected, order, chosen, network, found)
     _progress_file(lake, name).unlink(missing_ok=True)
     rows = lake.sql("FROM stitch WHERE model_id = $id ORDER BY ALL", id=model_id)
@@ -167,10 +172,17 @@ def _made(
     found += score(network, test, "least squares")
     _train(lake, name, network, train, recipe, progress)
     estimate_statistics(network, batches, moved=recipe.training.train_anchors and recipe.training.epochs > 0)
+    _check_outputs(network, batches[0], recipe)
     found += score(network, test, "trained")
     validation = score(network, data.validation.to(device, torch.float32), "validation")
     network.accuracies = tuple(each.accuracy for each in validation)
     return network, found
+
+
+@torch.no_grad()
+def _check_outputs(network: StitchableNetwork, x: Tensor, recipe: StitchRecipe) -> None:
+    outputs = (network.at(index)(x) for index in range(len(network.stitches)))
+    check_trained(network, recipe.training, "in the end", outputs)
 
 
 def _joined(selected: Selected, order: list[int], recipe: StitchRecipe) -> StitchableNetwork:

@@ -31,7 +31,7 @@ class Penalty:
     standard_error: float
     """Of the penalty, for another draw of held-out samples."""
     loss_penalty: float
-    """Cross-entropy of the stitched network minus that of the end's own, nats."""
+    """Cross-entropy of the stitched network minus that of the end's own, nats; NaN where an output is not finite."""
     loss_standard_error: float
     rank: int
     """In how many directions the front's values vary."""
@@ -103,8 +103,13 @@ def _stitched(
 def _scores(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Share of wrong predictions and mean loss of each sample, `[networks, n]`, of logits `[networks * n, ...]`."""
     each = logits.reshape(-1, *y.shape, logits.shape[-1])
-    wrong = (each.argmax(dim=-1) != y).double()
+    wrong = wrong_predictions(each, y).double()
     return wrong.flatten(2).mean(dim=2) if y.ndim > 1 else wrong, _mean_places(losses(each, y).double(), y)
+
+
+def wrong_predictions(logits: Tensor, y: Tensor) -> Tensor:
+    """Whether predictions are wrong, of logits `[..., n, classes]`; those of logits that are not finite always are."""
+    return (logits.argmax(dim=-1) != y) | ~logits.isfinite().all(dim=-1)
 
 
 def _mean_places(values: Tensor, y: Tensor) -> Tensor:
@@ -123,7 +128,7 @@ def _penalties(joints: Joints, key: tuple[int, int], sums: list[list[float]], n:
     ranks = [rank for alike in joints.table[key] for rank in alike.rank]
     for (front, cut), rank, *figures in zip(fronts, ranks, *sums, strict=True):
         error, own, apart, squares, further, further_squares = figures
-        spread = max(0.0, further_squares - further**2 / n) / max(1, n - 1)
+        spread = max(further_squares - further**2 / n, 0.0) / max(1, n - 1)  # NaN stays NaN, as it stands first
         yield Penalty(
             front=front,
             end=key[1],

@@ -1,6 +1,7 @@
 """Draws the penalties of all pairs of models as a heat map, under the dendrogram of the models where there is one."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import altair
@@ -8,7 +9,7 @@ import polars as pl
 from scipy.cluster.hierarchy import dendrogram  # type: ignore[import-untyped]
 
 from learners.stitching.penalty_matrix import PenaltyMatrix
-from learners.stitching.short_names import short_names
+from learners.stitching.short_names import LETTERS, short_names
 
 SMALLEST = 1e-3  # penalty that has the deepest colour at least; less is nothing
 MOST_NAMED = 40  # models whose names fit beside it
@@ -28,7 +29,8 @@ def mean_over_cuts(rows: pl.DataFrame) -> pl.DataFrame:
     """
     mean, error = pl.mean("penalty"), pl.mean("standard_error").fill_null(0.0)
     low, high = pl.max_horizontal(mean - 1.96 * error, -1.0), pl.min_horizontal(mean + 1.96 * error, 1.0)
-    return rows.group_by("front", "end", "joint", maintain_order=True).agg(mean, low=low, high=high, cuts=pl.len())
+    keys = [name for name in ("front", "end", "end_architecture", "joint") if name in rows.columns]
+    return rows.group_by(keys, maintain_order=True).agg(mean, low=low, high=high, cuts=pl.len())
 
 
 def penalty_map(
@@ -39,7 +41,8 @@ def penalty_map(
     In the order of a dendrogram, which stands above; where some pairs cannot be joined, as in `models`, without it.
 
     Args:
-        pairs: `front`, `end`, `joint`, `penalty`, `low`, `high` and `cuts`.
+        pairs: `front`, `end`, `joint`, `penalty`, `low`, `high` and `cuts`; with `end_architecture`, names say it where
+            there are several.
         models: The names of all.
         line: Colour of the dendrogram.
         legend: Of the penalties' colours.
@@ -47,7 +50,8 @@ def penalty_map(
     tree = _tree_of(pairs, models)
     order = [models[leaf] for leaf in tree["leaves"]] if tree else list(models)
     place = {name: number for number, name in enumerate(order)}
-    named = short_names(order)
+    kinds = architectures_of(pairs)
+    named = short_names(order, architectures=kinds)
     placed = pairs.select(
         pl.col("front", "end").replace_strict(named),
         pl.col("penalty", "low", "high").round(DIGITS),
@@ -56,7 +60,7 @@ def penalty_map(
         y=pl.col("front").replace_strict(place),
     )
     above = TREE * len(order) if tree else 0.0
-    x, y = _sides(order, above)
+    x, y = _sides(order, above, kinds)
     widest = max(SMALLEST, *(abs(float(value)) for value in pairs["penalty"]))
     scale = altair.Scale(scheme="blueorange", domain=[-widest, widest])
     figures = (altair.Tooltip(f"{name}:Q", format="+.4f") for name in ("penalty", "low", "high"))
@@ -77,6 +81,13 @@ def penalty_map(
     return chart
 
 
+def architectures_of(pairs: pl.DataFrame) -> dict[str, str]:
+    """The architecture of every end of which it is known; each model is the end of its own front."""
+    if "end_architecture" not in pairs.columns:
+        return {}
+    return dict(pairs.select("end", "end_architecture").drop_nulls().iter_rows())
+
+
 def map_height(pairs: pl.DataFrame, models: tuple[str, ...], side: int) -> int:
     """Pixels of a map whose cells are to be `side` high together."""
     return round(side * (1 + TREE)) if _complete(pairs, models) else side
@@ -94,9 +105,9 @@ def _tree_of(pairs: pl.DataFrame, models: tuple[str, ...]) -> dict[str, Any] | N
     return drawn
 
 
-def _sides(order: list[str], above: float) -> tuple[altair.X, altair.Y]:
+def _sides(order: list[str], above: float, kinds: Mapping[str, str]) -> tuple[altair.X, altair.Y]:
     """The axes of a heat map with room above it, named after the models where their names fit."""
-    names, shorter = ([*short_names(order, *letters).values()] for letters in ((), (NARROW_LETTERS,)))
+    names, shorter = ([*short_names(order, letters, kinds).values()] for letters in (LETTERS, NARROW_LETTERS))
     named = len(order) <= MOST_NAMED
     written = " : ".join(f"{json.dumps(each)}[floor(datum.value)]" for each in (shorter, names))
     plain: dict[str, Any] = {

@@ -61,7 +61,7 @@ class PenaltyMatrix:
         if value not in self.rows.columns or not self.rows.schema[value].is_numeric():
             raise UsageError(f"value = {value!r}: expected a column of figures, e.g. penalty or loss_penalty")
         means = {(front, end): mean for front, end, mean in chosen.group_by("front", "end").agg(pl.mean(value)).rows()}
-        return np.array([[means.get((front, end), np.nan) for end in self.models] for front in self.models])
+        return np.array([[means.get((front, end)) for end in self.models] for front in self.models], dtype=float)
 
     def distances(self, value: str = "penalty", joint: str = "least squares", cut: str | None = None) -> Matrix:
         """How far apart the models are: the mean of both ways' penalties, above what self-stitches cost; symmetric.

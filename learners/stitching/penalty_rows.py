@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import isfinite
 
 import polars as pl
 
@@ -12,6 +13,7 @@ from learners.stitching.penalty_settings import PenaltySettings
 from learners.stitching.selected import Selected
 from schemas import Lake
 
+NOT_FINITE = "outputs of the stitched network are not finite"
 METRICS = ("stitch_penalty", "stitch_loss_penalty", "stitched_error")
 KEY = ("first_id", "second_id", "metric", "split", "settings", "seed", "samples")
 FOUND = """
@@ -73,7 +75,8 @@ class Rows:
         """Add penalties, each with its kind of joint; those that are there already stay as they are."""
         if not found:
             return
-        frame = pl.DataFrame([row for joint, penalty in found for row in self._rows(joint, penalty)])
+        rows = [row for joint, penalty in found for row in self._rows(joint, penalty)]
+        frame = pl.DataFrame(rows, schema_overrides={"reason": pl.String})
         with lake.write() as transaction:
             transaction.register("new_penalties", frame)
             transaction.sql(APPEND)
@@ -92,4 +95,7 @@ class Rows:
         values = (found.penalty, found.loss_penalty, found.error)
         errors = (found.standard_error, found.loss_standard_error, None)
         for metric, value, error in zip(METRICS, values, errors, strict=True):
-            yield shared | {"metric": metric, "value": value, "standard_error": error}
+            if isfinite(value):
+                yield shared | {"metric": metric, "value": value, "standard_error": error, "reason": None}
+            else:
+                yield shared | {"metric": metric, "value": None, "standard_error": None, "reason": NOT_FINITE}

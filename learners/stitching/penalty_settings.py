@@ -47,7 +47,7 @@ class PenaltySettings:
         if self.held_out not in HELD_OUT:
             raise UsageError(f"held_out = {self.held_out!r}: expected one of {', '.join(HELD_OUT)}")
         if not (isfinite(self.ridge) and self.ridge >= 0):
-            raise UsageError(f"ridge = {self.ridge}: expected a number from 0 on")
+            raise UsageError(f"ridge = {self.ridge}: ridge must be a finite number that is not negative")
         if not -MOST_SEED <= self.seed <= MOST_SEED:
             raise UsageError(f"seed = {self.seed}: expected a whole number of at most 63 bits")
         counts = {"fit_samples": self.fit_samples, "held_out_samples": self.held_out_samples}

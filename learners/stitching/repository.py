@@ -62,8 +62,11 @@ def rebuild(configuration: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> 
     """Build a stitchable network from its configuration and tensors.
 
     Raises:
-        DataError: They do not belong together, or the configuration is damaged.
+        DataError: They do not belong together, the configuration is damaged, or a tensor is not finite.
     """
+    broken = next((name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())), None)
+    if broken is not None:
+        raise DataError(f"{broken} of a stitchable network is not finite: its training diverged, or it is damaged")
     try:
         network = _built(configuration)
     except (KeyError, TypeError, IndexError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:

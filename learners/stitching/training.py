@@ -1,8 +1,9 @@
 """Trains a stitchable network: one stitch a step, taught by the labels and by the largest anchor."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +59,10 @@ class StitchTraining:
                 raise UsageError(f"{name} = {value}: expected a number from {least:g} to {most:g}")
 
 
+class TrainingDiverged(UsageError):
+    """A loss, a weight or a statistic is no finite number any more; training on would not bring it back."""
+
+
 @dataclass(frozen=True)
 class Progressed:
     """How far a training has come: everything that going on takes."""
@@ -92,10 +97,11 @@ def train_stitchable(
         samples: What to train on.
         settings: How.
         start: Where to go on; the network's weights are taken from it.
-        keep: Is called after each epoch.
+        keep: Is called after each epoch that ends with finite weights.
 
     Raises:
         UsageError: A setting cannot be.
+        TrainingDiverged: A loss or a weight is not finite; the message names the learning rate.
     """
     settings.check()
     _check_batches(network, samples, settings)
@@ -112,6 +118,7 @@ def train_stitchable(
     steps = len(_batches(torch.arange(len(samples)), settings))
     for epoch in range((start.epoch if start else 0) + 1, settings.epochs + 1):
         order = data_order(settings.seed, epoch, len(samples)).to(samples.y.device)
+        total = torch.zeros((), dtype=torch.float64, device=samples.y.device)
         for number, chosen in enumerate(_batches(order, settings)):
             step = (epoch - 1) * steps + number
             optimiser.param_groups[0]["lr"] = settings.learning_rate * share("cosine", step, settings.epochs * steps)
@@ -120,11 +127,24 @@ def train_stitchable(
             loss = _loss(path, teacher, samples.x[chosen], samples.y[chosen], settings)
             torch.autograd.backward(loss)
             optimiser.step()
+            total += loss.detach()
+        check_trained(network, settings, f"in epoch {epoch}", [total])
         if keep is not None:
             state = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
             keep(Progressed(epoch, state, _remembered(optimiser, trained)))
     network.fold_joints()
     network.eval().requires_grad_(False)
+
+
+def check_trained(network: StitchableNetwork, settings: StitchTraining, when: str, values: Iterable[Tensor]) -> None:
+    """Raise TrainingDiverged unless weights and statistics of a network, and these values, are finite numbers."""
+    own = (tensor for named in network.statistics.values() for tensor in named.values())
+    if not all(bool(tensor.isfinite().all()) for tensor in chain(values, network.state_dict().values(), own)):
+        raise TrainingDiverged(
+            f"the training of the stitchable network diverged {when}: its loss, weights or outputs are not finite; "
+            f"nothing is stored; lower learning_rate = {settings.learning_rate:g} under [training] of the recipe "
+            f"(weight_decay = {settings.weight_decay:g})"
+        )
 
 
 def _batches(order: Tensor, settings: StitchTraining) -> list[Tensor]:
