@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from learners.landscape.example_scores import el2n, grand
-from learners.landscape.measuring.differentiable import differentiable
+from learners.landscape.measuring.differentiable import differentiable, of_a_caller
 from learners.landscape.measuring.group import Group
 from learners.landscape.measuring.metrics import Metric
 from learners.landscape.measuring.recording import Recorder
@@ -128,7 +128,9 @@ def _summed(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric, device
             continue
         for part in found.parts(len(data.train) * max(1, data.classes)):
             try:
-                sums.add(part, SCORES[metric.name](part))
+                with of_a_caller(part.given):
+                    scores = SCORES[metric.name](part)
+                sums.add(part, scores)
             except UsageError as error:
                 sums.reasons.append(str(error))
     return sums, data

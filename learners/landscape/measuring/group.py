@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from learners.landscape.curvature.loss import LossSum, cross_entropy_sum, physics_loss_sum
 from learners.landscape.measuring.trained_on import WHOLE, TrainedOn, union
 from schemas import UsageError
+from zoo.architectures import PINN
 from zoo.datasets import Dataset
 from zoo.objective import Convection
 from zoo.population import Samples, Weights, flatten, forward, losses
@@ -53,6 +54,7 @@ class Group:
         curves: Training loss after each epoch, of models that were trained in the lake.
         trained_on: What part of the data members saw, and with what labels, of those that did not see all as they are.
         coefficients: Those of the equation that physics-informed networks solve.
+        given: Whether the network is a caller's own.
     """
 
     names: Sequence[str]
@@ -64,11 +66,12 @@ class Group:
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     trained_on: Mapping[str, TrainedOn] = field(default_factory=dict)
     coefficients: Mapping[str, float] = field(default_factory=dict)
+    given: bool = False
 
     @property
     def physical(self) -> bool:
         """Whether these are networks of an equation, without classes."""
-        return type(self.module).__name__ == "PINN"
+        return isinstance(self.module, PINN)
 
     @cached_property
     def broken(self) -> frozenset[str]:

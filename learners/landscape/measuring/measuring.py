@@ -6,6 +6,7 @@ from dataclasses import replace
 import polars as pl
 from torch import nn
 
+from learners.landscape.measuring.differentiable import of_a_caller
 from learners.landscape.measuring.examples import measure_examples
 from learners.landscape.measuring.families import (
     calibration,
@@ -231,28 +232,32 @@ def _of_whole(
     group: Group, family: Family, asked: Sequence[Metric], keys: Sequence[Key]
 ) -> dict[str, dict[Key, list[Found]]]:
     """The same for models whose weights are finite; one reason for all where the family cannot be had."""
-    place = {name: number for number, name in enumerate(group.names)}
     columns: dict[str, dict[Key, list[Found]]] = {}
     reasons = {metric.name: _refusal(group, metric) for metric in asked}
     if not all(reasons.values()):
         try:
-            if asked[0].pair:
-                pairs = [tuple(place[name] for name in key) for key in keys]
-                rows = family(group, pairs, asked[0].settings)
-                columns = {name: dict(zip(keys, values, strict=True)) for name, values in rows.items()}
-            else:
-                for part in group.as_trained():
-                    for name, values in family(part, asked[0].settings).items():
-                        of_models: dict[Key, list[Found]] = {
-                            (one,): value for one, value in zip(part.names, values, strict=True)
-                        }
-                        columns.setdefault(name, {}).update(of_models)
+            with of_a_caller(group.given):
+                columns = _columns(group, family, asked[0], keys)
         except (UsageError, DataError) as error:
             reasons = {name: reason or str(error) for name, reason in reasons.items()}
     return {
         name: {key: [Found(None, reason=reason)] if reason else columns[name][key] for key in keys}
         for name, reason in reasons.items()
     }
+
+
+def _columns(group: Group, family: Family, metric: Metric, keys: Sequence[Key]) -> dict[str, dict[Key, list[Found]]]:
+    """By metric of the family, whose settings are those of `metric`, what each model or pair has."""
+    if metric.pair:
+        place = {name: number for number, name in enumerate(group.names)}
+        rows = family(group, [tuple(place[name] for name in key) for key in keys], metric.settings)
+        return {name: dict(zip(keys, values, strict=True)) for name, values in rows.items()}
+    columns: dict[str, dict[Key, list[Found]]] = {}
+    for part in group.as_trained():
+        for name, values in family(part, metric.settings).items():
+            of_models: dict[Key, list[Found]] = {(one,): value for one, value in zip(part.names, values, strict=True)}
+            columns.setdefault(name, {}).update(of_models)
+    return columns
 
 
 def _refusal(group: Group, metric: Metric) -> str | None:

@@ -227,7 +227,7 @@ def loaded(
         query = "SELECT unnest($ids) AS model_id, $epoch::INTEGER AS epoch"
         weights = load_population(lake, query, ids=list(ids), epoch=epoch).tensors
         weights = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-    group = Group(list(ids), module, weights, data, seed, curves=curves)
+    group = Group(list(ids), module, weights, data, seed, curves=curves, given=isinstance(chosen.origin, Given))
     group.seeds, group.coefficients = (
         dict(lake.sql(query, ids=list(ids)).iter_rows()) for query in (SEEDS, COEFFICIENTS)
     )

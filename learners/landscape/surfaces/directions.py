@@ -65,7 +65,7 @@ def adam_directions(
     shapes = {name: population[name].shape[1:] for name in names}
     for axis in range(count):
         source = generator("adam direction", seed, axis)
-        first = second = torch.zeros(size(population), sum(shape.numel() for shape in shapes.values()))
+        first = second = torch.zeros_like(flatten({name: population[name] for name in names}))
         for _ in range(steps):
             chosen = torch.randint(len(samples), (min(batch_size, len(samples)),), generator=source)
             gradient = _gradient(module, population, names, Samples(samples.x[chosen], samples.y[chosen]))
@@ -83,7 +83,8 @@ def adam_directions(
 def _gradient(module: nn.Module, population: Mapping[str, Tensor], names: Sequence[str], batch: Samples) -> Tensor:
     parameters = {name: population[name].detach().clone().requires_grad_() for name in names}
     loss = losses(forward(module, {**population, **parameters}, batch.x), batch.y).flatten(1).mean(dim=1).sum()
-    return flatten(dict(zip(names, torch.autograd.grad(loss, list(parameters.values())), strict=True)))
+    gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)
+    return flatten(dict(zip(names, gradients, strict=True)))
 
 
 def hessian_directions(
@@ -105,7 +106,7 @@ def hessian_directions(
     for begin in range(0, size(population), cut.members):
         part = {name: tensor[begin : begin + cut.members] for name, tensor in population.items()}
         products = HessianProducts(loss_sum, part, samples, names, samples_at_once=cut.samples, keep=cut.keep)
-        like = torch.zeros(products.size, products.dimension, dtype=products.like.dtype)
+        like = products.like.new_zeros(products.size, products.dimension)
         found.append(extreme_eigenvalues(products, like, count, steps, TOLERANCE, seed).vectors)
     vectors = torch.cat(found)
     return [unflatten(vectors[:, axis], shapes) for axis in range(count)]
