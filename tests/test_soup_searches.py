@@ -21,8 +21,9 @@ from learners.soups.greedy import Trial, chosen, search
 from learners.soups.learned import learn
 from learners.soups.trials import Ledger
 from schemas import Lake, UsageError, open_lake
-from zoo import build
+from zoo import build, load_weights
 from zoo.architectures import skeleton
+from zoo.contents import content_of
 from zoo.initialise import initialise
 from zoo.population import Samples
 
@@ -73,20 +74,21 @@ def test_every_trial_is_a_row_and_a_search_goes_on_where_it_was_ended(trained: L
     greedy_soup(trained, TOGETHER)
     assert trained.sql("SELECT * FROM trial ORDER BY number").equals(rows)
     models = trained.sql(f"{TOGETHER} ORDER BY model_id")
+    contents = [content_of(load_weights(trained, model_id)) for model_id in models["model_id"]]
     data = "0" * 64
 
     def interrupted() -> None:
-        with Ledger(trained, models, data, {}) as ledger:
+        with Ledger(trained, models, contents, data, {}) as ledger:
             ledger.note(Trial(0, 0.5, True, candidate=(0,)))
             ledger.note(Trial(1, 0.25, False, candidate=(0, 1)))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    again = Ledger(trained, models, data, {"other": "options"})
+    again = Ledger(trained, models, contents, data, {"other": "options"})
     assert (again.known((0,)), again.known((1, 0)), again.known((2,))) == (0.5, 0.25, None)
-    assert Ledger(trained, models, "1" * 64, {}).known((0,)) is None
-    with Ledger(trained, models, data, {}) as ledger:
+    assert Ledger(trained, models, contents, "1" * 64, {}).known((0,)) is None
+    with Ledger(trained, models, contents, data, {}) as ledger:
         for number in range(3):
             ledger.note(Trial(number, 0.5, True, candidate=tuple(range(number + 1))))
     numbers = "SELECT number FROM trial WHERE search_id = $id ORDER BY number"

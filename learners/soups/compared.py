@@ -87,7 +87,8 @@ def compare_soups(
 def _store(pot: Pot, frame: pl.DataFrame, made: Mapping[str, str], settings: Mapping[str, object]) -> None:
     """Write the rows in place of those that the same comparison may have left."""
     rows = pot.rows
-    models = sorted(rows.select("model_id", *({"epoch"} & set(rows.columns))).rows(), key=str)
+    named = rows.select("model_id", *({"epoch"} & set(rows.columns))).rows()
+    models = sorted(zip(named, pot.contents, strict=True), key=str)
     identity = json.dumps([models, pot.dataset.sha256, settings])
     written = frame.with_columns(
         comparison_id=pl.lit(sha256(identity.encode()).hexdigest()[:16]),

@@ -1,6 +1,6 @@
 """The models of a soup, each read when it is asked for, so that memory does not grow with their number."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -32,6 +32,10 @@ class Members(Sequence[Weights]):
     def __getitem__(self, index: Any) -> Any:
         """Read one."""
         return single(read_weights(self.lake, self.places[index]))
+
+    def stored(self) -> Iterator[Weights]:
+        """Read one after the other, in the types that they are stored in."""
+        return (read_weights(self.lake, place) for place in self.places)
 
     @property
     def types(self) -> dict[str, torch.dtype]:

@@ -16,9 +16,10 @@ from learners.soups.comparison import Judged, judge
 from learners.soups.data.batch_norm import has_statistics, reestimate
 from learners.soups.files.mapped import is_finite
 from learners.soups.ingredients import Ingredients, gather
-from learners.soups.members import Members
+from learners.soups.members import Members, single
 from schemas.errors import UsageError
 from schemas.lake import Lake
+from zoo.contents import content_of
 from zoo.datasets import Dataset, load_dataset
 from zoo.describe import Description
 from zoo.locate import locate, selection
@@ -62,6 +63,7 @@ class Pot:
         ingredients: What was found of them before.
         rows: One for each model that is averaged, with its `model_id` and, where some are given, `epoch`.
         members: Their weights, each read when it is asked for.
+        contents: A hash of each one's weights as they are stored.
         types: What the tensors of a soup are stored in: those of the first model.
         module: How to compute.
         dataset: Theirs.
@@ -73,6 +75,7 @@ class Pot:
     ingredients: Ingredients
     rows: pl.DataFrame
     members: Sequence[Weights]
+    contents: tuple[str, ...]
     types: Mapping[str, torch.dtype]
     module: nn.Module
     dataset: Dataset
@@ -94,7 +97,8 @@ class Pot:
         """Everything that scores of averages hang on beside the models."""
         finish = "batch norm" if self.has_statistics else "repair" if self.manner.repair else ""
         count = f"{self.manner.samples} samples" if self.manner.samples else ""
-        return " ".join(filter(None, [self.dataset.sha256, finish, count]))
+        built = self.ingredients.description.model_dump_json(exclude={"init"})
+        return " ".join(filter(None, [self.dataset.sha256, finish, count, built]))
 
     @cached_property
     def judged(self) -> dict[str, Judged]:
@@ -170,15 +174,16 @@ def pot_for(lake: Lake, sql: str, manner: Manner | None = None, *, force: bool =
         rows = selection(lake, align_rows(lake, by_name, by=chosen.align, way=way).sql, {})
     epochs = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * rows.height
     members = Members(lake, locate(lake, rows["model_id"].to_list(), epochs))
-    _refuse_not_finite(rows, members)
-    return Pot(lake, sql, chosen, ingredients, rows, members, members.types, shared.skeleton(), dataset)
+    contents = tuple(_content(*each) for each in zip(rows["model_id"], members.stored(), strict=True))
+    return Pot(lake, sql, chosen, ingredients, rows, members, contents, members.types, shared.skeleton(), dataset)
 
 
-def _refuse_not_finite(rows: pl.DataFrame, members: Sequence[Weights]) -> None:
-    for model_id, weights in zip(rows["model_id"], members, strict=True):
-        for name, tensor in weights.items():
-            if not is_finite(tensor):
-                raise UsageError(f"{model_id} has values that are not finite, in {name}; leave that model out")
+def _content(model_id: str, stored: Weights) -> str:
+    """A hash of weights, all of which are finite; raises UsageError for others."""
+    for name, tensor in single(stored).items():
+        if not is_finite(tensor):
+            raise UsageError(f"{model_id} has values that are not finite, in {name}; leave that model out")
+    return content_of(stored)
 
 
 def _few(samples: Samples, count: int) -> Samples:

@@ -23,6 +23,7 @@ class Product:
         method: uniform_soup or greedy_soup.
         sql: The selection.
         ingredients: (model_id, epoch or None for the final checkpoint) of each averaged model.
+        contents: A hash of the weights of each.
         trials: (model_id, validation accuracy with it, kept) of each step of a search.
         warnings: Why averaging these was unwise.
         settings: What else the weights depend on.
@@ -31,14 +32,16 @@ class Product:
     method: str
     sql: str
     ingredients: tuple[tuple[str, int | None], ...]
+    contents: tuple[str, ...]
     trials: tuple[tuple[str, float, bool], ...] = ()
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """greedy-<hash of method and ingredients>: the same soup has the same name."""
-        parts = [self.method, sorted(self.ingredients, key=str), *([dict(self.settings)] if self.settings else [])]
+        """greedy-<hash of method and ingredients>: the same soup of the same weights has the same name."""
+        averaged = sorted(zip(self.ingredients, self.contents, strict=True), key=str)
+        parts = [self.method, averaged, *([dict(self.settings)] if self.settings else [])]
         identity = json.dumps(parts)
         return f"{self.method.removesuffix('_soup')}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
 

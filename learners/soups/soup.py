@@ -117,7 +117,7 @@ def greedy_of(
     """Make the greedy soup of a pot."""
     validation = pot.dataset.validation
     options = {"accept": accept, "passes": passes, "removal": removal, "restarts": restarts, "seed": seed}
-    ledger = Ledger(pot.lake, pot.rows, pot.judged_on, options)
+    ledger = Ledger(pot.lake, pot.rows, pot.contents, pot.judged_on, options)
 
     def score(members: tuple[int, ...]) -> float:
         known = ledger.known(members)
@@ -202,6 +202,7 @@ def _serve(
         method=method,
         sql=pot.sql,
         ingredients=tuple((rows["model_id"][member], epochs[member]) for member in members),
+        contents=tuple(pot.contents[member] for member in members),
         trials=tuple((rows["model_id"][trial.member], trial.score, trial.kept) for trial in trials),
         warnings=tuple(warnings),
         settings=(settings or {}) | pot.manner.settings(),

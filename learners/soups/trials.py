@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from types import TracebackType
@@ -27,16 +27,20 @@ class Ledger:
     Args:
         lake: Where they are kept.
         rows: The models, in the order of their indices, with `model_id` and if it matters `epoch`.
+        contents: A hash of each one's weights: a model may get other weights and keep its name.
         data: Hash of what candidates are scored on.
         options: Everything else that the search depends on.
     """
 
-    def __init__(self, lake: Lake, rows: pl.DataFrame, data: str, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, lake: Lake, rows: pl.DataFrame, contents: Sequence[str], data: str, options: Mapping[str, Any]
+    ) -> None:
         ids: list[str] = rows["model_id"].to_list()
         epochs = rows["epoch"].to_list() if "epoch" in rows.columns else [None] * len(ids)
         self.lake, self.data = lake, data
         self.models: list[tuple[str, int | None]] = list(zip(ids, epochs, strict=True))
-        self.search_id = self._hash([sorted(self.models, key=str), dict(options)])
+        self.contents = contents
+        self.search_id = self._hash([sorted(zip(self.models, contents, strict=True), key=str), dict(options)])
         self.scores: dict[str, float] = dict(lake.sql(KNOWN, ids=ids).iter_rows())
         self.written: set[int] = set(lake.sql(WRITTEN, search_id=self.search_id)["number"].to_list())
         self.trials: list[Trial] = []
@@ -90,7 +94,7 @@ class Ledger:
             self.waiting.clear()
 
     def _candidate(self, members: tuple[int, ...]) -> str:
-        return self._hash(sorted((self.models[member] for member in members), key=str))
+        return self._hash(sorted(self.contents[member] for member in members))
 
     def _hash(self, what: object) -> str:
         return sha256(json.dumps([what, self.data]).encode()).hexdigest()[:DIGITS]

@@ -1,9 +1,8 @@
 """Gathers the models of a selection that are to be stitched, and refuses what cannot be before anything is done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from learners.stitching.form import Form
 from learners.stitching.given import Given
 from learners.stitching.network import Network
 from schemas import DataError, Lake, UsageError
+from zoo.contents import content_of
 from zoo.datasets import Dataset, load_dataset
 from zoo.describe import Description, describe_all
 from zoo.load import read_weights
@@ -82,7 +82,7 @@ def gather(
     networks, descriptions, contents = [], [], []
     for name, model_id, place in zip(_names(ids, epochs), ids, places, strict=True):
         stored = read_weights(lake, place)
-        contents.append(_content(stored))
+        contents.append(content_of(stored))
         weights = {key: _moved(tensor, device, dtype) for key, tensor in stored.items()}
         kind = known.get(model_id)
         if kind is not None:
@@ -171,15 +171,6 @@ def _check_samples(ids: Sequence[str], descriptions: Sequence[Description | None
                 f"{model_id} is described as a network for samples of shape {list(description.input_shape)}, and those "
                 f"of {data.name} have shape {list(data.input_shape)}"
             )
-
-
-def _content(weights: Mapping[str, Tensor]) -> str:
-    """A hash of names, types, shapes and values, whatever file they lie in."""
-    found = sha256()
-    for name, tensor in sorted(weights.items()):
-        found.update(repr((name, tensor.dtype, tuple(tensor.shape))).encode())
-        found.update(tensor.reshape(-1).contiguous().view(torch.uint8).numpy().data)
-    return found.hexdigest()[:12]
 
 
 def _moved(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

@@ -17,6 +17,7 @@ from learners.soups.alignment.weight_matching import weight_matching
 from learners.soups.check.mergeability import selected
 from learners.soups.members import single
 from schemas import Lake, UsageError
+from zoo.contents import content_of
 from zoo.datasets import load_dataset
 from zoo.describe import Description, describe_all
 from zoo.load import read_weights
@@ -144,14 +145,16 @@ def align_rows(
         _check_shapes(model_id, read_weights(lake, place), run)
     specification = permutations_of(run.module, run.x[:1])
     found = []
-    reference = single(read_weights(lake, places[0]))
+    first = read_weights(lake, places[0])
+    reference, content = single(first), content_of(first)
     for model_id, epoch, place in zip(ids[1:], epochs[1:], places[1:], strict=True):
         theirs = read_weights(lake, place)  # one at a time
         if by == "weights":
             match = weight_matching(specification, reference, single(theirs), seeds)
         else:
             match = activation_matching(run.module, specification, reference, single(theirs), run.x[:samples], seeds)
-        twin = _Twin(model_id, epoch, ids[0], epochs[0], by, seeds, samples, match, run.given)
+        contents = (content_of(theirs), content)
+        twin = _Twin(model_id, epoch, ids[0], epochs[0], by, seeds, samples, match, contents, run.given)
         _store(lake, twin, run, specification.permute(theirs, match.permutations))
         found.append(twin)
     similarity = pl.DataFrame(
@@ -193,10 +196,16 @@ class _Twin:
     seeds: int
     samples: int
     match: Match
+    contents: tuple[str, str]
+    """A hash of the weights of the model, and of the reference's."""
     given: str | None = None
 
     def settings(self) -> dict[str, object]:
-        ends = {"model": [self.model_id, self.epoch], "reference": [self.reference, self.reference_epoch]}
+        own, reference = self.contents
+        ends = {
+            "model": [self.model_id, self.epoch, own],
+            "reference": [self.reference, self.reference_epoch, reference],
+        }
         named = {"by": self.by, "seeds": self.seeds, "samples": self.samples if self.by != "weights" else None}
         return ends | named | ({"given": self.given} if self.given else {})
 
