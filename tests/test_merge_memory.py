@@ -86,6 +86,28 @@ def test_memory_does_not_grow_with_the_models_that_are_run(
     assert peaks[1] < peaks[0] + 40, peaks
 
 
+SHORT = """
+import resource, sys
+from pathlib import Path
+from learners.soups.files.mapped import mapped
+from learners.soups.files.stored import read_header
+from schemas import OutsideError
+size = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
+resource.setrlimit(resource.RLIMIT_AS, (size + 10_000_000, size + 10_000_000))
+try:
+    mapped(read_header(Path(sys.argv[1]))["large"])
+except OutsideError as error:
+    assert "too little memory to map 40,0" in str(error), error
+    print(1)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells its own size only on Linux")
+def test_too_little_memory_is_no_damage(tmp_path: Path) -> None:
+    save_file({"large": torch.zeros(10_000_000)}, tmp_path / "large.safetensors")
+    assert peak_of(SHORT, tmp_path / "large.safetensors")
+
+
 def test_what_is_computed_of_the_models_goes_with_the_merge(lake: Lake, small_disk: Path, tmp_path: Path) -> None:
     """The merged model is 4 MB and would have room; the Fisher information of seven models has not."""
     many_models(lake, tmp_path, 1000, 7)

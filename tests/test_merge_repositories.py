@@ -7,16 +7,19 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from learners import merge
+from learners import merge, mergeability
 from schemas import DataError, Lake, UsageError
-from tests.mined_models import add_model, many_models
+from tests.mined_models import add_model, many_models, repository
 from tests.test_command_line import Run, run
 from tests.transformer_folders import mined, write_transformer
 from zoo import load_weights
+from zoo.describe import Description
+from zoo.initialise import initialise
 
 SHA = "a" * 40
 TUNES = "SELECT model_id FROM models WHERE name LIKE 'tune%' ORDER BY model_id"
@@ -62,6 +65,43 @@ def test_files_of_a_base_in_the_hugging_face_cache_go_with_the_merge(
     assert (made.folder / "tokenizer.json").read_text() == '{"version": "1.0"}'
     assert (made.folder / "spm.model").read_bytes() == b"pieces"
     assert AutoModelForCausalLM.from_pretrained(made.folder)(torch.arange(5)[None]).logits.shape == (1, 5, 64)
+
+
+def test_a_configuration_that_only_the_lake_has_goes_with_the_merge(lake: Lake, tmp_path: Path) -> None:
+    """As where a hub's configurations were mined and nothing but weights was fetched."""
+    config = {"model_type": "own", "layers": [3, 4], "torch_dtype": "float32"}
+    names = ["local:0", "local:1"]
+    for number, name in enumerate(names):
+        add_model(lake, name, repository(tmp_path / str(number), {"w": torch.eye(4) + 0.1 * number}))
+    with lake.write() as transaction:
+        transaction.append("config", pl.DataFrame({"model_id": names, "config": json.dumps(config)}))
+    made = [merge(lake, LOCAL), merge(lake, LOCAL, dtype="float16")]
+    said = [json.loads((each.folder / "config.json").read_text(encoding="utf-8")) for each in made]
+    assert said == [config, config | {"torch_dtype": "float16"}]
+
+
+def test_adapters_are_not_averaged(lake: Lake, tmp_path: Path) -> None:
+    """The mean of two products is not the product of the means: here that is nothing at all."""
+    for number, sign in enumerate((1.0, -1.0)):
+        factors = {"q.lora_A.weight": sign * torch.ones(2, 8), "q.lora_B.weight": sign * torch.ones(8, 2)}
+        add_model(lake, f"local:{number}", repository(tmp_path / str(number), factors))
+    with pytest.raises(
+        UsageError, match=r"local:0 is an adapter, .* is not the mean of what it adds; add it to its base"
+    ):
+        merge(lake, LOCAL, force=True)
+    assert mergeability(lake, LOCAL).pairs["about"].to_list() == ["adapter"]
+
+
+@pytest.mark.parametrize("method", ["fisher", "regmean"])
+def test_networks_of_an_equation_have_no_statistics_of_samples(lake: Lake, tmp_path: Path, method: str) -> None:
+    fields = {"architecture": "pinn", "width": 4, "classes": 1, "input_shape": (4,), "dataset": "convection"}
+    description = Description.model_validate(fields | {"split_seed": 0})
+    for number in range(2):
+        place = repository(tmp_path / str(number), initialise(description.skeleton(), torch.Generator().manual_seed(0)))
+        (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
+        add_model(lake, f"local:{number}", place)
+    with pytest.raises(UsageError, match=r"needs samples that local:0, a pinn, is not shown one by one; take linear"):
+        merge(lake, LOCAL, method, force=True)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])

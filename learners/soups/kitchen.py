@@ -85,6 +85,8 @@ class Kitchen:
     def _training(self, facts: Facts, what: str) -> tuple[Description, Samples]:
         if facts.description is None or facts.stored is None:
             raise UsageError(f"{what} needs data and a way to run {facts.name}, which nobody here knows; take linear")
+        if facts.description.architecture == "pinn":
+            raise UsageError(f"{what} needs samples that {facts.name}, a pinn, is not shown one by one; take linear")
         dataset = _dataset(facts.description)
         if dataset is None:
             raise UsageError(f"{what} needs the dataset {facts.description.dataset}, which is not on this machine")

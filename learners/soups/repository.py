@@ -104,18 +104,22 @@ def copy_of_base(base: Facts, folder: Path, ingredients: Sequence[Facts] = (), d
         if path.is_file() and path.stat().st_size <= LARGEST_COPIED:
             shutil.copyfile(within(path.parent, name), folder / name)
             copied.append(name)
-    if "config.json" not in copied and base.description is not None:
-        content = {
-            "model_type": f"weightlake-{base.description.architecture}",
-            "weightlake": base.description.model_dump(),
-        }
-        _write_json(folder / "config.json", content)
+    if "config.json" not in copied and (known := _known_configuration(base)):
+        _write_json(folder / "config.json", known)
         copied.append("config.json")
     if len({_init(facts) for facts in (base, *ingredients)}) > 1:
         _forget_init(folder / "config.json")
     if dtype is not None:
         _say_type(folder / "config.json", dtype)
     return copied
+
+
+def _known_configuration(base: Facts) -> dict[str, Any]:
+    """What the lake knows of a model whose configuration is not on this machine: its hub's, or how it was built."""
+    if base.config or base.description is None:
+        return dict(base.config)
+    built = base.description
+    return {"model_type": f"weightlake-{built.architecture}", "weightlake": built.model_dump()}
 
 
 def _init(facts: Facts) -> str | None:

@@ -17,6 +17,9 @@ HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs",
 OUTPUT = "output"
 """The same where it is the name's first part; blocks of BERT have `attention.output.dense` inside."""
 
+FACTORS = {"lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora_embedding_B"}
+"""Parts of names of two matrices whose product is added to a model's own."""
+
 APART = "train members with one init_seed, or take fine-tunes of one model"
 ALIGN = "align them (--align weights), "
 """Before `APART`, where it is known how the models run: their units are found by running them."""
@@ -81,6 +84,9 @@ def problems_of(facts: Facts) -> Iterator[Problem]:
     if facts.config.get("quantization_config"):
         reason = f"{facts.name} is quantised, and its stored values are codes, of which a mean is nonsense"
         yield Problem(IMPOSSIBLE, reason, "take the model that it was quantised from", "quantised")
+    if any(FACTORS.intersection(name.split(".")) for name in facts.tensors):
+        reason = f"{facts.name} is an adapter, and the product of its factors' means is not the mean of what it adds"
+        yield Problem(IMPOSSIBLE, reason, "add it to its base model first, and merge what comes of that", "adapter")
     if facts.diverged is not None:
         reason = f"{facts.name} diverged in epoch {facts.diverged}"
         yield Problem(UNWISE, reason, "select WHERE state = 'trained'", "diverged")

@@ -1,5 +1,6 @@
 """Tensors of files as views of memory maps, which are there as long as somebody holds them."""
 
+import errno
 import mmap
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from learners.soups.files.stored import Stored
-from schemas import DataError
+from schemas import DataError, OutsideError
 
 READ = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 POPULATE_READ = 22
@@ -23,6 +24,7 @@ def mapped(stored: Stored, begin: int = 0, end: int | None = None) -> Tensor:
 
     Raises:
         DataError: The file is gone, or shorter than its header said.
+        OutsideError: There is too little memory.
     """
     whole = end is None
     last = stored.values if end is None else end
@@ -39,6 +41,8 @@ def mapped(stored: Stored, begin: int = 0, end: int | None = None) -> Tensor:
         finally:
             os.close(file)
     except (OSError, ValueError) as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            raise OutsideError(f"there is too little memory to map {length:,} bytes of {stored.path}") from error
         raise DataError(f"{stored.path} cannot be mapped, it was changed or removed: {error}") from error
     with suppress(OSError, AttributeError):  # older kernels and other systems map page by page
         view.madvise(POPULATE_READ)
