@@ -104,11 +104,7 @@ def _measured(lake: Lake, report: Mergeability, parent: str | None, keep: Sequen
     report = verdict_on(report.facts, problems)
     report = _completed(report, columns)
     if not lake.read_only:
-        kept: Settings = {"keep": list(keep)} if keep else {}
-        from_base: Settings = {"base": report.facts[base].name} if keep else {}
-        same: dict[str, Settings] = dict.fromkeys(METRICS, kept)
-        same["barrier"] = kept | from_base | {"steps": STEPS, "samples": samples}
-        _store(lake, report, same, references)
+        _store(lake, report, _settings_of(keep, report.facts[base].name, samples), references)
     return report
 
 
@@ -190,6 +186,13 @@ def _completed(report: Mergeability, columns: Mapping[Pair, Mapping[str, float]]
 
 def _number(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _settings_of(keep: Sequence[str], base: str, samples: int) -> dict[str, Settings]:
+    """What each metric hangs on for all pairs: where tensors are kept, barriers are those with the base's in both."""
+    kept: Settings = {"keep": list(keep)} if keep else {}
+    measured: Settings = {"steps": STEPS, "samples": samples} | ({"base": base} if keep else {})
+    return {**dict.fromkeys(METRICS, kept), "barrier": kept | measured}
 
 
 def _reference(facts: Sequence[Facts], group: Sequence[int], has_parent: bool) -> Settings:
