@@ -134,6 +134,25 @@ def test_a_quotation_that_ends_within_an_address_loses_it(mined: Lake, tmp_path:
     assert rows_of(tmp_path / "out", "query")["said"].to_list() == ["Write to [e-mail removed]"]
 
 
+@pytest.mark.parametrize("license_id", ["cc-by-4.0", "ask ada@example.org"])
+def test_no_text_of_a_publication_has_an_address(mined: Lake, tmp_path: Path, license_id: str) -> None:
+    """Neither the card, which shows the query and says names, nor a column's name, a structure or a kind of word."""
+    query = """
+        SELECT tag AS "ada@example.org", {'ada@example.org': 1} AS pair,
+            'ada@example.org'::ENUM ('ada@example.org') AS word
+        FROM tag WHERE tag LIKE '%ada@example.org%' OR tag = 'ben.b+x@mail.example.co.uk' OR tag LIKE '/home/ada/%'
+    """
+    out = tmp_path / "of ada@example.org"
+    publish_tables(mined, query, out, license_id=license_id)
+    assert rows_of(out, "query").columns == ["[e-mail removed]", "pair", "word"]
+    for name, content in everything_in(out).items():
+        assert not [secret for secret in SECRETS if secret.encode() in content], name
+    card = DatasetCard.load(out / "README.md").data.to_dict()
+    assert card["pretty_name"] == "of [e-mail removed]"
+    assert card["license"] == license_id.replace("ada@example.org", "[e-mail removed]")
+    assert "tag LIKE '%[e-mail removed]%' OR tag = '[e-mail removed]'" in (out / "README.md").read_text()
+
+
 def test_views_over_cards_need_licences_too(mined: Lake, tmp_path: Path) -> None:
     with mined.write() as transaction:
         topic = {"model_id": ["local:ada/one"], "scheme": ["s"], "topic": ["t"], "filled": [True], "position": [0]}

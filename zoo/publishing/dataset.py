@@ -19,6 +19,7 @@ from zoo.publishing.picture import NAME as PICTURE
 from zoo.publishing.picture import draw, has_grid
 from zoo.publishing.shards import LARGEST, Shard, places, plan_shards
 from zoo.publishing.tables import count_rows, meanings, write_tables
+from zoo.publishing.written import text_bytes
 
 Progress = Callable[[int, int | None, str], None]
 """Hears of bytes done, bytes in all, and the file that is there now."""
@@ -94,7 +95,7 @@ class Publication:
             meanings=meanings(self.lake),
             citation=citations(models, metrics),
         )
-        write_whole(folder / CARD_FILE, dataset_card(facts).encode())
+        write_whole(folder / CARD_FILE, text_bytes(dataset_card(facts)))
         return [PICTURE, CARD_FILE] if picture else [CARD_FILE]
 
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
-import yaml
 
 from zoo.families import SPLITS
+from zoo.publishing.written import front_matter
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
 LARGEST = "10M<n<100M"
@@ -135,7 +135,7 @@ def dataset_card(facts: Facts) -> str:
     """Write the card."""
     picture = f"![{facts.picture}](phases.png)\n\n{facts.picture}\n\n" if facts.picture else ""
     return CARD.format(
-        front_matter=yaml.safe_dump(_front_matter(facts), sort_keys=False, allow_unicode=True),
+        front_matter=front_matter(_front_matter(facts)),
         title=facts.title,
         summary=_summary(facts),
         picture=picture,
@@ -172,14 +172,13 @@ def size_category(rows: int) -> str:
 
 def _front_matter(facts: Facts) -> dict[str, object]:
     architectures = facts.models["architecture"].drop_nulls().unique().sort().to_list()
-    fields: dict[str, object] = {
+    return {
         "license": facts.license_id,
         "pretty_name": facts.title,
         "tags": [MARK, "model-zoo", "weight-space", "neural-network-weights", *architectures],
         "size_categories": [size_category(facts.models.height)],
         "configs": configurations(facts.counts, "models"),
     }
-    return {key: value for key, value in fields.items() if value}
 
 
 def _summary(facts: Facts) -> str:

@@ -12,8 +12,9 @@ from zoo.mistakes import expected_one_of
 from zoo.publishing.folder import CARD_FILE, remove_others
 from zoo.publishing.limits import check_limits
 from zoo.publishing.mined_card import MinedFacts, mined_card
-from zoo.publishing.privacy import hide, quoting, scrubbed
+from zoo.publishing.privacy import hide, quoting, scrubbed, without_folders
 from zoo.publishing.sending import Destination, sizes
+from zoo.publishing.written import text_bytes
 
 NAMES = """
 SELECT table_name AS name, comment FROM duckdb_tables() WHERE schema_name = 'main' AND NOT internal AND NOT temporary
@@ -79,7 +80,7 @@ def publish_tables(
             return destination.with_commits(files)
         facts = _facts(reading, destination, content, license_id, with_cards)
         written = [*content.write(reading, destination.folder), CARD_FILE]
-    write_whole(destination.folder / CARD_FILE, mined_card(facts).encode())
+    write_whole(destination.folder / CARD_FILE, text_bytes(mined_card(facts)))
     check_limits(written, "publish fewer rows")
     remove_others(destination.folder, written)
     files = sizes(destination.folder, written, files)
@@ -127,7 +128,7 @@ def _content(reading: Reading, what: str, name: str, with_cards: bool) -> _Conte
     if not counts:
         raise UsageError(f"{what!r} has no rows; there is nothing to publish")
     chosen = {each: queries[each] for each in counts}
-    holds = {each: known.get(each) or f"`{' '.join(query.split())}`" for each, query in chosen.items()}
+    holds = {each: known.get(each) or f"`{without_folders(' '.join(query.split()))}`" for each, query in chosen.items()}
     return _Content(chosen, counts, holds)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
-import yaml
 
 from zoo.publishing.dataset_card import MARK, configurations, size_category
+from zoo.publishing.written import front_matter
 
 CARD = """---
 {front_matter}---
@@ -86,7 +86,7 @@ def mined_card(facts: MinedFacts) -> str:
         ),
     }
     return CARD.format(
-        front_matter=yaml.safe_dump({key: value for key, value in fields.items() if value}, sort_keys=False),
+        front_matter=front_matter(fields),
         title=facts.title,
         contents=_table(
             ["configuration", "holds", "rows"],

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from zoo.describe import Description
+from zoo.publishing.written import front_matter
 
 CARD = """---
 {front_matter}---
@@ -74,7 +73,7 @@ def model_card(
     """
     channels, height, columns = description.input_shape
     return CARD.format(
-        front_matter=yaml.safe_dump(_front_matter(model, description, ingredients, license_id), sort_keys=False),
+        front_matter=front_matter(_front_matter(model, description, ingredients, license_id)),
         name=model["name"],
         summary=_summary(model, ingredients),
         kind=KINDS.get(description.architecture, "A network"),
@@ -102,7 +101,7 @@ def _front_matter(
     model: Mapping[str, Any], description: Description, ingredients: Mapping[str, str | None], license_id: str | None
 ) -> dict[str, object]:
     dataset = dataset_name(description)
-    fields: dict[str, object] = {
+    return {
         "license": license_id,
         "library_name": "weightlake",
         "pipeline_tag": "image-classification",
@@ -113,7 +112,6 @@ def _front_matter(
         "base_model_relation": "merge" if any(ingredients.values()) else None,
         "model-index": _model_index(model, dataset),
     }
-    return {key: value for key, value in fields.items() if value}
 
 
 def _model_index(model: Mapping[str, Any], dataset: str) -> list[dict[str, object]]:

@@ -3,14 +3,8 @@
 import re
 
 from schemas import Reading
+from zoo.publishing.emails import REMOVED, scrub, without_emails
 
-REMOVED = "[e-mail removed]"
-LOCAL = r"(?:[\p{L}\p{N}._%+'\x{2019}-]+|\{[^{}\n]{1,200}\})"
-AT = r"(?:\s?@\s?|\x{FF20}|&#64;|&#x40;|&commat;|%40|\s*[\[({<]\s*(?:at|AT)\s*[\])}>]\s*|\s+AT\s+)"
-DOT = r"(?:\s?\.\s?|&#46;|&period;|\s*[\[({<]\s*(?:dot|DOT)\s*[\])}>]\s*|\s+DOT\s+)"
-LABEL = r"[\p{L}\p{N}-]+"
-EMAIL = rf"{LOCAL}{AT}{LABEL}(?:{DOT}{LABEL})*{DOT}\p{{L}}{{2,}}"
-"""An address, also one of letters beyond ASCII, or written ada (at) example (dot) org, {ada,ben}@example.org, ..."""
 CUT = r"\S*@\S*$"
 """What an address may be of which a quotation has only the beginning."""
 PATH = r"""(^|[\s'"(])/[\w.@-]+(?:/[^\s'"):,;]*)+"""
@@ -63,22 +57,26 @@ def quoting(reading: Reading) -> set[str]:
 
 
 def scrubbed(reading: Reading, query: str, **parameters: object) -> str:
-    """The same query without e-mail addresses in any text, list or structure of its result."""
+    """The same query without e-mail addresses in any text, list, structure or column's name of its result."""
     described = reading.sql(f"SELECT column_name, column_type FROM (DESCRIBE {query})", **parameters)  # noqa: S608 - it only reads
-    replaced = [
-        f'{expression} AS "{name}"'
-        for name, kind in described.rows()
-        if (expression := _without_emails('"' + name.replace('"', '""') + '"', kind)) is not None
-    ]
-    return f"SELECT * REPLACE ({', '.join(replaced)}) FROM ({query})" if replaced else query  # noqa: S608 - as above
+    columns = [f"{_without_emails(_named(name), kind)} AS {_named(scrub(name))}" for name, kind in described.rows()]
+    return f"SELECT {', '.join(columns)} FROM ({query})"  # noqa: S608 - as above
 
 
-def _without_emails(column: str, kind: str) -> str | None:
-    pattern = EMAIL.replace("'", "''")
-    if kind in ("VARCHAR", "JSON"):
-        return f"regexp_replace({column}::VARCHAR, '{pattern}', '{REMOVED}', 'g')"
+def without_folders(text: str) -> str:
+    """A text without paths of this machine."""
+    return re.sub(PATH, r"\1[folder removed]", text)
+
+
+def _named(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+def _without_emails(column: str, kind: str) -> str:
+    if kind in ("VARCHAR", "JSON") or kind.startswith("ENUM"):
+        return without_emails(f"{column}::VARCHAR")
     if kind == "VARCHAR[]":
-        return f"list_transform({column}, lambda each: regexp_replace(each, '{pattern}', '{REMOVED}', 'g'))"
-    if "VARCHAR" in kind or "JSON" in kind:
-        return f"regexp_replace(to_json({column})::VARCHAR, '{pattern}', '{REMOVED}', 'g')"
-    return None
+        return f"list_transform({column}, lambda each: {without_emails('each')})"
+    if any(part in kind for part in ("VARCHAR", "JSON", "ENUM", "@")):
+        return without_emails(f"to_json({column})::VARCHAR")
+    return column

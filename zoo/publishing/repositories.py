@@ -1,6 +1,5 @@
 """Publishes models as model repositories: a folder with weights, configuration and model card, as hubs have them."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -19,6 +18,7 @@ from zoo.load import read_weights
 from zoo.locate import locate, selection
 from zoo.publishing.address import SCHEME, OnHub, parse_address
 from zoo.publishing.model_card import model_card
+from zoo.publishing.written import json_bytes, text_bytes
 
 MODELS = "SELECT * FROM models WHERE model_id IN (SELECT unnest($ids))"
 INGREDIENTS = """
@@ -132,8 +132,8 @@ def _repositories(
             name,
             {
                 "model.safetensors": save(read_weights(lake, place), metadata={"format": "pt"}),
-                "config.json": json.dumps(_configuration(description), indent=2).encode() + b"\n",
-                "README.md": card.encode(),
+                "config.json": json_bytes(_configuration(description)),
+                "README.md": text_bytes(card),
             },
         )
 
