@@ -56,6 +56,22 @@ def test_the_figures_are_the_sums_that_the_paper_writes_down() -> None:
         assert found.nearest[model].item() == pytest.approx((nearest != logits[model].numpy().argmax(axis=1)).mean())
 
 
+def test_outputs_without_a_class_change_what_is_said_of_the_classifier_alone() -> None:
+    features, y, classifier, logits = some()
+    more = torch.cat([classifier, torch.zeros(2, 4, 5, dtype=torch.float64)], dim=1)
+    never = torch.full((2, len(y), 4), -1e9, dtype=torch.float64)
+    found, errors = with_errors(features, y, more, torch.cat([logits, never], dim=2))
+    wanted, spread = with_errors(features, y, classifier, logits)
+    others = [0, 1, 2, 4]
+    torch.testing.assert_close(found[others], wanted[others])
+    torch.testing.assert_close(errors[others], spread[others])
+    assert found[3].isnan().all()
+    always = torch.cat(
+        [logits, -never], dim=2
+    )  # the prediction is no class that occurs, so that it is never the nearest
+    assert collapse(features, y, more, always).nearest.tolist() == [1.0, 1.0]
+
+
 def test_what_is_not_defined_is_no_number() -> None:
     _, y, classifier, logits = some()
     same = torch.ones(2, len(y), 5, dtype=torch.float64)

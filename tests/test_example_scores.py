@@ -55,9 +55,10 @@ def test_layers_are_what_hooks_on_one_model_see(networks: Weights, pictures: Sam
         torch.testing.assert_close(found[name][1], output)
     last = penultimate(MODULE, networks, pictures.x)
     assert last is not None
-    assert last[0] == "linear2"
-    torch.testing.assert_close(last[1][1], torch.tanh(seen["linear1"]))
-    torch.testing.assert_close(last[2][1], logits)
+    assert last.layer == "linear2"
+    torch.testing.assert_close(last.features[1], torch.tanh(seen["linear1"]))
+    torch.testing.assert_close(last.logits[1], logits)
+    torch.testing.assert_close(last.classifier, networks["linear2.weight"])
 
 
 def test_a_network_that_ends_otherwise_has_no_classifier() -> None:

@@ -1,5 +1,6 @@
 """Networks that a caller gives: what they cannot do, or fail at, is a row with the reason; all else has its value."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.parametrize import register_parametrization
 
 from learners import measure
 from learners.landscape.measuring.differentiable import of_a_caller
@@ -31,16 +33,19 @@ def data() -> Dataset:
 @pytest.fixture
 def mined(lake: Lake, tmp_path: Path) -> Lake:
     """Two mined networks."""
-    for number, network in enumerate((drawn(nn.Sequential, 0), drawn(nn.Sequential, 1))):
-        folder = tmp_path / "hub" / "ada" / f"net{number}"
-        folder.mkdir(parents=True)
-        save_file(network.state_dict(), folder / "model.safetensors")
-    mine(lake, "local", folder=tmp_path / "hub")
+    return mine_networks(lake, tmp_path / "hub", [drawn(nn.Sequential, seed) for seed in range(2)])
+
+
+def mine_networks(lake: Lake, folder: Path, networks: Sequence[nn.Module]) -> Lake:
+    for number, network in enumerate(networks):
+        (folder / "ada" / f"net{number}").mkdir(parents=True)
+        save_file(network.state_dict(), folder / "ada" / f"net{number}" / "model.safetensors")
+    mine(lake, "local", folder=folder)
     return lake
 
 
-def drawn(kind: type[nn.Sequential], seed: int = 0) -> nn.Sequential:
-    network = kind(nn.Flatten(), nn.Linear(64, 4), nn.Tanh(), nn.Linear(4, 3))
+def drawn(kind: type[nn.Sequential], seed: int = 0, last: nn.Module | None = None) -> nn.Sequential:
+    network = kind(nn.Flatten(), nn.Linear(64, 4), nn.Tanh(), last or nn.Linear(4, 3))
     source = torch.Generator().manual_seed(seed)
     for parameter in network.parameters():
         nn.init.normal_(parameter, generator=source)
@@ -191,3 +196,34 @@ def test_a_mistake_of_this_program_is_no_reason() -> None:
 
 def test_a_network_of_classes_is_told_by_its_class_and_not_by_its_name(mined: Lake, data: Dataset) -> None:
     assert measure(mined, QUERY, ["error"], architecture=drawn(PINN), data=data)["measured"].item() == 2
+
+
+def test_collapse_goes_by_the_classes_where_there_are_more_outputs(lake: Lake, data: Dataset, tmp_path: Path) -> None:
+    network = drawn(nn.Sequential, last=nn.Linear(4, 10))
+    mine_networks(lake, tmp_path / "hub", [network])
+    names = ["nc1", "nc2_norms", "nc2_angles", "nc3", "nc4", "loss"]
+    done = measure(lake, QUERY, names, architecture=network, data=data)
+    assert done.filter(pl.col("without_value") == 1)["metric"].to_list() == ["nc3"]
+    assert "the network has 10 outputs for 3 classes" in reasons(lake)["nc3"]
+    features, y = network[:3](data.train.x).detach().double().numpy(), data.train.y.numpy()
+    means = np.stack([features[y == c].mean(axis=0) for c in range(3)])
+    between = np.cov(means.T, bias=True)
+    within = sum(np.cov(features[y == c].T, bias=True) * (y == c).mean() for c in range(3))
+    values = dict(lake.sql("SELECT metric, value FROM measurement").iter_rows())
+    assert values["nc1"] == pytest.approx(np.trace(within @ np.linalg.pinv(between)) / 3, rel=1e-4)
+    nearest = np.linalg.norm(features[:, None] - means, axis=2).argmin(axis=1)
+    assert values["nc4"] == pytest.approx((nearest != network(data.train.x).argmax(dim=1).numpy()).mean())
+
+
+def test_collapse_sees_a_classifier_that_is_made_of_other_parameters(lake: Lake, data: Dataset, tmp_path: Path) -> None:
+    network = drawn(nn.Sequential, last=nn.Linear(4, 3))
+    register_parametrization(network[3], "weight", nn.Softmax(dim=1))
+    mine_networks(lake, tmp_path / "hub", [network])
+    assert measure(lake, QUERY, ["nc3"], architecture=network, data=data)["measured"].item() == 1
+    features, y = network[:3](data.train.x).detach().double(), data.train.y
+    means = torch.stack([features[y == c].mean(dim=0) for c in range(3)])
+    centred, weight = means - means.mean(dim=0), network[3].weight.detach().double()  # type: ignore[operator] # a tensor
+    wanted = (weight / weight.norm() - centred / centred.norm()).pow(2).sum()
+    assert lake.sql("SELECT value FROM measurement WHERE metric = 'nc3'").item() == pytest.approx(
+        float(wanted), rel=1e-4
+    )

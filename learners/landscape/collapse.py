@@ -35,19 +35,20 @@ def collapse(features: Tensor, y: Tensor, classifier: Tensor, logits: Tensor) ->
     """Measure how far models have collapsed.
 
     Where a figure is not defined it is NaN: class means that do not differ give no NC1, a mean that lies in the centre
-    of all has no direction, and a classifier of zeros none either.
+    of all has no direction, and a classifier of zeros none either. Networks with more outputs than there are classes
+    have no NC3: their classifier has rows without a class mean.
 
     Args:
         features: What goes into the classifier, `[N, n, d]`.
-        y: Classes, `[n]`; each occurs.
-        classifier: Its weights, `[N, C, d]`.
-        logits: What comes out, `[N, n, C]`.
+        y: Classes from 0 to C - 1, `[n]`; each occurs.
+        classifier: Its weights, `[N, outputs, d]`.
+        logits: What comes out, `[N, n, outputs]`.
 
     Source:
         Papyan, Han and Donoho 2020, "Prevalence of neural collapse during the terminal phase of deep learning
         training".
     """
-    features, classifier, classes = features.double(), classifier.double(), classifier.shape[1]
+    features, classifier, classes = features.double(), classifier.double(), 1 + int(y.max())
     member = torch.nn.functional.one_hot(y, classes).double()
     means = torch.einsum("nc,mnd->mcd", member, features) / member.sum(dim=0).view(1, -1, 1)
     centred = means - means.mean(dim=1, keepdim=True)
@@ -70,7 +71,7 @@ def with_errors(
     Where folds leave a class without samples there is no error: NaN.
     """
     value = collapse(features, y, classifier, logits).stacked()
-    classes, each = classifier.shape[1], []
+    classes, each = 1 + int(y.max()), []
     for fold in range(folds):
         kept = torch.arange(len(y), device=y.device) % folds != fold
         if torch.bincount(y[kept], minlength=classes).min() == 0:
@@ -109,6 +110,8 @@ def _off_simplex(centred: Tensor) -> Tensor:
 
 
 def _duality(classifier: Tensor, centred: Tensor) -> Tensor:
+    if classifier.shape[1] != centred.shape[1]:
+        return torch.full_like(centred[:, 0, 0], torch.nan)
     first, second = (tensor / tensor.flatten(1).norm(dim=1).view(-1, 1, 1) for tensor in (classifier, centred))
     apart: Tensor = (first - second).pow(2).sum(dim=(1, 2))
     return apart

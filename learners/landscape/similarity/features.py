@@ -1,6 +1,7 @@
 """What the layers of many networks compute on the same samples: outputs of each layer, and inputs of the last one."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,33 +35,47 @@ def layer_outputs(module: nn.Module, population: Mapping[str, Tensor], x: Tensor
     return outputs
 
 
-def penultimate(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> tuple[str, Tensor, Tensor] | None:
-    """The classifier's name, the features that go into it `[N, n, d]`, and the logits `[N, n, classes]`.
+@dataclass(frozen=True)
+class Penultimate:
+    """What goes into the classifier of many networks, and out of it.
 
-    The classifier is the linear layer whose output is that of the network. None where there is no such layer.
+    Attributes:
+        layer: The classifier's name.
+        features: What goes into it, `[N, n, d]`.
+        logits: What comes out, `[N, n, outputs]`.
+        classifier: Its weights as it computes with them, `[N, outputs, d]`.
     """
+
+    layer: str
+    features: Tensor
+    logits: Tensor
+    classifier: Tensor
+
+
+def penultimate(module: nn.Module, population: Mapping[str, Tensor], x: Tensor) -> Penultimate | None:
+    """Run networks and watch their classifier: the linear layer whose output is theirs. None where there is none."""
     chosen: list[str] = []
 
-    def one(weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        runs: list[tuple[str, Tensor, Tensor]] = []
+    def one(weights: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        runs: list[tuple[str, Tensor, Tensor, Tensor]] = []
 
         def note(name: str) -> Any:
-            def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-                runs.append((name, inputs[0], output))
+            def hook(layer: nn.Linear, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+                runs.append((name, inputs[0], output, layer.weight))
 
             return hook
 
         linear = {name: note(name) for name, layer in module.named_modules() if isinstance(layer, nn.Linear)}
         logits = _run(module, weights, x, linear)
-        last = [(name, inputs) for name, inputs, output in runs if output is logits]
+        last = [(name, inputs, weight) for name, inputs, output, weight in runs if output is logits]
         if not last:
-            return logits, logits
+            return logits, logits, logits
         chosen[:] = [last[-1][0]]
-        return last[-1][1], logits
+        return last[-1][1], logits, last[-1][2]
 
     with torch.no_grad():
-        features, logits = vmap(one)(dict(population))
-    return (chosen[0], features, logits) if chosen else None
+        features, logits, classifier = vmap(one)(dict(population))
+    return Penultimate(chosen[0], features, logits, classifier) if chosen else None
 
 
 def _layers(module: nn.Module) -> list[str]:

@@ -24,24 +24,33 @@ def collapsed(group: Group, settings: Settings) -> Columns:
     few = penultimate(group.module, group.members([0]), samples.x[:2])
     if few is None:
         raise UsageError("neural collapse needs a linear layer that gives the logits; this network ends otherwise")
-    if few[1].ndim != 3:
+    if few.features.ndim != 3:
         raise UsageError("neural collapse needs a vector of features for each sample; here they have more axes")
     columns: Columns = {name: [] for name in COLLAPSED}
-    for part in group.parts(2 * len(samples) * (few[1].shape[2] + few[2].shape[2])):
-        pieces = [penultimate(group.module, part.weights, x) for x in torch.split(samples.x, SAMPLES_AT_ONCE)]
-        features, logits = (torch.cat([p[i] for p in pieces if p is not None], dim=1) for i in (1, 2))  # type: ignore[misc] # a tensor each
-        classifier = part.weights[f"{few[0]}.weight" if few[0] else "weight"]
+    undefined = _undefined(few.logits.shape[2], group.dataset.classes)
+    for part in group.parts(2 * len(samples) * (few.features.shape[2] + few.logits.shape[2])):
+        each = [penultimate(group.module, part.weights, x) for x in torch.split(samples.x, SAMPLES_AT_ONCE)]
+        pieces = [piece for piece in each if piece is not None]
+        features, logits = (torch.cat(t, dim=1) for t in ([p.features for p in pieces], [p.logits for p in pieces]))
         finite = torch.isfinite(features).all(dim=(1, 2)) & torch.isfinite(logits).all(dim=(1, 2))
         whole = torch.where(finite.view(-1, 1, 1), features, 0.0)
-        values, errors = with_errors(whole, samples.y, classifier, logits, int(settings["folds"]))
+        values, errors = with_errors(whole, samples.y, pieces[0].classifier, logits, int(settings["folds"]))
         values = torch.where(finite, values, torch.nan)
-        simplex = classifier.shape[2] >= classifier.shape[1] - 1
+        simplex = features.shape[2] >= group.dataset.classes - 1
         for number, name in enumerate(COLLAPSED):
             for value, error in zip(values[number], errors[number], strict=True):
-                row = found(value, error, len(samples), None, layer=few[0], simplex=simplex)
-                told = Found(None, None, row.samples, None, UNDEFINED[name], row.detail) if row.reason else row
+                row = found(value, error, len(samples), None, layer=few.layer, simplex=simplex)
+                told = Found(None, None, row.samples, None, undefined[name], row.detail) if row.reason else row
                 columns[name].append([told])
     return columns
+
+
+def _undefined(outputs: int, classes: int) -> dict[str, str]:
+    """By figure why it may have no value."""
+    if outputs == classes:
+        return UNDEFINED
+    more = f"NC3 is not defined: the network has {outputs} outputs for {classes} classes, and some have no class mean"
+    return UNDEFINED | {"nc3": more}
 
 
 def _check(group: Group, y: torch.Tensor) -> None:
