@@ -383,6 +383,30 @@ def test_quadrature_has_the_spectrums_moments(small: tuple[HessianProducts, Tens
     torch.testing.assert_close(area, torch.ones_like(area), rtol=1e-3, atol=0)
 
 
+@pytest.mark.parametrize("points", [41, 161])
+def test_a_smoothed_density_has_all_of_the_spectrum(points: int) -> None:
+    group, exact = measured_group()
+    settings = {**METRICS["spectral_density"].settings, "points": points, "probes": 60}
+    for rows, spectrum in zip(curvature.densities(group, settings)["spectral_density"], exact, strict=True):
+        values, errors = (
+            torch.tensor(column) for column in zip(*[(row.value, row.error) for row in rows], strict=True)
+        )
+        places = torch.tensor([float(str(row.detail["eigenvalue"])) for row in rows], dtype=torch.float64)
+        bell = float(str(rows[0].detail["bell"]))
+        assert bell == pytest.approx(float(spectrum[-1] - spectrum[0]) / 40, rel=1e-3)
+        assert float(torch.trapezoid(values.double(), places)) == pytest.approx(1, abs=1e-3)
+        smoothed = torch.distributions.Normal(spectrum, bell).log_prob(places.unsqueeze(1)).exp().mean(dim=1)
+        assert float(torch.trapezoid(smoothed, places)) == pytest.approx(1, abs=1e-3)
+        assert ((values - smoothed).abs() <= 5 * errors + 1e-4 * smoothed.max()).all()
+
+
+def test_a_density_without_a_spectrum_is_one_reason() -> None:
+    group, _ = measured_group()
+    group.weights = {name: tensor * (1e25 if "weight" in name else 1) for name, tensor in group.weights.items()}
+    rows = curvature.densities(group, METRICS["spectral_density"].settings)["spectral_density"]
+    assert [[(row.value, dict(row.detail)) for row in each] for each in rows] == [[(None, {})]] * MEMBERS
+
+
 def test_criteria_are_ratios_of_the_spectrum(small: tuple[HessianProducts, Tensor]) -> None:
     found, exact = small
     ratio = extreme_ratio(extreme_eigenvalues(found, like(found)))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from math import hypot, isfinite
+from math import hypot, isfinite, nan
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from learners.landscape.curvature.batches import batches
 from learners.landscape.curvature.both import eigenvalues_and_trace
 from learners.landscape.curvature.criteria import extreme_ratio, negative_share
-from learners.landscape.curvature.density import spectral_density
+from learners.landscape.curvature.density import Density, spectral_density
 from learners.landscape.curvature.eigenvalues import Extremes, extreme_eigenvalues
 from learners.landscape.curvature.probes import rademacher
 from learners.landscape.curvature.products import HessianProducts
@@ -20,10 +20,10 @@ from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
 
-WIDER = 1.1
-"""How much wider than the nodes the grid of a density is."""
 BELL = 1 / 40
-"""Standard deviation of a density's bells, as a share of the grid."""
+"""Standard deviation of a density's bells, as a share of the spectrum's range."""
+BEYOND = 4
+"""By how many of them the places reach beyond it."""
 
 PROBED = 4
 """Random vectors by which pieces of the samples tell how far their traces are apart."""
@@ -108,22 +108,33 @@ def densities(group: Group, settings: Settings) -> Columns:
     columns: Columns = {"negative_share": [], "spectral_density": []}
     for products, like in _products(group, settings, group.parameter_names):
         density = spectral_density(products, like, int(settings["probes"]), int(settings["steps"]), group.seed)
-        count = len(products.samples)
-        columns["negative_share"] += _each(*negative_share(density), count, int(settings["probes"]))
-        ends = density.nodes.flatten(1)
-        low, high = ends.min(dim=1).values * WIDER, ends.max(dim=1).values * WIDER
-        share = torch.linspace(0, 1, int(settings["points"]), dtype=torch.float64, device=low.device)
-        places = low.clamp_max(0).unsqueeze(1) + (high - low.clamp_max(0)).unsqueeze(1) * share
-        width = (places[:, -1] - places[:, 0]).view(-1, 1, 1, 1) * BELL
-        values, errors = density.smooth(places, width)
-        for member, here in enumerate(places):
-            columns["spectral_density"].append(
-                [
-                    found(value, error, count, int(settings["probes"]), eigenvalue=float(place))
-                    for value, error, place in zip(values[member], errors[member], here, strict=True)
-                ]
-            )
+        count, probes = len(products.samples), int(settings["probes"])
+        columns["negative_share"] += _each(*negative_share(density), count, probes)
+        columns["spectral_density"] += _smoothed(density, int(settings["points"]), count, probes)
     return columns
+
+
+def _smoothed(density: Density, points: int, samples: int, probes: int) -> list[list[Found]]:
+    """A row a place for each model; one with the reason where its spectrum is not known."""
+    places, bells = _places(density, points)
+    rows = []
+    for bell, *each in zip(
+        bells.tolist(), places.tolist(), *density.smooth(places, bells.view(-1, 1, 1, 1)), strict=True
+    ):
+        told = zip(*each, strict=True) if isfinite(bell) else ()
+        row = [found(value, error, samples, probes, eigenvalue=place, bell=bell) for place, value, error in told]
+        rows.append(row or [found(nan, None, samples, probes)])
+    return rows
+
+
+def _places(density: Density, points: int) -> tuple[Tensor, Tensor]:
+    """Places `[N, points]` between which all of a density and zero lie, and its bells' standard deviation `[N]`."""
+    nodes = density.nodes.flatten(1)
+    low, high = nodes.min(dim=1).values.clamp_max(0), nodes.max(dim=1).values.clamp_min(0)
+    bell = (high - low) * BELL
+    share = torch.linspace(0, 1, points, dtype=nodes.dtype, device=nodes.device)
+    first, last = low - BEYOND * bell, high + BEYOND * bell
+    return first.unsqueeze(1) + (last - first).unsqueeze(1) * share, bell
 
 
 def _products(group: Group, settings: Settings, names: Sequence[str]) -> Iterator[tuple[HessianProducts, Tensor]]:
