@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from warnings import catch_warnings, simplefilter
 
 import polars as pl
 import typer
@@ -35,12 +36,13 @@ def measure(
 ) -> None:
     """Measure loss, curvature, similarity, connectivity and more, and write each figure to the lake with its error."""
     import learners
-    from learners.landscape.measuring.measuring import NO_PAIR
+    from learners.landscape.measuring.measuring import NO_PAIR, NoPairWarning
     from zoo import read_description
 
     names = [name.strip() for name in metrics.split(",")] if metrics is not None else None
     given = read_description(description) if description else None
-    with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress:
+    with open_lake(lake, create=False) as opened, progress_bar(quiet) as progress, catch_warnings():
+        simplefilter("ignore", NoPairWarning)  # it is said below
         done = learners.measure(
             opened,
             selection,

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy
 
 from learners import StitchRecipe, measure, phase_grid, phases_of_population, stitch, uniform_soup
+from learners.landscape.measuring.measuring import NoPairWarning
 from learners.landscape.measuring.metrics import METRICS, PHASE_METRICS
 from learners.landscape.measuring.selected import choose
 from learners.landscape.phases.measured import measured
@@ -207,6 +208,8 @@ def test_soups_and_stitches_are_measured_like_members(copied: Lake) -> None:
     done = measure(copied, query, names, settings={"samples": 40, "points": 3})
     dead = {"learning_curve_area": (0, 2)}
     assert all(row[1:] == (2, 0, 0) for row in done.rows() if row[0] not in (*dead, "nc1")), done
+    with pytest.warns(NoPairWarning, match="no pair for cka, l2_distance: the query"):
+        assert measure(copied, query, ["loss", "cka", "l2_distance"])["known"].to_list() == [2, 0, 0]
     assert measure(copied, query, names, settings={"samples": 40, "points": 3})["measured"].sum() == 0
     found = dict(copied.sql("SELECT model_id, value FROM measurement WHERE metric = 'error'").iter_rows())
     right = accuracy_of(load_module(copied, soup)(images_of(copied).x), copied)
@@ -309,7 +312,8 @@ def test_a_model_that_nobody_knows_how_to_build_blocks_no_others(copied: Lake, t
 def test_a_selection_without_pairs_has_no_metric_of_pairs(copied: Lake) -> None:
     with pytest.raises(UsageError, match="cka compares two models, and the query selects no two"):
         measure(copied, f"SELECT model_id FROM ({ALL}) LIMIT 1", ["cka", "mode_connectivity"])
-    done = measure(copied, f"SELECT model_id FROM ({ALL}) LIMIT 1", ["cka", "loss"])
+    with pytest.warns(NoPairWarning, match="no pair for cka: the query selects no two"):
+        done = measure(copied, f"SELECT model_id FROM ({ALL}) LIMIT 1", ["cka", "loss"])
     assert done.rows() == [("cka", 0, 0, 0), ("loss", 1, 0, 0)]
 
 

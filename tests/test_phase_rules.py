@@ -363,6 +363,20 @@ def test_what_standard_errors_explain_is_not_taken_for_the_seeds() -> None:
     assert spread.variance.mean() == pytest.approx(4 * 4 / 3, rel=0.1)
 
 
+def test_connectivity_in_shares_beside_errors_in_points_is_warned_of(published: pl.DataFrame) -> None:
+    column = PUBLISHED["mode_connectivity"]
+    shares = published.with_columns(pl.col(column) / 100, train_error=100 - pl.col("train_accuracy_pct"))
+    mapped = PUBLISHED | {"train_error": "train_error"}
+    with pytest.warns(
+        UserWarning, match="'cell_mode_connectivity_train_error_pp' stays within 0.298 .*multiply it by 100"
+    ):
+        assign_phases(shares, columns=mapped)
+    assign_phases(shares, columns=mapped, units="points")
+    assign_phases(shares.with_columns(pl.col(column) * 100), columns=mapped)
+    assign_phases(shares.filter(pl.col("train_error") < 5), columns=mapped)
+    assign_phases(shares.with_columns(pl.lit(0.0).alias(column)), columns=mapped)
+
+
 def test_errors_have_their_metrics_units() -> None:
     frame = pl.DataFrame({"train_loss": [0.01, 0.01], "cka": [0.9, 0.9], "mode_connectivity": [-0.0125, -0.0124]})
     frame = frame.with_columns(mode_connectivity_standard_error=0.02, log_hessian_trace=pl.Series([100.0, 1000.0]))

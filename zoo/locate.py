@@ -199,7 +199,9 @@ def usable(rows: pl.DataFrame) -> pl.DataFrame:
         found = ", ".join(rows.columns) or "nothing"
         raise UsageError(f"the query returns {found}; it has to return model_id, and may return epoch")
     if rows.is_empty():
-        raise UsageError("the query selects no model; try it with lake.sql, or a wider condition")
+        raise UsageError(
+            "the query selects no model; take a wider condition, or look at what it gives (weightlake sql, or lake.sql)"
+        )
     if rows.get_column("model_id").null_count():
         raise UsageError("the query returns rows without model_id; add WHERE model_id IS NOT NULL")
     if not isinstance(rows.schema["model_id"], pl.String | pl.Categorical | pl.Enum):

@@ -12,10 +12,10 @@ from learners.landscape.phases.borders import borders
 from learners.landscape.phases.diagram import (
     COLOURS,
     GREY,
-    TITLES,
     grid_axes,
     metric_ends,
     metric_scale,
+    metric_title,
     placed,
     region_names,
 )
@@ -172,7 +172,8 @@ def _metric(cells: pl.DataFrame, name: str, rule: Rule, grid: Grid, titles: tupl
     )
     called = {"width": titles[0], "batch_size": titles[1]}
     finding = extremes(cells.rename(called), name, list(called.values()), ".3g")
-    return panel(TITLES[name][:1].upper() + TITLES[name][1:], chart, 160, finding=finding)
+    title = metric_title(name, cells)
+    return panel(title[:1].upper() + title[1:], chart, 160, finding=finding)
 
 
 def _tip(rows: pl.DataFrame, column: str) -> altair.Tooltip:

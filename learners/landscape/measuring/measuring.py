@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from warnings import warn
 
 import polars as pl
 from torch import nn
@@ -82,8 +83,12 @@ OF_CLASSES_LOSS = (
     *("cka", "biased_cka", "layer_cka", "layer_biased_cka"),
 )
 """What a network without classes could have, and has not here."""
-NO_PAIR = "the query selects no two members that differ in their seeds alone, nor two other models of one shape"
 BROKEN = "its weights are not all finite numbers: the model has diverged"
+NO_PAIR = "the query selects no two members that differ in their seeds alone, nor two other models of one shape"
+
+
+class NoPairWarning(UserWarning):
+    """Metrics of two models were asked for among others, and there are no two to compare."""
 
 
 def measure(
@@ -128,6 +133,9 @@ def measure(
         UsageError: There is no such metric, setting or device; the query selects nothing, or no pair where only metrics
             of pairs are asked for; nobody knows how any of the models is built, or no model has the tensors of what was
             given. Where others can be measured, such a model gets a row with the reason.
+
+    Warns:
+        NoPairWarning: Metrics of pairs are among those asked for, and there is no pair: they get no rows.
     """
     asked = [metric_named(name) for name in dict.fromkeys(metrics)]
     if not asked:
@@ -139,8 +147,7 @@ def measure(
     where = chosen_device(device)
     given = given_by(description, architecture, data)
     chosen = choose(lake, sql, given)
-    if all(metric.pair for metric in asked) and not any(group.pairs for group in chosen):
-        raise UsageError(f"{asked[0].name} compares two models, and {NO_PAIR}")
+    _refuse_without_pairs(asked, chosen)
     counts: dict[str, list[int]] = {name: [0, 0, 0] for name in sorted(wanted)}
     recorder = Recorder(lake, seed, given.digest if given else None)
     for number, group in enumerate(chosen):
@@ -152,6 +159,16 @@ def measure(
             counts[metric.name] = list(measure_examples(recorder, chosen, with_settings(metric, other), where))
     rows = [(metric.name, *counts[metric.name]) for metric in asked]
     return pl.DataFrame(rows, schema=["metric", "measured", "known", "without_value"], orient="row")
+
+
+def _refuse_without_pairs(asked: Sequence[Metric], chosen: Sequence[Chosen]) -> None:
+    """Say that metrics of pairs were asked for and there is no pair; where nothing else was, that is a mistake."""
+    pairwise = [metric.name for metric in asked if metric.pair]
+    if not pairwise or any(group.pairs for group in chosen):
+        return
+    if len(pairwise) == len(asked):
+        raise UsageError(f"{pairwise[0]} compares two models, and {NO_PAIR}")
+    warn(f"no pair for {', '.join(pairwise)}: {NO_PAIR}", NoPairWarning, stacklevel=3)
 
 
 def _measure_group(

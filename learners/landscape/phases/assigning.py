@@ -38,7 +38,8 @@ def assign_phases(
         rule: Name of a rule that comes with weightlake (`taxonomy`, `model-diagnosis`), a TOML file, or a `Rule`.
         columns: Where a metric, its error or an axis stands under another name: {"cka": "cell_cka"}.
         units: What `train_error` and `mode_connectivity` are in: `points` (percentage points, 0 to 100), `shares` (0 to
-            1). Without it points, and a table is refused whose errors and losses contradict that.
+            1). Without it points, and a table is refused whose errors and losses contradict that. Mode connectivity
+            that looks like shares beside errors in points is warned of.
 
     Returns:
         The rows of `frame` as they were, with `phase` and `phase_probability` (share of the bootstrap's draws with that

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Literal, get_args
+from warnings import warn
 
 import numpy as np
 import polars as pl
@@ -25,6 +26,8 @@ LARGEST = 1e50
 LARGEST_LOGARITHM = 50.0
 LOSS_OF_ERRORS = 0.3
 PER_CENT = 100.0
+SEVERAL, MANY = 5.0, 10
+"""Errors in percentage points, and values beside them, that leave no doubt about the unit of mode connectivity."""
 
 
 def mapped(frame: pl.DataFrame, columns: Mapping[str, str] | None) -> dict[str, str]:
@@ -64,6 +67,7 @@ def metrics_of(frame: pl.DataFrame, names: Mapping[str, str], units: Units | Non
         raise UsageError(f"train_error = {names['train_error']!r} is an accuracy; expected the error, 100 - accuracy")
     if units is None:
         _refuse_shares(found, names)
+        _doubt_shares(found, names)
     if "log_hessian_trace" in found:
         found["log_hessian_trace"] = _logarithms(found["log_hessian_trace"])
     return {name: values * _factor(name, units) for name, values in found.items()}
@@ -103,6 +107,27 @@ def _refuse_shares(found: Mapping[str, Values], names: Mapping[str, str]) -> Non
         raise UsageError(
             f"train_error: column {names['train_error']!r} never exceeds {error:.3g} where losses reach {loss:.3g} "
             'nats, as shares do, and percentage points are expected: say units="shares", or units="points" if they are'
+        )
+
+
+def _doubt_shares(found: Mapping[str, Values], names: Mapping[str, str]) -> None:
+    """Warn where errors are percentage points and mode connectivity is a share by all appearances.
+
+    Curves between networks that err in several of a hundred samples rise or fall by more than one somewhere: so does
+    each cell of the published table.
+    """
+    if "train_error" not in found or "mode_connectivity" not in found:
+        return
+    connectivity = np.abs(found["mode_connectivity"])
+    largest = float(np.nanmax(connectivity, initial=0.0))
+    erring = connectivity[(found["train_error"] >= SEVERAL) & ~np.isnan(connectivity)]
+    if 0 < largest <= 1 and len(np.unique(erring)) >= MANY:
+        warn(
+            f"mode_connectivity: column {names['mode_connectivity']!r} stays within {largest:.3g} where {len(erring)} "
+            f"rows have errors of {SEVERAL:g} points and more, as shares do, and percentage points are expected: "
+            'multiply it by 100, or say units="points" if they are',
+            UserWarning,
+            stacklevel=5,  # who calls assign_phases
         )
 
 

@@ -25,12 +25,14 @@ SMALL = 150
 LINE = 80
 SMALLEST_NAMED = 3
 TITLES = {
-    "train_loss": "training loss (nats)",
+    "train_loss": "training loss",
     "train_error": "training error (percentage points)",
     "mode_connectivity": "mode connectivity (percentage points)",
     "cka": "CKA",
     "log_hessian_trace": "log10 Hessian trace",
 }
+OF_CLASSES = ("train_error", "mode_connectivity", "cka")
+"""What networks without classes have not; the loss of those that have it is in nats."""
 
 
 def diagram(
@@ -136,6 +138,18 @@ def _heat_maps(judged: Judged, grid: Grid, rows: pl.DataFrame, axes: tuple[str, 
     return chart
 
 
+def metric_title(name: str, cells: pl.DataFrame) -> str:
+    """What a metric of cells is called, with its unit: that of a loss is nats where it is one of classes.
+
+    >>> metric_title("train_loss", pl.DataFrame({"train_loss": [0.1], "cka": [0.9]}))
+    'training loss (nats)'
+    >>> metric_title("train_loss", pl.DataFrame({"train_loss": [0.1], "cka": [None]}))
+    'training loss'
+    """
+    classes = any(cells[other].is_not_null().any() for other in OF_CLASSES if other in cells.columns)
+    return TITLES[name] + (" (nats)" if name == "train_loss" and classes else "")
+
+
 def metric_scale(values: pl.Series, rule: Rule, name: str) -> altair.Scale:
     """Colours of a metric: two ways from 0 where the rule tells its signs apart, logarithmic where the rule is so."""
     ends = metric_ends(values, rule, name)
@@ -184,7 +198,7 @@ def _heat_map(judged: Judged, grid: Grid, rows: pl.DataFrame, name: str, axes: t
             ),
             tooltip=[_tip(rows, column) for column in (*AXES, name, "phase")],
         )
-        .properties(width=SMALL, height=SMALL, title=TITLES[name], view=altair.ViewBackground(fill=EMPTY))
+        .properties(width=SMALL, height=SMALL, title=metric_title(name, rows), view=altair.ViewBackground(fill=EMPTY))
     )
     return chart
 

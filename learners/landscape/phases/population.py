@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from warnings import catch_warnings, simplefilter
 
 import polars as pl
 
-from learners.landscape.measuring.measuring import measure
+from learners.landscape.measuring.measuring import NoPairWarning, measure
 from learners.landscape.measuring.metrics import PHASE_METRICS, Setting, checked_settings, metric_named
 from learners.landscape.phases.assigning import Judged, judge_frame
 from learners.landscape.phases.axes import Held, axes_of, held_members, held_text
@@ -92,7 +93,9 @@ def phases_of_population(
     listed = ", ".join("'" + str(name).replace("'", "''") + "'" for name in members["model_id"])
     query = f"SELECT unnest([{listed}]) AS model_id"
     given = checked_settings(map(metric_named, PHASE_METRICS), settings or {})
-    measure(lake, query, PHASE_METRICS, settings=given, device=device, progress=progress)
+    with catch_warnings():
+        simplefilter("ignore", NoPairWarning)  # cells without pairs say so
+        measure(lake, query, PHASE_METRICS, settings=given, device=device, progress=progress)
     known = measured(lake, members, axes, given)
     judged = _judged(known, checked)
     places = members.group_by(width=pl.col(axes[0]), batch_size=pl.col(axes[1])).agg(members=pl.len().cast(pl.Int64))
