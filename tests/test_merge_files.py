@@ -360,7 +360,7 @@ def test_damaged_files_are_named(folders: Path, tmp_path: Path, spoil: Any, reas
         ({"parent": "local:bass"}, "local:bass is not in this lake; near it: local:base"),
         ({"parent": "local:tune0"}, "local:tune0 is both an ingredient and the parent"),
         ({"method": "fisher"}, "Fisher information needs data and a way to run local:tune0"),
-        ({"method": "regmean"}, "Gram matrices needs data"),
+        ({"method": "regmean"}, "Gram matrices need data and a way to run local:tune0"),
         ({"weights": [1.0]}, "expected 3 numbers"),
     ],
 )

@@ -199,6 +199,24 @@ def test_fisher_and_regmean_are_solutions_of_their_problems() -> None:
     close(merge_tensor(merge, "b", tunes), torch.stack(tunes).mean(0))
 
 
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.complex128])
+def test_complex_values_have_fisher_information_of_one_number_or_of_two(dtype: torch.dtype) -> None:
+    source = torch.Generator().manual_seed(0)
+    tunes = [torch.randn(4, 3, generator=source, dtype=torch.complex128) for _ in range(3)]
+    fishers = [torch.rand(4, 3, generator=source, dtype=torch.float64) for _ in range(3)]
+    others = [torch.rand(4, 3, generator=source, dtype=torch.float64) for _ in range(3)]
+    merge, stored = prepare("fisher", 3), [tune.to(dtype) for tune in tunes]
+    one = merge_tensor(merge, "w", stored, fishers=fishers)
+    wanted = torch.stack(list(map(torch.mul, tunes, fishers))).sum(dim=0) / torch.stack(fishers).sum(dim=0)
+    torch.testing.assert_close(one, wanted.to(dtype), rtol=1e-5, atol=1e-6)
+    both = [torch.complex(*parts) for parts in zip(fishers, others, strict=True)]
+    products = [tune.imag * other for tune, other in zip(tunes, others, strict=True)]
+    imaginary = torch.stack(products).sum(dim=0) / torch.stack(others).sum(dim=0)
+    for information in (both, [torch.view_as_real(each) for each in both]):
+        two = merge_tensor(merge, "w", stored, fishers=information)
+        torch.testing.assert_close(two, torch.complex(wanted.real, imaginary).to(dtype), rtol=1e-5, atol=1e-6)
+
+
 def test_regmean_of_models_that_saw_no_input_in_a_direction_takes_their_mean_there() -> None:
     tunes = [torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 6.0]])]
     grams = [torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[3.0, 0.0], [0.0, 0.0]])]
@@ -300,6 +318,8 @@ def test_tied_tensors_stay_tied_even_where_methods_draw() -> None:
         ("ties", 2, {"density": 1.5}, r"density = 1.5: expected from 0 to 1 \(share of"),
         ("ties", 2, {"density": "much"}, "density = 'much': ties expects a number"),
         ("ties", 2, {"density": float("nan")}, "density = nan: ties expects a number"),
+        ("ties", 2, {"scale": float("inf")}, "scale = inf: ties expects a number that is finite"),
+        ("linear", 2, {"weights": [1, -float("inf")]}, "weights = -inf: linear expects a number that is finite"),
         ("ties", 2, {"normalize": 1}, "normalize = 1: expected true or false"),
         ("linear", 3, {"weights": [1, 2]}, r"weights = \[1, 2\]: expected 3 numbers"),
         ("linear", 2, {"weights": [1, -1]}, "they sum to zero"),

@@ -27,8 +27,8 @@ BATCH_NORM_SAMPLES = 10_000
 REPAIR_SAMPLES = 2000
 Compute = Callable[[nn.Module, Weights, Samples], Weights]
 DATA_NEEDS: dict[str, tuple[str, Compute]] = {
-    "fishers": ("Fisher information", diagonal_fisher),
-    "grams": ("Gram matrices", gram_matrices),
+    "fishers": ("Fisher information needs", diagonal_fisher),
+    "grams": ("Gram matrices need", gram_matrices),
 }
 """What methods need that is computed by running each model on its own training data: what it is called, and how."""
 
@@ -84,12 +84,12 @@ class Kitchen:
 
     def _training(self, facts: Facts, what: str) -> tuple[Description, Samples]:
         if facts.description is None or facts.stored is None:
-            raise UsageError(f"{what} needs data and a way to run {facts.name}, which nobody here knows; take linear")
+            raise UsageError(f"{what} data and a way to run {facts.name}, which nobody here knows; take linear")
         if facts.description.architecture == "pinn":
-            raise UsageError(f"{what} needs samples that {facts.name}, a pinn, is not shown one by one; take linear")
+            raise UsageError(f"{what} samples that {facts.name}, a pinn, is not shown one by one; take linear")
         dataset = _dataset(facts.description)
         if dataset is None:
-            raise UsageError(f"{what} needs the dataset {facts.description.dataset}, which is not on this machine")
+            raise UsageError(f"{what} the dataset {facts.description.dataset}, which is not on this machine")
         return facts.description, _few(dataset.train, self.samples)
 
     def check(self, method: Method) -> None:

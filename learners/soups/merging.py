@@ -78,14 +78,17 @@ def merge_tensor(
         name: The tensor's name, on which random numbers hang.
         tensors: One a model, of one shape; each is asked for when it is needed.
         parent: The common parent's, for methods that need one.
-        fishers: Fisher information, for methods that need it; empty for a tensor that is not trained.
+        fishers: Fisher information, for methods that need it; empty for a tensor that is not trained. Complex
+            values have one number for both parts, or a complex one or a last axis of 2 for a number for each.
         grams: Gram matrices of the inputs, where the tensor has inputs.
         stored: Type of the result where it is floating point: it is rounded once, from the type of computation.
     """
-    first = tensors[0] if parent is None else parent
-    if not (first.is_floating_point() or first.is_complex()):
-        return first.clone()
-    dtype = torch.float64 if first.dtype in (torch.float64, torch.complex128) else merge.dtype
+    kind = (
+        tensors[0] if parent is None else parent
+    ).dtype  # it alone: the first tensor is not held while others are read
+    if not (kind.is_floating_point or kind.is_complex):
+        return (tensors[0] if parent is None else parent).clone()
+    dtype = torch.float64 if kind in (torch.float64, torch.complex128) else merge.dtype
     needed: dict[str, Any] = {}
     if "parent" in merge.method.needs:
         if parent is None:
@@ -94,15 +97,22 @@ def merge_tensor(
     if "fishers" in merge.method.needs:
         if fishers is None:
             raise UsageError(f"{merge.method.name} needs Fisher information of each model; take linear without data")
-        needed["fishers"] = fishers
+        needed["fishers"] = [_of_parts(each, tensors[0].ndim) for each in fishers] if kind.is_complex else fishers
     if "grams" in merge.method.needs:
         needed["grams"] = grams
     if merge.method.seeded:
         needed["generator"] = generator(f"merge {name}", merge.seed)
     merged = merge.method(Cast(tensors, dtype), **needed, **merge.settings)
-    if first.is_complex():
-        return torch.view_as_complex(merged.contiguous()).to(first.dtype)
-    return merged.to(stored or first.dtype)
+    if kind.is_complex:
+        return torch.view_as_complex(merged.contiguous()).to(kind)
+    return merged.to(stored or kind)
+
+
+def _of_parts(fisher: Tensor, axes: int) -> Tensor:
+    """Fisher information of real and imaginary parts of complex values, on a last axis of 2, or of 1 for both."""
+    if fisher.is_complex():
+        return torch.view_as_real(fisher)
+    return fisher.unsqueeze(-1) if fisher.ndim == axes else fisher
 
 
 def merge_weights(

@@ -67,8 +67,11 @@ def merge_files(
 ) -> dict[str, Stored]:
     """Merge models into safetensors files in a folder, and give where each tensor lies.
 
-    Peak memory is a few times the largest tensor (or Gram matrix) in the type of computation, however many models there
-    are; elementwise methods map `WINDOW` values at a time instead. Tied tensors stay equal, whatever the method draws.
+    Peak memory is a few times the largest tensor in the type of computation, however many models there are: about 3
+    times for Model Stock, Karcher and SLERP, 5 for SCE, Breadcrumbs and DARE, 6 for TIES and DELLA; one or two more
+    where the tensor is stored in another type. RegMean needs some more, of the largest Gram matrix in float64, and
+    DELLA of a vector, which is sorted as a whole; elementwise methods map `WINDOW` values at a time instead.
+    Tied tensors stay equal, whatever the method draws.
 
     Args:
         merge: How.

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from learners.soups.methods.method import Setting
+from learners.soups.methods.pieces import AT_ONCE
 from learners.soups.methods.sparsify import Rescale, drawn, too_small
 from learners.soups.methods.task_vectors import task_vectors
 from schemas.errors import UsageError
@@ -42,10 +43,13 @@ def della(
 
 def _probabilities(delta: Tensor, density: float, spread: float) -> Tensor:
     """Probability of each value: the smallest magnitude of a row has density - spread, the largest density + spread."""
-    rows = delta.abs().reshape(len(delta) if delta.ndim > 1 else 1, -1)
+    rows = delta.reshape(len(delta) if delta.ndim > 1 else 1, -1)
     places = rows.shape[1]
     if places == 1:
         return torch.full_like(delta, density)
-    ranks = torch.empty_like(rows)
-    steps = torch.linspace(density - spread, density + spread, places, dtype=rows.dtype).expand_as(rows)
-    return ranks.scatter_(1, rows.argsort(dim=1), steps).view_as(delta)
+    ranks = torch.empty(rows.shape, dtype=rows.dtype)
+    steps = torch.linspace(density - spread, density + spread, places, dtype=rows.dtype)
+    few = max(1, AT_ONCE // places)
+    for part, into in zip(torch.split(rows, few), torch.split(ranks, few), strict=True):
+        into.scatter_(1, part.abs().argsort(dim=1), steps.expand_as(part))
+    return ranks.view(delta.shape)

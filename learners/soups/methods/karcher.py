@@ -9,6 +9,7 @@ from torch import Tensor
 
 from learners.soups.methods.linear import shares_of, weighted_sum
 from learners.soups.methods.method import Setting, Weights, method
+from learners.soups.methods.pieces import product
 
 SMALL = 1e-12
 
@@ -30,7 +31,7 @@ def karcher(
     length only. Between two models of equal weight it is SLERP at a half, but for the length.
     """
     shares = shares_of(weights, len(tensors))
-    lengths = [float(torch.linalg.vector_norm(tensor)) for tensor in tensors]
+    lengths = [float(torch.linalg.vector_norm(tensors[number])) for number in range(len(tensors))]
     usable = sum(share for share, length in zip(shares, lengths, strict=True) if length > SMALL)
     if usable <= 0:
         return weighted_sum(tensors, shares)
@@ -44,22 +45,26 @@ def karcher(
         step = float(torch.linalg.vector_norm(tangent))
         if step < max(tolerance, SMALL):
             break
-        mean = math.cos(step) * mean + (math.sin(step) / step) * tangent
+        mean.mul_(math.cos(step)).add_(tangent, alpha=math.sin(step) / step)
+        del tangent
         mean /= torch.linalg.vector_norm(mean)
-    return mean * sum(share * length for share, length in zip(shares, lengths, strict=True))
+    return mean.mul_(sum(share * length for share, length in zip(shares, lengths, strict=True)))
 
 
 def _tangent(tensors: Sequence[Tensor], mean: Tensor, factors: Sequence[float], lengths: Sequence[float]) -> Tensor:
     """Weighted mean of the arcs from the mean to each direction."""
     tangent = torch.zeros_like(mean)
-    for tensor, factor, length in zip(tensors, factors, lengths, strict=True):
-        if factor == 0:
-            continue
-        cosine = max(-1.0, min(1.0, float(torch.sum(mean * tensor)) / length))
-        angle = math.acos(cosine)
-        stretch = angle / math.sin(angle) if math.sin(angle) > SMALL else 1.0
-        tangent.add_(tensor, alpha=factor * stretch).sub_(mean, alpha=factor * length * stretch * cosine)
+    for number, (factor, length) in enumerate(zip(factors, lengths, strict=True)):
+        if factor != 0:
+            _add_arc(tangent, tensors[number], mean, factor, length)
     return tangent
+
+
+def _add_arc(tangent: Tensor, tensor: Tensor, mean: Tensor, factor: float, length: float) -> None:
+    cosine = max(-1.0, min(1.0, product(mean, tensor) / length))
+    angle = math.acos(cosine)
+    stretch = angle / math.sin(angle) if math.sin(angle) > SMALL else 1.0
+    tangent.add_(tensor, alpha=factor * stretch).sub_(mean, alpha=factor * length * stretch * cosine)
 
 
 def _positive(length: Tensor) -> Tensor:

@@ -46,11 +46,11 @@ def shares_of(weights: Sequence[float] | None, models: int) -> list[float]:
 def weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     """Sum of `weights[i] * tensors[i]`, in the tensors' type; each tensor is read once."""
     total: Tensor | None = None
-    for tensor, weight in zip(tensors, weights, strict=True):
+    for number, weight in enumerate(weights):  # no name for a tensor, so that it is gone before the next is read
         if total is None:
-            total = torch.mul(tensor, weight)
+            total = torch.mul(tensors[number], weight)
         else:
-            total.add_(tensor, alpha=weight)
+            total.add_(tensors[number], alpha=weight)
     if total is None:
         raise UsageError("there is nothing to merge: expected at least one model")
     return total

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
@@ -207,8 +208,10 @@ def _one(owner: Method, parameter: Parameter, value: Any) -> Any:
     if parameter.kind not in (int, float):
         return value
     whole = parameter.kind is int
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value != value:
-        raise UsageError(f"{where}: {owner.name} expects a {'whole ' if whole else ''}number ({setting.what})")
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not abs(value) < inf:
+        raise UsageError(
+            f"{where}: {owner.name} expects a {'whole number' if whole else 'number that is finite'} ({setting.what})"
+        )
     least, most = setting.least, setting.most
     if (least is not None and value < least) or (most is not None and value > most):
         span = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"

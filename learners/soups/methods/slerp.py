@@ -9,6 +9,7 @@ from torch import Tensor
 
 from learners.soups.methods.linear import weighted_sum
 from learners.soups.methods.method import Setting, method
+from learners.soups.methods.pieces import pieces
 
 NEARLY_PARALLEL = 0.9995
 
@@ -34,7 +35,8 @@ def slerp(
     lengths = [float(torch.linalg.vector_norm(tensor)) for tensor in (first, second)]
     cosine = 1.0
     if min(lengths) > 0:
-        cosine = float(torch.sum((first / lengths[0]) * (second / lengths[1])))
+        parts = ((one / lengths[0]) * (other / lengths[1]) for one, other in pieces(first, second))
+        cosine = sum(float(part.sum()) for part in parts)
     if abs(cosine) > NEARLY_PARALLEL:
         return weighted_sum([first, second], [1 - t, t])
     angle = math.acos(cosine)

@@ -1,13 +1,14 @@
 """Adds up the differences between models and their parent, as all merges of task vectors do."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, get_type_hints
 
 import torch
 from torch import Tensor
 
 from learners.soups.methods.method import Consensus, Normalize, Scale, Weights, method
+from learners.soups.methods.pieces import pieces
 
 NO_WEIGHT = 1e-8
 """Weights that sum to less than this are not divided by."""
@@ -41,7 +42,14 @@ def task_vectors(
         def merge(tensors: Sequence[Tensor], parent: Tensor, **given: Any) -> Tensor:
             chosen = {name: given.pop(name) for name in settings if name in given}
             options = {"consensus": True} | {name: default for name, (_, default) in (usual | last).items()} | given
-            return merged(tensors, parent, options.pop("weights"), lambda delta: sparsify(delta, **chosen), **options)
+            return merged(
+                tensors,
+                parent,
+                options.pop("weights"),
+                lambda delta: sparsify(delta, **chosen),
+                generator=chosen.get("generator"),
+                **options,
+            )
 
         hints = get_type_hints(sparsify, include_extras=True)
         parameters = [
@@ -82,8 +90,11 @@ def merged(
     consensus: bool,
     normalize: bool,
     scale: float,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Give parent + scale * (sum of weighted sparse task vectors), one task vector in memory at a time.
+
+    With consensus the ingredients are read twice: for the signs, and for the sum of what has them.
 
     Args:
         tensors: One a model.
@@ -93,33 +104,43 @@ def merged(
         consensus: Leave out values of the sign that the weighted majority of the sum does not have (TIES).
         normalize: Divide by the sum of the weights that count at each place.
         scale: Factor of the sum.
+        generator: What `sparsify` draws from; it draws the same each time that the ingredients are read.
     """
+    begun = None if generator is None else generator.get_state()
     shares = weights_of(tensors, weights)
-    deltas = (sparsify(tensor - parent) for tensor in tensors)
-    combined = (_agreed if consensus else _summed)(deltas, torch.zeros_like(parent), shares, normalize)
-    return parent + combined.mul_(scale)
 
+    def read(use: Callable[[Tensor, float], None]) -> None:
+        if generator is not None and begun is not None:
+            generator.set_state(begun)
+        for number, weight in enumerate(shares):
+            use(sparsify(tensors[number] - parent), weight)  # held by nobody, so that it is gone before the next
 
-def _summed(deltas: Iterable[Tensor], total: Tensor, weights: Sequence[float], normalize: bool) -> Tensor:
-    """Add the weighted task vectors to a total of zeros."""
-    for delta, weight in zip(deltas, weights, strict=True):
+    total = torch.zeros(parent.shape, dtype=parent.dtype)
+
+    def add(delta: Tensor, weight: float) -> None:
         total.add_(delta, alpha=weight)
-    divisor = sum(weights)
-    return total.div_(divisor) if normalize and abs(divisor) > NO_WEIGHT else total
+
+    read(add)
+    if consensus:
+        _keep_agreed(read, total, normalize)
+    elif normalize and abs(sum(shares)) > NO_WEIGHT:
+        total.div_(sum(shares))
+    return total.mul_(scale).add_(parent)
 
 
-def _agreed(deltas: Iterable[Tensor], above: Tensor, weights: Sequence[float], normalize: bool) -> Tensor:
-    """Sum what is above zero and what is below apart; the larger of the two is the elected sign's sum."""
-    below, weight_above, weight_below = (torch.zeros_like(above) for _ in range(3))
-    for delta, weight in zip(deltas, weights, strict=True):
-        delta.mul_(weight)
-        above.add_(delta.clamp(min=0))
-        below.add_(delta.clamp(max=0))
-        weight_above.add_(delta > 0, alpha=weight)
-        weight_below.add_(delta < 0, alpha=weight)
-    positive = above + below >= 0
-    total = torch.where(positive, above, below)
-    if normalize:
-        divisor = torch.where(positive, weight_above, weight_below)
-        total.div_(torch.where(divisor == 0, 1.0, divisor))
-    return total
+def _keep_agreed(read: Callable[[Callable[[Tensor, float], None]], None], total: Tensor, normalize: bool) -> None:
+    """Put in place of the weighted sum that of the values which have its sign."""
+    positive = total >= 0
+    total.zero_()
+    divisor = torch.zeros_like(total) if normalize else None
+
+    def add(delta: Tensor, weight: float) -> None:
+        for value, sign, into, *count in pieces(delta, positive, total, *([] if divisor is None else [divisor])):
+            agrees = ((value.mul_(weight) > 0) == sign) & (value != 0)
+            into.add_(value.mul_(agrees))
+            for weights in count:
+                weights.add_(agrees, alpha=weight)
+
+    read(add)
+    if divisor is not None:
+        total.div_(divisor.masked_fill_(divisor == 0, 1.0))
