@@ -29,7 +29,8 @@ from learners import (
 from learners.reporting.stitching import stitching_section
 from learners.stitching import measuring
 from learners.stitching.contrast import Matrix, contrast, mean_of_pairs
-from learners.stitching.joints import fit_joints
+from learners.stitching.joints import Joints, fit_joints
+from learners.stitching.penalty import Penalty, penalties
 from learners.stitching.penalty_chart import penalty_heat_map
 from learners.stitching.tiles import Tile, tiles
 from learners.stitching.training import StitchTraining
@@ -149,6 +150,27 @@ def test_a_pair_whose_sums_do_not_fit_together_is_measured_cut_by_cut(
     assert sums == [1] * 9 * 2
     assert found.measured == 9
     np.testing.assert_allclose(found.matrix("loss_penalty"), whole.matrix("loss_penalty"), atol=3e-4)
+
+
+def test_what_goes_through_at_once_has_room_for_outputs_beside_the_values_at_cuts(
+    copied: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def seen(joints: Joints, held_out: Samples, at_once: int) -> list[Penalty]:
+        sizes.append(at_once)
+        return penalties(joints, held_out, at_once)
+
+    monkeypatch.setattr(measuring, "penalties", seen)
+    stitch_penalties(copied, FEW, PenaltySettings(fit_samples=20))
+    whole = max(sizes)
+    sizes.clear()
+    models = copied.sql(FEW)["model_id"].to_list()
+    width = copied.sql("SELECT sum(width) FROM member WHERE model_id IN (SELECT unnest($ids))", ids=models).item()
+    cuts, outputs = 2 * int(width), 3 * len(models)  # two layers of that width, three classes
+    monkeypatch.setattr(measuring, "VALUES", 4 * (cuts + outputs))
+    stitch_penalties(copied, FEW, PenaltySettings(fit_samples=20, seed=1, held_out_samples=whole))
+    assert sizes == [4]
 
 
 def test_checkpoints_of_one_run_are_models_of_their_own(copied: Lake) -> None:

@@ -402,6 +402,7 @@ def test_the_error_of_an_accuracy_is_that_of_other_samples_whatever_places_they_
             right = (made.at(index)(x).argmax(-1) == y).numpy().reshape(len(x), -1)
         by_sample = np.array([np.mean(each) for each in right])
         assert found.accuracy == pytest.approx(by_sample.mean())
+        assert found.accuracy == score(made, Samples(x, y), "random")[index].accuracy  # in portions of another size
         assert found.standard_error == pytest.approx(by_sample.std() / np.sqrt(len(x)))
     first = score(made, Samples(x, y), "random")[0]
     assert first.standard_error == pytest.approx(np.sqrt(first.accuracy * (1 - first.accuracy) / len(x)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from learners.stitching.cost import count_flops, latency, parameters, pareto
 from learners.stitching.penalty import wrong_predictions
 from learners.stitching.stitchable import StitchableNetwork
+from zoo.memory import modest_portion
 from zoo.population import Samples
 
 TIMED = 64
@@ -37,13 +38,21 @@ class Scored:
 
 
 @torch.no_grad()
-def score(network: StitchableNetwork, samples: Samples, stage: str, at_once: int = 1000) -> list[Scored]:
-    """Score every stitch on samples, and remember FLOPs and accuracies in the network."""
+def score(network: StitchableNetwork, samples: Samples, stage: str, at_once: int | None = None) -> list[Scored]:
+    """Score every stitch on samples, and remember FLOPs and accuracies in the network.
+
+    Args:
+        network: The network.
+        samples: What to score on.
+        stage: What the rows say of it.
+        at_once: Samples that go through at once; without it so many that memory stays modest.
+    """
+    together = at_once or modest_portion(network, 1, samples.x).samples
     costs = count_flops(network, samples.x[:1])
     sizes, times, right = parameters(network), [], []
     for index in range(len(network.stitches)):
         path = network.at(index)
-        right.append(_right(path, samples, at_once))
+        right.append(_right(path, samples, together))
         times.append(latency(path, samples.x[:TIMED]))
     shares = [int(each.sum()) / samples.y.numel() for each in right]
     places = samples.y.numel() / len(samples)

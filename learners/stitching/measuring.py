@@ -25,7 +25,7 @@ from zoo.population import Samples
 from zoo.randomness import generator
 
 VALUES = 1 << 25
-"""Numbers that the fronts of one tile may hold at their cuts at once."""
+"""Numbers that the fronts of one tile may hold at their cuts, and give as outputs, at once."""
 ENDS_AT_ONCE = 8
 """Ends whose penalties are measured, and written, together."""
 
@@ -105,6 +105,8 @@ class _Measuring:
         held_out = selected.dataset.part(settings.held_out)
         wanted = settings.held_out_samples or len(held_out)
         self.held_out = _drawn(held_out, wanted, settings, "held out").to(device, torch.float32)
+        with torch.no_grad():
+            self.outputs = selected.networks[0].run(self.held_out.x[:1]).numel()  # those of one sample; a text has many
         self.rows = Rows(selected, settings, len(self.held_out))
 
     def unknown(self) -> dict[int, list[int]]:
@@ -121,8 +123,8 @@ class _Measuring:
         """Measure a tile and write its rows, some ends at a time; gives these ends."""
         forms = self.selected.forms
         held = sum(form.channels * max(1, form.places) for front in tile.fronts for form in forms[front])
-        at_once = max(1, min(len(self.held_out), VALUES // held))
-        batches = torch.split(self.fitting.x, max(1, at_once // 4))
+        at_once = max(1, min(len(self.held_out), VALUES // (held + len(tile.fronts) * self.outputs)))
+        batches = torch.split(self.fitting.x, max(1, min(len(self.held_out), VALUES // held) // 4))
         parts = self._parts(self._places(tile))
         for places in parts:
             joints = fit_joints(self.selected.networks, forms, places, batches, self.settings.ridge)
