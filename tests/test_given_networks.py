@@ -163,6 +163,16 @@ def test_pulls_of_examples_are_those_of_one_after_the_other(
     assert rows == pytest.approx(wanted.tolist(), rel=1e-4)
 
 
+def test_a_layer_without_a_gradient_has_a_reason_and_the_others_their_values(mined: Lake, data: Dataset) -> None:
+    names = ["layer_hessian_trace", "layer_hessian_smallest_eigenvalue"]
+    measure(mined, QUERY, names, architecture=drawn(Frozen), data=data)
+    query = (
+        "SELECT DISTINCT metric, settings->>'$.layer', value IS NULL, reason LIKE '%differentiated%' FROM measurement"
+    )
+    asked = [row for row in mined.sql(f"{query} ORDER BY ALL").rows() if row[0] in names]
+    assert asked == [(name, *each) for name in sorted(names) for each in (("1", True, True), ("3", False, None))]
+
+
 def test_what_fails_in_a_given_network_ends_no_other_metric(mined: Lake, data: Dataset) -> None:
     names = ["loss", "nc1", "hessian_trace", "cka", "mode_connectivity", "l2_distance", "grand"]
     done = measure(mined, QUERY, names, architecture=drawn(Small), data=data)

@@ -19,6 +19,7 @@ from learners.landscape.curvature.trace import Trace, hutch_plus_plus, hutchinso
 from learners.landscape.measuring.differentiable import differentiable
 from learners.landscape.measuring.group import Columns, Found, Group, found
 from learners.landscape.measuring.metrics import Settings
+from schemas import UsageError
 
 BELL = 1 / 40
 """Standard deviation of a density's bells, as a share of the spectrum's range."""
@@ -47,23 +48,25 @@ def ends(group: Group, settings: Settings) -> Columns:
 
 def layers(group: Group, settings: Settings) -> Columns:
     """`curvature` for the block of the Hessian that belongs to each layer."""
-    return _by_layer(_top_and_trace, group, settings)
+    return _by_layer(_top_and_trace, ("hessian_trace", "hessian_top_eigenvalue"), group, settings)
 
 
 def layer_ends(group: Group, settings: Settings) -> Columns:
     """The smallest eigenvalue of each layer's block."""
-    columns = _by_layer(_ends, group, settings)
-    return {name: values for name, values in columns.items() if "ratio" not in name}
+    return _by_layer(_ends, ("hessian_smallest_eigenvalue",), group, settings)
 
 
-@differentiable
-def _by_layer(measure: Block, group: Group, settings: Settings) -> Columns:
-    columns: Columns = {}
-    for layer, names in group.layers.items():
-        found_here = measure(group, settings, names, {"layer": layer})
-        for name, values in {f"layer_{name}": values for name, values in found_here.items()}.items():
-            rows = columns.setdefault(name, [[] for _ in group.names])
-            for row, more in zip(rows, values, strict=True):
+def _by_layer(measure: Block, names: Sequence[str], group: Group, settings: Settings) -> Columns:
+    """Rows of each layer, or the reason why it has none, such as that it is held in a network that a caller gave."""
+    columns: Columns = {f"layer_{name}": [[] for _ in group.names] for name in names}
+    for layer, parameters in group.layers.items():
+        detail: Detail = {"layer": layer}
+        try:
+            found_here = differentiable(measure)(group, settings, parameters, detail)
+        except UsageError as error:
+            found_here = {name: [[Found(None, reason=str(error), detail=detail)]] * len(group.names) for name in names}
+        for name in names:
+            for row, more in zip(columns[f"layer_{name}"], found_here[name], strict=True):
                 row.extend(more)
     return columns
 
