@@ -132,7 +132,7 @@ def test_values_that_are_not_finite_are_never_merged(lake: Lake, tmp_path: Path,
     report = mergeability(lake, f"{query} LIMIT 1", parent="local:0")
     assert report.verdict == "impossible"
     assert report.reasons[0] == "local:1 has values that are not finite, in body.weight"
-    assert report.summary.row(0) == ("impossible", "values", 1, report.reasons[0], "leave it out")
+    assert report.summary.row(0) == ("impossible", "values", 1, report.reasons[0], "leave that model out")
     assert merge(lake, f"{query} LIMIT 1", "wise_ft", parent="local:0", keep=["body*"], force=True)
 
 

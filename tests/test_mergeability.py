@@ -114,7 +114,7 @@ def test_what_started_apart_is_unwise(base: Path, tmp_path: Path) -> None:
             {"model__norm__weight": lambda old: old * math.nan},
             "impossible",
             "local:two has values that are not finite",
-            "leave it out",
+            "leave that model out",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

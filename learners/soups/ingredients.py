@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from learners.soups.check.connected import without_alignment
 from learners.soups.check.facts import Facts
-from learners.soups.check.mergeability import assess, refuse, selected, with_starts
+from learners.soups.check.mergeability import assess, refuse, selected
 from learners.soups.check.problems import IMPOSSIBLE
+from learners.soups.check.starts import with_starts
 from schemas import Lake, UsageError
 from zoo.describe import Description, describe_all
 
@@ -49,7 +51,7 @@ def gather(
     ids: list[str] = rows["model_id"].to_list()
     descriptions = [_described(lake, facts) for facts in report.facts]
     _refuse_other_data(ids, descriptions)
-    unwise = refuse(with_starts(report, ()), force)
+    unwise = refuse(without_alignment(with_starts(report, ())), force)
     return Ingredients(rows, tuple(descriptions), unwise)
 
 

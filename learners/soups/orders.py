@@ -9,11 +9,12 @@ import polars as pl
 import torch
 
 from learners.soups.alignment.align import WAYS, align_rows, way_of
-from learners.soups.check.connected import Kept, judged_by_barriers
+from learners.soups.check.connected import Kept, judged_by_barriers, without_alignment
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts, gather_facts
-from learners.soups.check.mergeability import assess, named_model, refuse, with_starts
+from learners.soups.check.mergeability import assess, named_model, refuse
 from learners.soups.check.problems import IMPOSSIBLE
+from learners.soups.check.starts import with_starts
 from learners.soups.check.verdicts import Mergeability, verdict_on
 from learners.soups.kitchen import DATA_NEEDS, Kitchen
 from learners.soups.merging import Merge, prepare
@@ -163,12 +164,16 @@ def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool
     report = assess(lake, rows, parent=parent, keep=request.keep, aligned=aligned, read=False, given=request.given)
     _refuse_unread(report, Kitchen(report.facts[: len(ids)], request.samples, request.repair), plan)
     report = _read_of(with_starts(report, request.keep), request.keep)
-    refuse(report, force)
-    twins = (*_twins(lake, rows, report, request), *report.facts[len(ids) :]) if aligned else None
-    if not request.repair:
+    twins = None
+    if aligned:
+        refuse(report, force, request.keep)
+        twins = (*_twins(lake, rows, report, request), *report.facts[len(ids) :])
+    if request.repair:
+        report = without_alignment(report)
+    else:
         kept = Kept(len(ids) if parent else 0, request.keep)
         report = judged_by_barriers(lake, report, len(ids), kept, twins)
-    warnings = refuse(report, force)
+    warnings = refuse(report, force, request.keep)
     everybody = twins or report.facts
     return Order(request, plan, report, warnings, everybody[: len(ids)], everybody[-1] if parent else None)
 

@@ -15,6 +15,7 @@ from learners.soups.alignment.matching import Match
 from learners.soups.alignment.tracing import permutations_of
 from learners.soups.alignment.weight_matching import weight_matching
 from learners.soups.check.mergeability import selected
+from learners.soups.files.mapped import is_finite
 from learners.soups.members import single
 from schemas import Lake, UsageError
 from zoo.contents import content_of
@@ -77,8 +78,10 @@ def align(
 ) -> Aligned:
     """Move the units of all selected models to where those of the first one stand; their functions stay as they are.
 
-    Each twin is a model of the lake that descends from its original by the relation `permuted` and from the reference
-    by `aligned`; so that a merge of twins and reference is one of models with a common start.
+    Each twin is a model of the lake with the lineage `permuted` to its original and `aligned` to the reference. That
+    does not make them models of one start: of some networks the mean is then as good as they are, of others it is worse
+    than without, and how near they lie does not tell which. So `mergeability` and `merge` measure the barrier between
+    them where it is known how they run; where it is not, a merge is unwise, and is forced and judged on data.
 
     Args:
         lake: Where the models are and their twins go.
@@ -114,7 +117,8 @@ def way_of(ids: Sequence[str], descriptions: Sequence[Description]) -> Way:
     return Way(description.skeleton(), x, description.architecture, task, LIBRARY)
 
 
-def _check_shapes(model_id: str, weights: Mapping[str, Tensor], way: Way) -> None:
+def _check(model_id: str, weights: Mapping[str, Tensor], way: Way) -> None:
+    """Raise UsageError for a model that is built otherwise, or has values that no unit can be compared by."""
     expected = {name: list(tensor.shape) for name, tensor in way.module.state_dict().items()}
     own = {name: list(tensor.shape) for name, tensor in weights.items()}
     for name in sorted(own.keys() | expected):
@@ -123,6 +127,9 @@ def _check_shapes(model_id: str, weights: Mapping[str, Tensor], way: Way) -> Non
                 f"{model_id} is not built like the {way.architecture}: {name} is {own.get(name, 'absent')} in it, and "
                 f"{expected.get(name, 'absent')} there"
             )
+    for name, tensor in weights.items():
+        if not is_finite(tensor):
+            raise UsageError(f"{model_id} has values that are not finite, in {name}; leave that model out")
 
 
 def align_rows(
@@ -142,7 +149,7 @@ def align_rows(
     run = way or way_of(ids, describe_all(lake, ids))
     places = locate(lake, ids, epochs)
     for model_id, place in zip(ids, places, strict=True):
-        _check_shapes(model_id, read_weights(lake, place), run)
+        _check(model_id, read_weights(lake, place), run)
     specification = permutations_of(run.module, run.x[:1])
     found = []
     first = read_weights(lake, places[0])

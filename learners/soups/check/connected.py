@@ -1,12 +1,12 @@
 """Barriers between models of the lake, where it is known how they run and their data is at hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from learners.soups.check.barrier import HIGH, Barrier, linear_barriers
 from learners.soups.check.facts import Facts
-from learners.soups.check.problems import BARRIER, UNWISE, Problem, is_kept
-from learners.soups.check.verdicts import SAFE, Mergeability, Pair, verdict_on
+from learners.soups.check.problems import ALIGNED, BARRIER, NOTED, UNWISE, Problem, is_kept
+from learners.soups.check.verdicts import Mergeability, Pair, Problems, verdict_on
 from learners.soups.members import Changed, Members
 from schemas import DataError, Lake, UsageError
 from zoo.datasets import load_dataset
@@ -38,7 +38,7 @@ NOTHING = Kept(0, ())
 def judged_by_barriers(
     lake: Lake, report: Mergeability, models: int, kept: Kept = NOTHING, twins: Sequence[Facts] | None = None
 ) -> Mergeability:
-    """Add the barriers of up to 20 pairs to a verdict that nothing else speaks against.
+    """Add the barriers of up to 20 pairs to a verdict that nothing else speaks against, but that models were aligned.
 
     Args:
         lake: Where the models are.
@@ -47,11 +47,44 @@ def judged_by_barriers(
         kept: What a merge takes from its base.
         twins: What is merged in place of the models, in their order: models whose units were brought into one order.
     """
-    if report.verdict != SAFE:
+    problems = report.problems
+    if any(each.severity != NOTED and each.kind != ALIGNED for each in problems.every):
         return report
-    asked = merged_pairs(report.problems.between, models)[:MOST_ASKED]
-    high = high_barriers(report.facts, barriers_between(lake, twins or report.facts, asked, SAMPLES, kept))
-    return verdict_on(report.facts, report.problems.more({}, high)) if high else report
+    pairs = merged_pairs(problems.between, models)
+    asked = sorted(pairs, key=lambda pair: not _is_aligned(problems.between[pair]))[:MOST_ASKED]
+    barriers = barriers_between(lake, twins or report.facts, asked, SAMPLES, kept)
+    return verdict_on(report.facts, told_by_barriers(report.facts, problems, barriers))
+
+
+def told_by_barriers(facts: Sequence[Facts], problems: Problems, barriers: Mapping[Pair, Barrier]) -> Problems:
+    """What speaks against pairs whose averages are worse than they are; aligned ones that do well are only noted.
+
+    Where more pairs were aligned than are measured, and all that are do well, so do the others.
+    """
+    high = high_barriers(facts, barriers)
+    known = barriers if high or len(barriers) < MOST_ASKED else problems.between
+    between = {pair: list(found) for pair, found in problems.between.items()}
+    for pair in filter(lambda pair: _is_aligned(between[pair]), known):
+        between[pair] = _without_alignment(between[pair])
+        if pair in barriers.keys() - high.keys():
+            names = f"{facts[pair[0]].name} and {facts[pair[1]].name}"
+            note = f"{names} were aligned, and between them the loss rises by {barriers[pair].height:.2f} nats at most"
+            between[pair].append(Problem(NOTED, note, kind=ALIGNED))
+    return replace(problems, between=between).more({}, high)
+
+
+def _is_aligned(found: Sequence[Problem]) -> bool:
+    return any(each.kind == ALIGNED for each in found)
+
+
+def _without_alignment(found: Sequence[Problem]) -> list[Problem]:
+    return [each for each in found if each.kind != ALIGNED]
+
+
+def without_alignment(report: Mergeability) -> Mergeability:
+    """The verdict where data tells what became of aligned models, or their moments are restored."""
+    between = {pair: _without_alignment(found) for pair, found in report.problems.between.items()}
+    return verdict_on(report.facts, replace(report.problems, between=between))
 
 
 def merged_pairs(pairs: Iterable[Pair], models: int) -> list[Pair]:

@@ -29,8 +29,18 @@ HEADERS = """
 SELECT model_id, path, name, dtype, shape FROM tensor WHERE model_id IN (SELECT unnest($ids)) ORDER BY model_id, name
 """
 PARENTS = """
-SELECT child_id, parent_id, relation FROM lineage WHERE child_id IN (SELECT unnest($ids)) AND relation <> 'permuted'
-"""  # a permuted twin computes what its original does, and lies elsewhere
+SELECT child_id, parent_id, relation FROM lineage
+WHERE child_id IN (SELECT unnest($ids)) AND relation NOT IN ('permuted', 'aligned')
+"""  # a permuted twin computes what its original does, and lies elsewhere, as an aligned one does
+ALIGNED = """
+WITH RECURSIVE above AS (
+    SELECT child_id, parent_id FROM lineage WHERE relation = 'aligned' AND child_id IN (SELECT unnest($ids))
+    UNION
+    SELECT above.child_id, lineage.parent_id FROM above JOIN lineage ON lineage.child_id = above.parent_id
+    WHERE relation = 'aligned'
+)
+SELECT child_id, list(parent_id) AS references FROM above GROUP BY child_id
+"""
 MEANS = ("soup", "merge")
 """Relations of what was averaged here."""
 CONFIG = TypeAdapter(dict[str, Any])
@@ -57,6 +67,7 @@ class Facts:
         damaged: Whether that is because a file of a repository on this machine is missing or no good.
         starts: `init:` names of the initial weights that it descends from.
         ancestors: Models that it descends from, and itself.
+        references: Models whose order its units were brought into, and itself.
         config: Its configuration as its library has it.
         architecture: Class that its configuration names.
         repository: The folder of its other files, where there is one.
@@ -72,6 +83,7 @@ class Facts:
     absent: str | None
     starts: frozenset[str]
     ancestors: frozenset[str]
+    references: frozenset[str] = frozenset()
     config: Mapping[str, Any] = field(default_factory=dict)
     architecture: str | None = None
     license: str | None = None
@@ -117,6 +129,7 @@ def gather_facts(
     known = _headers(lake, ids)
     descriptions = _descriptions(lake, ids)
     family = _Family(lake, ids)
+    aligned = dict(lake.sql(ALIGNED, ids=ids).iter_rows())
     facts = []
     for model_id, epoch, place in zip(model_ids, epochs, _places(lake, model_ids, epochs), strict=True):
         row = rows[model_id]
@@ -136,6 +149,7 @@ def gather_facts(
                 absent=str(why) if why else None,
                 starts=family.starts(model_id),
                 ancestors=family.ancestors(model_id),
+                references=frozenset([model_id, *aligned.get(model_id, [])]),
                 config=_config(row["config"]) or _config_on_disk(repository),
                 architecture=row["architecture"],
                 license=row["license"],

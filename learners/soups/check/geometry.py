@@ -1,6 +1,6 @@
 """How models lie in weight space: distances, and cosines of weights and task vectors, read piece by piece."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +13,10 @@ PIECE = 1 << 18
 """Most values of a model that are in memory at a time."""
 PIECES = 1 << 21
 """Most values of all of them."""
+FEW = 64
+"""Values that tell of most tensors that they are not equal."""
 SAMPLED = 1 << 22
-"""Values of each model that are read to tell whether models started alike."""
+"""Values in which two models differ that are read to tell whether they started alike."""
 
 
 @dataclass(frozen=True)
@@ -22,20 +24,37 @@ class Geometry:
     """Inner products of N models, float64.
 
     Attributes:
-        weights: `[N, N]` of the matrices' values (vectors such as biases and scales left out).
+        weights: `[N, N]` of the values of matrices that differ (vectors such as biases and scales left out).
+        squares: `[N, N]` of the first one's same values with themselves.
         task_vectors: `[N, N]` of all values less those of the reference.
+        sums: `[N]` of all values.
+        origins: By matrix the number of the first model that has the same values, `[N]`, int64.
     """
 
     weights: Tensor
+    squares: Tensor
     task_vectors: Tensor
+    sums: Tensor
+    origins: Mapping[str, Tensor]
 
     def weight_cosine(self, first: int, second: int) -> float:
-        """Cosine of two models' matrices; near 1 for fine-tunes of one model, near 0 for what started apart."""
-        return _cosine(self.weights, first, second)
+        """Cosine of two models' matrices that differ; near 1 for fine-tunes of one, near 0 for what started apart.
+
+        Matrices that are equal in both are left out, as one part that both took from elsewhere would hide that the
+        rest has nothing in common; 1 where all are equal.
+        """
+        if self.origins and not self.differing(first, second):
+            return 1.0
+        return float(self.weights[first, second] / (self.squares[first, second] * self.squares[second, first]).sqrt())
+
+    def differing(self, first: int, second: int) -> list[str]:
+        """Names of the matrices in which two models differ."""
+        return [name for name, found in self.origins.items() if found[first] != found[second]]
 
     def task_cosine(self, first: int, second: int) -> float:
         """Cosine of two task vectors; NaN where one of them is zero."""
-        return _cosine(self.task_vectors, first, second)
+        gram = self.task_vectors
+        return float(gram[first, second] / (gram[first, first] * gram[second, second]).sqrt())
 
     def distance(self, first: int, second: int) -> float:
         """Euclidean distance of two models."""
@@ -44,11 +63,7 @@ class Geometry:
 
     def finite(self, model: int) -> bool:
         """Whether all values of a model are finite."""
-        return bool(self.task_vectors[model, model].isfinite())
-
-
-def _cosine(gram: Tensor, first: int, second: int) -> float:
-    return float(gram[first, second] / (gram[first, first] * gram[second, second]).sqrt())
+        return bool(self.sums[model].isfinite())
 
 
 def geometry(
@@ -59,29 +74,47 @@ def geometry(
     Args:
         models: Places of tensors; those that are not of one shape in all of them are left out.
         reference: The parent, or one of the models: task vectors are differences from it.
-        values: Read about so many values of each model only; the largest tensors go first.
+        values: Read until all pairs of models differ in matrices of so many values; the largest tensors go first.
     """
-    weights = torch.zeros(len(models), len(models), dtype=torch.float64)
-    task_vectors = torch.zeros_like(weights)
-    for name in _chosen(reference, values):
-        stored = reference[name]
+    count = len(models)
+    weights, squares, task_vectors = (torch.zeros(count, count, dtype=torch.float64) for _ in range(3))
+    sums, told = torch.zeros(count, dtype=torch.float64), torch.eye(count, dtype=torch.int64) * (values or 0)
+    origins: dict[str, Tensor] = {}
+    piece = max(1, min(PIECE, PIECES // count))
+    for name, stored in sorted(reference.items(), key=lambda item: -item[1].values):
+        if values is not None and bool((told >= values).all()):
+            break
         alike = all(name in model and model[name].shape == stored.shape for model in models)
         if not alike or not stored.torch_dtype.is_floating_point:
             continue
-        for begin, end in spans(stored.values, max(1, min(PIECE, PIECES // len(models)))):
+        gram, classes = torch.zeros_like(weights), [0] * count
+        for begin, end in spans(stored.values, piece):
             rows = torch.stack([mapped(model[name], begin, end).double() for model in models])
+            sums += rows.sum(dim=1)
             if len(stored.shape) > 1:
-                weights += rows @ rows.T
+                gram += rows @ rows.T
+                classes = _classes(rows, classes)
             rows -= mapped(stored, begin, end).double()
             task_vectors += rows @ rows.T
-    return Geometry(weights, task_vectors)
+        if len(stored.shape) > 1:
+            origins[name] = torch.tensor(classes)
+            differ = origins[name][:, None] != origins[name]
+            weights += torch.where(differ, gram, 0)
+            squares += torch.where(differ, gram.diagonal()[:, None], 0)
+            told += differ * stored.values
+    return Geometry(weights, squares, task_vectors, sums, origins)
 
 
-def _chosen(reference: Mapping[str, Stored], values: int | None) -> Iterator[str]:
-    left = values
-    for name, tensor in sorted(reference.items(), key=lambda item: -item[1].values):
-        if left is not None:
-            if left <= 0:
-                return
-            left -= tensor.values
-        yield name
+def _classes(rows: Tensor, before: Sequence[int]) -> list[int]:
+    """For each of `[N, n]` the first row that equals it, among those that did so before."""
+    if len(set(before)) == len(before):
+        return list(before)
+    found: list[int] = []
+    for index, row in enumerate(rows):
+        alike = (other for other in sorted(set(found)) if before[other] == before[index] and _equal(rows[other], row))
+        found.append(next(alike, index))
+    return found
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return torch.equal(first[:FEW], second[:FEW]) and torch.equal(first, second)

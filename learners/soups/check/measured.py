@@ -12,15 +12,15 @@ from typing import Any
 import polars as pl
 
 from learners.soups.check.barrier import STEPS
-from learners.soups.check.connected import SAMPLES, Kept, barriers_between, high_barriers, merged_pairs
+from learners.soups.check.connected import SAMPLES, Kept, barriers_between, merged_pairs, told_by_barriers
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.described import Given, given_descriptions
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
 from learners.soups.check.mergeability import Selection, assess, query_of, selected
 from learners.soups.check.problems import IMPOSSIBLE, Problem, is_kept
+from learners.soups.check.values import first_not_finite, not_finite
 from learners.soups.check.verdicts import Mergeability, Pair, verdict_on
-from learners.soups.files.mapped import is_finite, mapped
 from learners.soups.files.stored import Stored
 from schemas import Lake
 
@@ -89,8 +89,8 @@ def _measured(lake: Lake, report: Mergeability, parent: str | None, keep: Sequen
     broken: dict[int, Problem] = {}
     for group in _groups(report):
         shapes, finite = _geometry(stored, group, parent is not None)
-        lost = {index: _first_not_finite(stored[index]) for index in group if index not in finite}
-        broken |= {index: _not_finite(report.facts[index].name, name) for index, name in lost.items() if name}
+        lost = {index: first_not_finite(stored[index]) for index in group if index not in finite}
+        broken |= {index: not_finite(report.facts[index].name, name) for index, name in lost.items() if name}
         columns |= _distances(shapes, finite)
         references |= dict.fromkeys(combinations(finite, 2), _reference(report.facts, finite, parent is not None))
     models = len(report.facts) - bool(parent)
@@ -99,7 +99,7 @@ def _measured(lake: Lake, report: Mergeability, parent: str | None, keep: Sequen
     for pair, barrier in barriers.items():
         columns[pair]["barrier"] = barrier.height
     against = {pair: barriers[pair] for pair in merged_pairs(barriers, models)}
-    problems = report.problems.more(broken, high_barriers(report.facts, against))
+    problems = told_by_barriers(report.facts, report.problems, against).more(broken, {})
     problems = problems.more({}, differing_contents(report.facts, list(columns), keep))
     report = verdict_on(report.facts, problems)
     report = _completed(report, columns)
@@ -141,14 +141,9 @@ def _geometry(everything: Sequence[Tensors], group: list[int], has_parent: bool)
     stored = [everything[index] for index in group]
     measured = geometry(stored, stored[group.index(last)] if from_parent else stored[0])
     if group and not all(measured.finite(place) for place in range(len(group))):
-        alone = next((index for index in group if _first_not_finite(everything[index])), group[0])
+        alone = next((index for index in group if first_not_finite(everything[index])), group[0])
         return _geometry(everything, [index for index in group if index != alone], has_parent)
     return (measured if from_parent else _centred(measured)), group
-
-
-def _first_not_finite(stored: Tensors) -> str:
-    """Name of the first tensor that has values that are infinite or NaN; empty where none has."""
-    return next((name for name, tensor in stored.items() if not is_finite(mapped(tensor))), "")
 
 
 def _centred(measured: Geometry) -> Geometry:
@@ -167,10 +162,6 @@ def _distances(shapes: Geometry, group: Sequence[int]) -> dict[Pair, dict[str, f
             "task_cosine": shapes.task_cosine(a, b),
         }
     return found
-
-
-def _not_finite(who: str, name: str) -> Problem:
-    return Problem(IMPOSSIBLE, f"{who} has values that are not finite, in {name}", "leave it out", "values")
 
 
 def _completed(report: Mergeability, columns: Mapping[Pair, Mapping[str, float]]) -> Mergeability:

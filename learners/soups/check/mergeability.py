@@ -2,24 +2,23 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import combinations
 
 import polars as pl
 
 from learners.soups.check.facts import Facts, gather_facts
-from learners.soups.check.geometry import SAMPLED, geometry
 from learners.soups.check.problems import (
     IMPOSSIBLE,
-    NOTED,
-    START,
+    STARTS,
     UNWISE,
     Problem,
     is_kept,
     problems_between,
     problems_of,
 )
-from learners.soups.check.verdicts import SAME_START, Mergeability, Pair, Problems, verdict_on
+from learners.soups.check.starts import with_starts
+from learners.soups.check.values import first_not_finite, not_finite
+from learners.soups.check.verdicts import Mergeability, Pair, Problems, verdict_on
 from schemas import Lake, UsageError
 from zoo.describe import Description
 from zoo.locate import selection
@@ -70,21 +69,10 @@ def assess(
     own = [list(problems_of(each)) for each in facts]
     between = _between(facts, keep)
     if aligned:
-        between = {pair: [problem for problem in found if problem.kind != START] for pair, found in between.items()}
+        between = {pair: [each for each in found if each.kind not in STARTS] for pair, found in between.items()}
     report = verdict_on(facts, Problems(own, between))
     whole_is_impossible = whole and report.verdict == IMPOSSIBLE
     return with_starts(report, keep) if read and not whole_is_impossible else report
-
-
-def with_starts(report: Mergeability, keep: Sequence[str]) -> Mergeability:
-    """Add to what is known without weights whether models of unknown descent started alike, as some weights tell."""
-    own, between = report.problems.own, report.problems.between
-    apart = [pair for pair, found in between.items() if _needs_weights(found, own, pair)]
-    if not apart:
-        return report
-    alike = _alike(report.facts, apart, keep)
-    told = {pair: _started_alike(between[pair], cosine) for pair, cosine in alike.items()}
-    return verdict_on(report.facts, Problems(own, {**between, **told}, alike))
 
 
 def named_model(lake: Lake, name: str) -> tuple[str, int | None]:
@@ -118,11 +106,14 @@ def _check_keep(facts: Sequence[Facts], keep: Sequence[str]) -> None:
             )
 
 
-def refuse(report: Mergeability, force: bool) -> tuple[str, ...]:
+def refuse(report: Mergeability, force: bool, keep: Sequence[str] = ()) -> tuple[str, ...]:
     """Raise UsageError for a merge that is impossible, or unwise and not forced; gives what is unwise.
 
-    The message says the reason that most pairs have, and what would help against that.
+    The message says the reason that most pairs have, and what would help against that. Before it says that a merge can
+    be forced, it looks for values for which that is not so.
     """
+    if report.verdict == UNWISE and not force:
+        report = _with_values(report, keep)
     if report.verdict == IMPOSSIBLE or (report.verdict == UNWISE and not force):
         worst = report.summary.row(0, named=True)
         said = worst["reason"] + (f"; {worst['help']}" if worst["help"] else "")
@@ -130,6 +121,16 @@ def refuse(report: Mergeability, force: bool) -> tuple[str, ...]:
             raise UsageError(f"these cannot be merged: {said}")
         raise UsageError(f"a merge is possible but unwise: {said}; force=True (--force) merges all the same")
     return report.reasons
+
+
+def _with_values(report: Mergeability, keep: Sequence[str]) -> Mergeability:
+    """Add that a model has values that are not finite, if one has."""
+    for index, facts in enumerate(report.facts):
+        merged = {name: tensor for name, tensor in (facts.stored or {}).items() if not is_kept(name, keep)}
+        name = first_not_finite(merged)
+        if name:
+            return verdict_on(report.facts, report.problems.more({index: not_finite(facts.name, name)}, {}))
+    return report
 
 
 def selected(lake: Lake, sql: str, least: int = 2) -> pl.DataFrame:
@@ -148,48 +149,3 @@ def selected(lake: Lake, sql: str, least: int = 2) -> pl.DataFrame:
 def _between(facts: Sequence[Facts], keep: Sequence[str]) -> dict[Pair, list[Problem]]:
     pairs = combinations(range(len(facts)), 2)
     return {(i, j): problems_between(facts[i], facts[j], keep) for i, j in pairs}
-
-
-def _needs_weights(found: Sequence[Problem], own: Sequence[Sequence[Problem]], pair: Pair) -> bool:
-    possible = not any(problem.severity == IMPOSSIBLE for problem in (*found, *own[pair[0]], *own[pair[1]]))
-    return possible and any(problem.kind == START for problem in found)
-
-
-def _alike(facts: Sequence[Facts], pairs: Sequence[Pair], keep: Sequence[str]) -> dict[Pair, float]:
-    """Cosines of the weights of pairs that are both at hand, from a sample of their largest tensors."""
-    models = sorted({index for pair in pairs for index in pair if facts[index].stored})
-    cosines: dict[Pair, float] = {}
-    for group in _groups(facts, models, keep):
-        stored = [facts[index].stored or {} for index in group]
-        shapes = geometry(stored, stored[0], SAMPLED)
-        position = {index: place for place, index in enumerate(group)}
-        for i, j in pairs:
-            if i in position and j in position:
-                cosines[i, j] = shapes.weight_cosine(position[i], position[j])
-    return cosines
-
-
-def _groups(facts: Sequence[Facts], models: Sequence[int], keep: Sequence[str]) -> list[list[int]]:
-    """Models of the same names and shapes, but for those that are kept."""
-    groups: dict[tuple[tuple[str, tuple[int, ...]], ...], list[int]] = {}
-    for index in models:
-        merged = {name: tensor for name, tensor in facts[index].tensors.items() if not is_kept(name, keep)}
-        key = tuple(sorted((name, tensor.shape) for name, tensor in merged.items()))
-        groups.setdefault(key, []).append(index)
-    return [group for group in groups.values() if len(group) > 1]
-
-
-def _started_alike(found: Sequence[Problem], cosine: float) -> list[Problem]:
-    if not cosine >= SAME_START:
-        return [
-            replace(problem, reason=f"{problem.reason} (the cosine of their weights is {cosine:.2f})")
-            if problem.kind == START
-            else problem
-            for problem in found
-        ]
-    note = Problem(
-        NOTED,
-        f"no lineage says so, but the cosine of their weights, {cosine:.2f}, says that they started alike",
-        kind=START,
-    )
-    return [*(problem for problem in found if problem.kind != START), note]

@@ -10,7 +10,8 @@ from learners.soups.files.stored import DTYPES
 
 IMPOSSIBLE, UNWISE, NOTED = "impossible", "unwise", "noted"
 SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
-START, BARRIER = "start", "barrier"
+START, ALIGNED, BARRIER = "start", "alignment", "barrier"
+STARTS = (START, ALIGNED)
 
 HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed")
 """Parts of names that output layers go by."""
@@ -23,6 +24,10 @@ FACTORS = {"lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora
 APART = "train members with one init_seed, or take fine-tunes of one model"
 ALIGN = "align them (--align weights), "
 """Before `APART`, where it is known how the models run: their units are found by running them."""
+JUDGE = (
+    "say how they run (--description), so that the barrier between them is measured; or merge them (--force) and judge "
+    "what comes of it on data"
+)
 
 TRAINING_ONLY = {
     *("_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype", "use_cache", "architectures"),
@@ -51,7 +56,8 @@ class Problem:
         severity: impossible, unwise or noted.
         reason: What is the matter, with both values.
         help: What would help; empty where nothing would.
-        kind: What it is about; `start` is the question that weights can answer where lineage does not.
+        kind: What it is about; `start` is the question that weights can answer where lineage does not, and `alignment`
+            the one that a barrier answers.
     """
 
     severity: str
@@ -63,7 +69,9 @@ class Problem:
 def problems_between(first: Facts, second: Facts, kept: Sequence[str] = ()) -> list[Problem]:
     """Everything that speaks against merging two models, worst first; `kept` names are left out of it."""
     found = [
-        replace(problem, kind=kind) for kind, question in QUESTIONS.items() for problem in question(first, second, kept)
+        replace(problem, kind=problem.kind or kind)
+        for kind, question in QUESTIONS.items()
+        for problem in question(first, second, kept)
     ]
     return sorted(found, key=lambda problem: -SEVERITY.index(problem.severity))
 
@@ -176,7 +184,15 @@ def _types(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem
 
 def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
     """A common ancestor or initialisation, as lineage has it."""
-    if common_start(first, second) is None:
+    if common_start(first, second) is not None:
+        return
+    if first.references & second.references:
+        reason = (
+            f"{first.name} and {second.name} are not known to have started alike, and were aligned: some such networks "
+            "can be averaged, and some cannot"
+        )
+        yield Problem(UNWISE, reason, JUDGE, ALIGNED)
+    else:
         reason = f"{first.name} and {second.name} do not share an initialisation"
         help = ALIGN + APART if first.description and second.description else APART
         yield Problem(UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", help)

@@ -1,7 +1,8 @@
 """The verdict on models that are to be merged, of the problems that were found: for each pair and for all."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import polars as pl
 
@@ -10,6 +11,7 @@ from learners.soups.check.problems import (
     IMPOSSIBLE,
     NOTED,
     SEVERITY,
+    START,
     UNWISE,
     Problem,
     common_start,
@@ -18,9 +20,6 @@ from learners.soups.check.problems import (
 
 SAFE = "safe"
 VERDICTS = {NOTED: SAFE, UNWISE: UNWISE, IMPOSSIBLE: IMPOSSIBLE}
-SAME_START = 0.5
-"""Cosine of two models' weights from which on they are taken to have started alike."""
-
 MOST_NOTES = 3
 """So many of a kind are said one by one."""
 
@@ -51,6 +50,11 @@ class Problems:
     own: Sequence[Sequence[Problem]]
     between: Mapping[Pair, Sequence[Problem]]
     alike: Mapping[Pair, float] = field(default_factory=dict)
+
+    @property
+    def every(self) -> Iterator[Problem]:
+        """All of them."""
+        yield from chain(*self.own, *self.between.values())
 
     def more(self, own: Mapping[int, Problem], between: Mapping[Pair, Sequence[Problem]]) -> "Problems":
         """These and others."""
@@ -96,7 +100,7 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
     rows = []
     for (i, j), found in between.items():
         worst = max((*own[i], *own[j], *found), key=lambda problem: SEVERITY.index(problem.severity), default=None)
-        inferred = "weights" if alike.get((i, j), 0) >= SAME_START else None
+        inferred = "weights" if any(told.kind == START and told.severity == NOTED for told in found) else None
         rows.append(
             {
                 "first_id": facts[i].model_id,
@@ -111,7 +115,7 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
                 "weight_cosine": alike.get((i, j)),
             }
         )
-    every = _worst_first(problem for found in (*own, *between.values()) for problem in found)
+    every = _worst_first(problems.every)
     against = [problem for problem in every if problem.severity != NOTED]
     return Mergeability(
         verdict=VERDICTS[against[0].severity] if against else SAFE,
