@@ -139,7 +139,9 @@ def _show_check(report: Any, parent: str | None, as_json: bool) -> None:
     possible = every.filter(pl.col("verdict") != "impossible")
     shown = every if every.height <= MOST_PAIRS else possible if possible.height <= MOST_PAIRS else every.clear()
     if shown.height < every.height:
-        say(f"{every.height} pairs, {possible.height} of them possible; --json gives each of them")
+        safe = possible.filter(verdict="safe").height
+        split = f"{possible.height} of them possible: {safe} safe, {possible.height - safe} unwise"
+        say(f"{every.height} pairs, {split}; --json gives each of them")
     if not shown.is_empty():
         show(shown.with_columns(_name_of("first"), _name_of("second")).select(SHOWN), as_json)
     if shown["task_cosine"].count():

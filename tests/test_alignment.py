@@ -241,7 +241,7 @@ def test_aligned_twins_are_models_that_compute_the_same_and_lie_nearer(trained: 
     after = mergeability(trained, both).pairs.row(0, named=True)
     assert after["distance"] < before["distance"]
     assert after["barrier"] < before["barrier"]
-    assert after["common_start"] == ids[0]
+    assert after["common_start"] is None
     assert after["verdict"] == {"weights": "safe", "activations": "unwise"}[by]  # few samples align them less well
     assert after["verdict"] == "safe" or after["barrier"] > HIGH
 

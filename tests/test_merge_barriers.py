@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from learners import merge, mergeability, uniform_soup
+from learners import align, merge, mergeability, uniform_soup
 from learners.soups.check.barrier import Barrier, linear_barriers
 from learners.soups.check.facts import gather_facts
 from learners.soups.data.batch_norm import reestimate
@@ -94,6 +94,36 @@ def test_a_barrier_between_aligned_twins_is_theirs(lake: Lake, tmp_path: Path) -
     made = merge(lake, apart, align="weights", force=True)
     assert "the loss rises by" in made.warnings[0]
     assert merge(lake, apart, align="weights", repair=True).warnings == ()  # what comes of it is not that mean
+
+
+def test_a_barrier_decides_on_twins_that_were_aligned_before(lake: Lake, tmp_path: Path) -> None:
+    description = beside(lake, tmp_path, 0)
+    add_described(lake, tmp_path, description, "other", trained_on_digits(1)[1])
+    add_described(lake, tmp_path, description, "moved", swapped(nearby(lake), WIDTH))
+    good = align(lake, "SELECT model_id FROM models WHERE model_id IN ('local:one', 'local:moved') ORDER BY 1 DESC")
+    bad = align(lake, "SELECT model_id FROM models WHERE model_id IN ('local:one', 'local:other') ORDER BY model_id")
+    report = mergeability(lake, good.sql)
+    assert report.pairs["weight_cosine"][0] < 0.9
+    assert (report.verdict, report.pairs["common_start"][0]) == ("safe", None)
+    height = report.pairs["barrier"][0]
+    note = f"{' and '.join(good.model_ids)} were aligned, and between them the loss rises by {height:.2f} nats at most"
+    assert note in report.notes
+    made = merge(lake, good.sql)
+    assert made.warnings == ()
+    assert note in made.notes
+    report = mergeability(lake, bad.sql)
+    assert (report.verdict, report.pairs["about"][0]) == ("unwise", "barrier")
+    with pytest.raises(UsageError, match=r"unwise: between local:one and made:aligned/.* the loss rises by"):
+        merge(lake, bad.sql)
+    assert merge(lake, bad.sql, repair=True).warnings == ()  # what comes of it is not that mean
+    assert uniform_soup(lake, bad.sql).warnings == ()  # which is judged on data
+
+
+def nearby(lake: Lake) -> dict[str, Tensor]:
+    """The first model with so much noise that it lies elsewhere and computes much the same."""
+    source = torch.Generator().manual_seed(0)
+    weights = load_weights(lake, "local:one")
+    return {name: t + 0.5 * t.std() * torch.randn(t.shape, generator=source) for name, t in weights.items()}
 
 
 def test_a_barrier_of_what_is_kept_is_that_of_what_is_merged(lake: Lake, tmp_path: Path) -> None:

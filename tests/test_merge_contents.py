@@ -4,9 +4,11 @@ import ctypes
 import json
 import mmap
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from commands.merge import _settings
 from learners import merge, mergeability, uniform_soup
+from learners.soups.check import starts
 from learners.soups.check.problems import is_head
 from schemas import Lake, UsageError
 from tests.mined_models import add_model, repository
@@ -198,3 +201,103 @@ def test_what_is_impossible_is_refused_before_a_byte_of_a_weight_is_read(lake: L
     assert max(map(read_of, files)) < 0.1
     assert mergeability(lake, BOTH).pairs["distance"].null_count() == 2  # of those two that are alike
     assert [read_of(path) > 0.9 for path in files] == [True, True, False]
+
+
+def test_parts_that_are_equal_do_not_hide_that_the_rest_started_apart(lake: Lake, tmp_path: Path) -> None:
+    shared = {"body.weight": 10 * drawn(0, 300, 300)}
+    stored(lake, tmp_path, [shared | {"rest.weight": drawn(number, 40, 40), "b": torch.zeros(3)} for number in (1, 2)])
+    report = mergeability(lake, BOTH)
+    assert (report.verdict, report.pairs["about"][0], report.pairs["common_start"][0]) == ("unwise", "start", None)
+    wanted = torch.cosine_similarity(drawn(1, 1600).double(), drawn(2, 1600).double(), dim=0)
+    assert report.pairs["weight_cosine"][0] == pytest.approx(float(wanted))
+    assert f"(the cosine of their weights that differ is {round(float(wanted), 2) + 0.0:.2f})" in report.reasons[0]
+
+
+def test_the_rest_is_looked_at_where_the_largest_tensors_are_equal(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many values the equal ones have, it is those that differ of which a sample is taken."""
+    monkeypatch.setattr(starts, "SAMPLED", 100)
+    shared = {"embed.weight": drawn(0, 50, 50)}
+    stored(lake, tmp_path, [shared | {"a.weight": drawn(number, 20, 20)} for number in (1, 2)])
+    assert mergeability(lake, BOTH).verdict == "unwise"
+
+
+def test_output_layers_of_one_body_need_no_common_start(lake: Lake, tmp_path: Path) -> None:
+    """Their mean computes the mean of outputs, whatever they started from."""
+    shared = {"body.weight": drawn(0, 30, 30)}
+    stored(lake, tmp_path, [shared | {"classifier.weight": drawn(number, 5, 30)} for number in (1, 2)])
+    report = mergeability(lake, BOTH)
+    assert report.verdict == "safe"
+    assert any("all their weights except for output layers are equal" in note for note in report.notes)
+    assert merge(lake, BOTH).warnings == ()
+
+
+@pytest.mark.parametrize("place", ["large.weight", "small.bias"])
+def test_values_that_are_not_finite_have_one_verdict(lake: Lake, tmp_path: Path, place: str) -> None:
+    models = [{"large.weight": drawn(number, 30, 30), "small.bias": drawn(number, 3)} for number in (1, 2)]
+    models[1][place].view(-1)[1] = torch.nan
+    stored(lake, tmp_path, models)
+    report = mergeability(lake, BOTH)
+    reason = f"local:1 has values that are not finite, in {place}"
+    assert (report.verdict, report.reasons[0]) == ("impossible", reason)
+    for force in (False, True):
+        with pytest.raises(UsageError, match=f"^these cannot be merged: {re.escape(reason)}; leave that model out$"):
+            merge(lake, BOTH, force=force)
+
+
+def test_a_merge_that_can_be_forced_has_been_looked_at_for_values(
+    lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the sample that tells of the start does not reach the bad value."""
+    monkeypatch.setattr(starts, "SAMPLED", 100)
+    models = [{"large.weight": drawn(number, 30, 30), "small.weight": drawn(number, 3, 3)} for number in (1, 2)]
+    models[1]["small.weight"][1, 1] = torch.inf
+    stored(lake, tmp_path, models)
+    with pytest.raises(UsageError, match=r"cannot be merged: local:1 has values that are not finite, in small\.weight"):
+        merge(lake, BOTH)
+    assert "do not share an initialisation" in merge(lake, BOTH, keep=["small.*"], force=True).warnings[0]
+
+
+HEADS: list[dict[str, tuple[int, ...]]] = [
+    {"classifier.bias": (7,), "classifier.weight": (7, 4)},
+    {"classifier.dense.weight": (4, 4), "classifier.out.bias": (7,), "classifier.out.weight": (7, 4)},
+    {"embed.weight": (9, 4), "lm_head.weight": (9, 4)},
+    {"classifier.weight": (7, 4), "classifier.more": (1,)},
+    {"score[0].weight": (7, 4), "score[0].bias": (7,)},
+]
+SMALL = {"classifier.bias": (2,), "classifier.weight": (2, 4), "embed.weight": (8, 4), "lm_head.weight": (8, 4)}
+SMALL |= {"classifier.dense.weight": (4, 4), "classifier.out.bias": (2,), "classifier.out.weight": (2, 4)}
+SMALL |= {"score[0].weight": (2, 4), "score[0].bias": (2,)}
+
+
+@pytest.mark.parametrize("head", HEADS, ids=lambda head: next(iter(head)))
+def test_advice_to_keep_solves_what_it_was_given_for(
+    lake: Lake, tmp_path: Path, head: dict[str, tuple[int, ...]]
+) -> None:
+    body = {"body.weight": drawn(0, 4, 4)}
+    one, other = ({n: drawn(0, *shape.get(n, (3,))) for n in head if n in shape} for shape in (head, SMALL))
+    stored(lake, tmp_path, [body | one, body | other])
+    with pytest.raises(UsageError, match="cannot be merged") as refused:
+        merge(lake, BOTH, force=True)
+    patterns = re.findall("--keep '([^']*)'", str(refused.value))
+    assert patterns
+    made = merge(lake, BOTH, keep=patterns)
+    assert made.warnings == ()
+    kept = {name for name in {*one, *other} if any(fnmatchcase(name, pattern) for pattern in patterns)}
+    differing = {n for n in {*one, *other} if n not in one or n not in other or one[n].shape != other[n].shape}
+    assert kept == differing  # and nothing is kept that could be merged
+
+
+def test_advice_to_keep_a_head_of_other_classes_solves_it(tmp_path: Path) -> None:
+    base = write_transformer(tmp_path / "models" / "one", 0)
+    for name, labels, start in (("one", ["cat", "dog"], None), ("two", ["dog", "cat"], base)):
+        folder = base if start is None else write_transformer(tmp_path / "models" / name, 1, start)
+        config = json.loads((folder / "config.json").read_text())
+        config["id2label"] = dict(enumerate(labels))
+        (folder / "config.json").write_text(json.dumps(config))
+    lake = mined(tmp_path / "models", tmp_path / "lake")
+    report = mergeability(lake, BOTH)
+    assert (report.verdict, report.pairs["about"][0]) == ("unwise", "labels")
+    assert "(--keep 'lm_head.weight')" in report.helps[0]
+    assert mergeability(lake, BOTH, keep=["lm_head.weight"]).verdict == "safe"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.func import functional_call
 
 from learners import align, merge, mergeability, permutations_of, weight_matching
@@ -13,7 +13,7 @@ from learners.soups.average import average
 from miners import mine
 from schemas import Lake, UsageError, open_lake
 from zoo import load_weights
-from zoo.population import stack
+from zoo.population import Weights, stack
 
 pytestmark = pytest.mark.data
 
@@ -48,8 +48,48 @@ def test_networks_on_modular_addition_are_judged_with_a_reason_for_each(modular:
     assert possible.height >= 15  # the six or so of one shape, and the twins
     assert set(possible["verdict"]) == {"unwise"}  # trained apart, or with another attention or activation
     assert all(abs(cosine) < 0.5 for cosine in possible["weight_cosine"])
+    assert set(possible["about"]) == {"start"}  # settings that differ do not hide it, and one setting would not help
+    assert set(possible["help"]) == {"train members with one init_seed, or take fine-tunes of one model"}
+    both = possible.filter(first_id="local:2k4ohj6bhd", second_id="local:dy65ktpiij")["reason"][0]
+    assert both.index("do not share an initialisation") < both.index("act_fn is 'ReLU' and 'GeLU'")
+    assert not any("one configuration" in help for help in report.helps)
     with pytest.raises(UsageError, match="cannot be merged"):
         merge(modular, ALL, force=True)
+
+
+class Adder(nn.Module):
+    """The perceptron of two hidden layers among those networks; gives the sum of two numbers below 59, modulo 59."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.l1, self.l2 = nn.Embedding(59, 256), nn.Linear(256, 256), nn.Linear(256, 256)
+        self.unembed = nn.Linear(256, 59, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.unembed(self.l2(self.l1(self.embed(x).sum(dim=1)).relu()).relu())
+        return found
+
+
+def test_alignment_alone_makes_no_merge_safe(modular: Lake) -> None:
+    """Two that are always right: their mean is right less often once they are aligned, though they lie nearer."""
+    pair = "SELECT model_id FROM models WHERE name IN ('amw6ox6bzn', 'p71frej8t7') ORDER BY model_id"
+    x = torch.cartesian_prod(torch.arange(59), torch.arange(59))
+
+    def right(weights: Weights) -> float:
+        return float((functional_call(Adder(), dict(weights), (x,)).argmax(dim=1) == x.sum(dim=1) % 59).float().mean())
+
+    aligned = align(modular, pair, architecture=Adder(), x=x)
+    report = mergeability(modular, aligned.sql)
+    assert report.pairs["weight_cosine"][0] > 0.4
+    assert (report.verdict, report.pairs["about"][0], report.pairs["common_start"][0]) == ("unwise", "alignment", None)
+    assert "were aligned" in report.reasons[0]
+    assert "the cosine of their weights is 0.42, which tells nothing of that" in report.reasons[0]
+    with pytest.raises(UsageError, match=r"possible but unwise: .* were aligned.*--description"):
+        merge(modular, aligned.sql)
+    made = merge(modular, aligned.sql, force=True)
+    one, other = (load_weights(modular, model_id) for model_id in modular.sql(pair)["model_id"])
+    assert right(one) == right(other) == 1
+    assert right(load_weights(modular, made.model_id)) < right(average(stack([one, other]))) < 0.7
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +100,26 @@ def tandem(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Lake:
     return lake
 
 
-def test_a_seed_family_can_be_merged_and_seeds_cannot(tandem: Lake) -> None:
+def test_neither_seeds_nor_families_that_share_a_part_are_safe_to_merge(tandem: Lake) -> None:
     family = "SELECT model_id FROM models WHERE name LIKE '%tandem__7789-%' ORDER BY model_id"
     report = mergeability(tandem, family)
     assert report.models.height == 4
-    assert all(cosine > 0.5 for cosine in report.pairs["weight_cosine"])  # they share their forward network
-    assert report.verdict == "safe"
-    made = merge(tandem, family)
+    assert report.verdict == "unwise"
+    assert "(the cosine of their weights that differ is " in report.reasons[0]
+    with pytest.raises(UsageError, match="weights that differ"):
+        merge(tandem, family)
+    made = merge(tandem, family, force=True)
     members = [load_weights(tandem, model_id) for model_id in made.ingredients]
     merged = load_weights(tandem, made.model_id)
     for name, tensor in merged.items():
         torch.testing.assert_close(tensor, torch.stack([each[name] for each in members]).mean(0))
+    for row in report.pairs.iter_rows(named=True):  # equal forward networks say nothing of inverse ones
+        pair = [load_weights(tandem, row[key]) for key in ("first_id", "second_id")]
+        assert all(torch.equal(pair[0][name], pair[1][name]) for name in pair[0] if name.startswith("_f."))
+        flat = [torch.cat([w[n].double().flatten() for n in w if n.startswith("_i.") and w[n].ndim > 1]) for w in pair]
+        cosine = float(torch.cosine_similarity(flat[0], flat[1], dim=0))
+        assert row["weight_cosine"] == pytest.approx(cosine)
+        assert cosine < 0.5
     seeds = "SELECT model_id FROM models WHERE name LIKE '%forward%' ORDER BY model_id"
     report = mergeability(tandem, seeds)
     assert report.models.height == 10
@@ -115,8 +164,10 @@ def test_networks_that_were_trained_apart_are_merged_once_they_are_aligned(tande
     one, twin, other = (load_weights(tandem, model_id) for model_id in (*aligned.model_ids, ids[1]))
     outputs = [functional_call(module, weights, (x,)) for weights in (one, twin, other)]
     torch.testing.assert_close(outputs[1], outputs[2], rtol=1e-4, atol=1e-4)
-    made = merge(tandem, aligned.sql)
-    assert made.warnings == ()
+    with pytest.raises(UsageError, match=r"possible but unwise: .* were aligned"):
+        merge(tandem, aligned.sql)  # nobody here has their data
+    made = merge(tandem, aligned.sql, force=True)
+    assert "were aligned" in made.warnings[0]
     wanted = (outputs[0] + outputs[2]) / 2
     merged = functional_call(module, load_weights(tandem, made.model_id), (x,))
     plain = functional_call(module, average(stack([one, other])), (x,))

@@ -104,7 +104,7 @@ def high_barriers(facts: Sequence[Facts], barriers: Mapping[Pair, Barrier]) -> d
                 f"between {facts[i].name} and {facts[j].name} the loss rises by {barrier.height:.2f} nats (± "
                 f"{barrier.error:.2f}; from {HIGH} on a mean is worse than its ingredients)"
             )
-            found[i, j] = [Problem(UNWISE, reason, CLOSER, BARRIER)]
+            found[i, j] = [Problem(UNWISE, reason, CLOSER, BARRIER, final=True)]
     return found
 
 

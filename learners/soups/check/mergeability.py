@@ -109,14 +109,14 @@ def _check_keep(facts: Sequence[Facts], keep: Sequence[str]) -> None:
 def refuse(report: Mergeability, force: bool, keep: Sequence[str] = ()) -> tuple[str, ...]:
     """Raise UsageError for a merge that is impossible, or unwise and not forced; gives what is unwise.
 
-    The message says the reason that most pairs have, and what would help against that. Before it says that a merge can
-    be forced, it looks for values for which that is not so.
+    The message says a reason of each kind, gravest first, and what would help. Before it says that a merge can be
+    forced, it looks for values for which that is not so.
     """
     if report.verdict == UNWISE and not force:
         report = _with_values(report, keep)
     if report.verdict == IMPOSSIBLE or (report.verdict == UNWISE and not force):
-        worst = report.summary.row(0, named=True)
-        said = worst["reason"] + (f"; {worst['help']}" if worst["help"] else "")
+        worst = report.summary.filter(severity=report.verdict)
+        said = "; besides, ".join("; ".join(filter(None, each)) for each in worst.select("reason", "help").rows())
         if report.verdict == IMPOSSIBLE:
             raise UsageError(f"these cannot be merged: {said}")
         raise UsageError(f"a merge is possible but unwise: {said}; force=True (--force) merges all the same")

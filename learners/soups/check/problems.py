@@ -1,8 +1,9 @@
 """What can be wrong between two models that are to be merged, found from their facts; one function a question."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from glob import escape
 from typing import Any
 
 from learners.soups.check.facts import Facts, Shape
@@ -12,6 +13,8 @@ IMPOSSIBLE, UNWISE, NOTED = "impossible", "unwise", "noted"
 SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
 START, ALIGNED, BARRIER = "start", "alignment", "barrier"
 STARTS = (START, ALIGNED)
+GRAVEST = (START, ALIGNED, BARRIER)
+"""Kinds that come before others of their severity: of such models the mean collapses, whatever else is mended."""
 
 HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed")
 """Parts of names that output layers go by."""
@@ -24,10 +27,7 @@ FACTORS = {"lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora
 APART = "train members with one init_seed, or take fine-tunes of one model"
 ALIGN = "align them (--align weights), "
 """Before `APART`, where it is known how the models run: their units are found by running them."""
-JUDGE = (
-    "say how they run (--description), so that the barrier between them is measured; or merge them (--force) and judge "
-    "what comes of it on data"
-)
+JUDGE = "say how they run (--description), so that the barrier between them is measured, or judge their mean on data"
 
 TRAINING_ONLY = {
     *("_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype", "use_cache", "architectures"),
@@ -58,12 +58,34 @@ class Problem:
         help: What would help; empty where nothing would.
         kind: What it is about; `start` is the question that weights can answer where lineage does not, and `alignment`
             the one that a barrier answers.
+        final: Whether only other models help, so that what helps against lesser problems is in vain.
     """
 
     severity: str
     reason: str
     help: str = ""
     kind: str = ""
+    final: bool = False
+
+    @property
+    def gravity(self) -> tuple[int, int]:
+        """What problems are sorted by, worst first."""
+        rank = GRAVEST.index(self.kind) if self.kind in GRAVEST else len(GRAVEST)
+        return -SEVERITY.index(self.severity), rank
+
+
+def worst_first(problems: Iterable[Problem]) -> list[Problem]:
+    """Sort by severity, and within it what other mending would be in vain for before the rest."""
+    return sorted(problems, key=lambda problem: problem.gravity)
+
+
+def helped(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems of one pair, worst first, without help that would not help: where only other models do."""
+    found: list[Problem] = []
+    for problem in worst_first(problems):
+        in_vain = any(worse.final for worse in found)
+        found.append(replace(problem, help="") if in_vain else problem)
+    return found
 
 
 def problems_between(first: Facts, second: Facts, kept: Sequence[str] = ()) -> list[Problem]:
@@ -73,7 +95,9 @@ def problems_between(first: Facts, second: Facts, kept: Sequence[str] = ()) -> l
         for kind, question in QUESTIONS.items()
         for problem in question(first, second, kept)
     ]
-    return sorted(found, key=lambda problem: -SEVERITY.index(problem.severity))
+    if any(problem.severity != NOTED and problem.kind != START for problem in found):  # no alignment mends that
+        found = [replace(each, help=APART, final=True) if each.kind == START else each for each in found]
+    return worst_first(found)
 
 
 def problems_of(facts: Facts) -> Iterator[Problem]:
@@ -138,14 +162,17 @@ def _names(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         reason = f"{other.name} lacks {missing[0]}{more}, which {one.name} has"
         heads = all(is_head(name) for name in missing)
-        help = "take the head from one model as it is (--keep)" if heads else _way(one, other)
-        yield Problem(IMPOSSIBLE, reason, help)
+        names = [name for name in (*one.tensors, *other.tensors) if not is_kept(name, kept)]
+        help = f"take the head from one model as it is ({_keep_of(missing, names)})" if heads else _way(one, other)
+        yield Problem(IMPOSSIBLE, reason, help, final=not heads)
         return
 
 
 def _way(one: Facts, other: Facts) -> str:
     shared = one.tensors.keys() & other.tensors.keys()
-    return "" if len(shared) < len(one.tensors) / 2 else "they have different depths or parts; select one architecture"
+    strangers = len(shared) < len(one.tensors) / 2
+    what = "are networks of different kinds" if strangers else "differ in depth or parts"
+    return f"they {what}; select one architecture"
 
 
 def _shapes(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
@@ -159,8 +186,32 @@ def _shapes(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
     heads = all(is_head(name) or _rows_only(first.tensors[name], second.tensors[name]) for name in differing)
     what = "have different heads or vocabularies" if heads and len(differing) <= 3 else "have different shapes"
     reason = f"they {what}: {name} is {mine} in {first.name} and {theirs} in {second.name}{more}"
-    help = f"take what differs from one model as it is (--keep '{name}')" if len(differing) <= 3 else "select one width"
-    yield Problem(IMPOSSIBLE, reason, help)
+    patterns = keep_patterns(differing, (*first.tensors, *second.tensors))
+    few = len(patterns) <= 3 and (heads or len(differing) <= 3)
+    help = f"take what differs from one model as it is ({_options(patterns)})" if few else "select models of one size"
+    yield Problem(IMPOSSIBLE, reason, help, final=not few)
+
+
+def keep_patterns(differing: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Patterns for `keep` that match just these of all names: of a module that differs as a whole one for all of it."""
+    others = set(names) - set(differing)
+    found: dict[str, None] = {}
+    for name in differing:
+        parts = name.split(".")
+        modules = (".".join(parts[:length]) + "." for length in range(1, len(parts)))
+        whole = (module for module in modules if not any(other.startswith(module) for other in others))
+        module = next(whole, None)
+        several = module is not None and sum(each.startswith(module) for each in differing) > 1
+        found[f"{escape(str(module))}*" if several else escape(name)] = None
+    return list(found)
+
+
+def _options(patterns: Iterable[str]) -> str:
+    return " ".join(f"--keep '{pattern}'" for pattern in patterns)
+
+
+def _keep_of(differing: Sequence[str], names: Iterable[str]) -> str:
+    return _options(keep_patterns(differing, names))
 
 
 def _rows_only(one: Shape, other: Shape) -> bool:
@@ -194,8 +245,9 @@ def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
         yield Problem(UNWISE, reason, JUDGE, ALIGNED)
     else:
         reason = f"{first.name} and {second.name} do not share an initialisation"
-        help = ALIGN + APART if first.description and second.description else APART
-        yield Problem(UNWISE, f"{reason}, and averages of networks that were initialised apart collapse", help)
+        known = bool(first.description and second.description)
+        more = "and averages of networks that were initialised apart collapse"
+        yield Problem(UNWISE, f"{reason}, {more}", ALIGN + APART if known else APART, final=not known)
 
 
 def common_start(first: Facts, second: Facts) -> str | None:
@@ -212,7 +264,7 @@ def _architectures(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator
                 what = field.replace("_", " ")
                 values = f"{first.name} has {what} {getattr(mine, field)}, {second.name} has {what}"
                 severity = UNWISE if field == "activation" else IMPOSSIBLE
-                yield Problem(severity, f"{values} {getattr(theirs, field)}", f"select one {what}")
+                yield Problem(severity, f"{values} {getattr(theirs, field)}", f"select one {what}", final=True)
                 return
         return
     if first.architecture and second.architecture and first.architecture != second.architecture:
@@ -234,6 +286,8 @@ def _configurations(first: Facts, second: Facts, kept: Sequence[str]) -> Iterato
 
 
 def _label_sets(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
+    if _heads_kept(first, kept):
+        return
     mine, theirs = first.labels, second.labels
     if mine and theirs and mine != theirs:
         number = next(key for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key))
@@ -241,11 +295,21 @@ def _label_sets(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Pr
             f"their classes differ: class {number} is {mine.get(number)!r} in {first.name} and "
             f"{theirs.get(number)!r} in {second.name}"
         )
-        yield Problem(UNWISE, reason, "take the head from one model as it is (--keep), or select one label set")
+        yield Problem(UNWISE, reason, f"{_take_head(first)}, or select one label set")
     one, other = first.description, second.description
     if one is not None and other is not None and one.dataset != other.dataset:
         reason = f"{first.name} was trained on {one.dataset}, {second.name} on {other.dataset}"
-        yield Problem(UNWISE, reason, "take the head from one model as it is (--keep), or select one dataset")
+        yield Problem(UNWISE, reason, f"{_take_head(first)}, or select one dataset")
+
+
+def _heads_kept(facts: Facts, kept: Sequence[str]) -> bool:
+    """Whether all output layers are taken from one model; where none has such a name, whether anything is."""
+    return bool(kept) and all(is_kept(name, kept) for name in facts.tensors if is_head(name))
+
+
+def _take_head(facts: Facts) -> str:
+    heads = [name for name in facts.tensors if is_head(name)]
+    return f"take the head from one model as it is ({_keep_of(heads, facts.tensors) if heads else '--keep'})"
 
 
 def _ties(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:

@@ -32,7 +32,8 @@ class _Seen:
 
     @property
     def said(self) -> str:
-        return f"the cosine of their weights{' that differ' if self.partly else ''} is {self.cosine:.2f}"
+        which = "their weights that differ" if self.partly else "their weights"
+        return f"the cosine of {which} is {round(self.cosine, 2) + 0.0:.2f}"
 
 
 def with_starts(report: Mergeability, keep: Sequence[str]) -> Mergeability:
@@ -46,8 +47,9 @@ def with_starts(report: Mergeability, keep: Sequence[str]) -> Mergeability:
     apart = [pair for pair, found in between.items() if _needs_weights(found, own, pair)]
     if not apart:
         return report
+    names = [facts.name for facts in report.facts]
     seen, broken = _seen(report.facts, apart, keep)
-    told = {pair: _told(between[pair], each) for pair, each in seen.items()}
+    told = {(i, j): _told(between[i, j], each, f"{names[i]} and {names[j]}") for (i, j), each in seen.items()}
     unknown = {pair: _without_starts(between[pair]) for pair in apart if broken.keys() & set(pair)}
     alike = {pair: each.cosine for pair, each in seen.items()}
     problems = Problems(own, {**between, **told, **unknown}, alike)
@@ -104,7 +106,7 @@ def _without_starts(found: Sequence[Problem]) -> list[Problem]:
     return [problem for problem in found if problem.kind not in STARTS]
 
 
-def _told(found: Sequence[Problem], seen: _Seen) -> list[Problem]:
+def _told(found: Sequence[Problem], seen: _Seen, names: str) -> list[Problem]:
     aligned = any(problem.kind == ALIGNED for problem in found)
     if seen.heads_only:
         note = "no lineage says so, but all their weights except for output layers are equal"
@@ -112,12 +114,14 @@ def _told(found: Sequence[Problem], seen: _Seen) -> list[Problem]:
         what = "once aligned they are nearly one network" if aligned else "they started alike"
         note = f"no lineage says so, but {seen.said}, which says that {what}"
     else:
-        return [_with_cosine(problem, seen) for problem in found]
+        return [_with_cosine(problem, seen, names) for problem in found]
     return [*_without_starts(found), Problem(NOTED, note, kind=START)]
 
 
-def _with_cosine(problem: Problem, seen: _Seen) -> Problem:
-    if problem.kind not in STARTS:
+def _with_cosine(problem: Problem, seen: _Seen, names: str) -> Problem:
+    if problem.kind == ALIGNED:
+        return replace(problem, reason=f"{problem.reason} ({seen.said}, which tells nothing of that)")
+    if problem.kind != START:
         return problem
-    more = ", which tells nothing of that" if problem.kind == ALIGNED else ""
-    return replace(problem, reason=f"{problem.reason} ({seen.said}{more})")
+    apart = f"{names} do not share an initialisation, or have trained far from it ({seen.said})"
+    return replace(problem, reason=f"{apart}, and averages of such networks collapse")

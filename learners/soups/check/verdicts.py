@@ -10,12 +10,13 @@ from learners.soups.check.facts import Facts
 from learners.soups.check.problems import (
     IMPOSSIBLE,
     NOTED,
-    SEVERITY,
     START,
     UNWISE,
     Problem,
     common_start,
     has_batch_norm,
+    helped,
+    worst_first,
 )
 
 SAFE = "safe"
@@ -70,8 +71,8 @@ class Mergeability:
     Attributes:
         verdict: safe, unwise or impossible: that of the worst pair.
         reasons: Why it is not safe, worst first; of more than three of a kind the first, and how many more there are.
-            `pairs` has the worst reason of each pair, `problems` all of them.
-        helps: What would help, each once.
+            `pairs` has those of each pair, `problems` all of them.
+        helps: What would help, each once; nothing against problems of pairs that only other models would help.
         notes: What one should know of a merge that is safe.
         summary: A row for each kind of problem, worst first: severity (impossible, unwise, noted), what it is about,
             the number of pairs that have it, the reason of one of them, and what would help.
@@ -96,10 +97,12 @@ class Mergeability:
 
 def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
     """Judge models by what was found of them."""
-    own, between, alike = problems.own, problems.between, problems.alike
+    own, alike = problems.own, problems.alike
+    between = {(i, j): helped((*own[i], *own[j], *found)) for (i, j), found in problems.between.items()}
     rows = []
     for (i, j), found in between.items():
-        worst = max((*own[i], *own[j], *found), key=lambda problem: SEVERITY.index(problem.severity), default=None)
+        worst = found[0] if found else None
+        decisive = [each for each in found if each.severity == found[0].severity]
         inferred = "weights" if any(told.kind == START and told.severity == NOTED for told in found) else None
         rows.append(
             {
@@ -109,20 +112,20 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
                 "second_epoch": facts[j].epoch,
                 "verdict": VERDICTS[worst.severity] if worst else SAFE,
                 "about": worst.kind if worst else None,
-                "reason": worst.reason if worst else None,
-                "help": worst.help or None if worst else None,
+                "reason": "; ".join(each.reason for each in decisive) or None,
+                "help": "; ".join(dict.fromkeys(each.help for each in decisive if each.help)) or None,
                 "common_start": common_start(facts[i], facts[j]) or inferred,
                 "weight_cosine": alike.get((i, j)),
             }
         )
-    every = _worst_first(problems.every)
+    every = worst_first(dict.fromkeys(chain(*between.values())))
     against = [problem for problem in every if problem.severity != NOTED]
     return Mergeability(
         verdict=VERDICTS[against[0].severity] if against else SAFE,
         reasons=_grouped(against),
         helps=tuple(dict.fromkeys(problem.help for problem in against if problem.help)),
         notes=_grouped(problem for problem in every if problem.severity == NOTED),
-        summary=_summary(own, between),
+        summary=_summary(between),
         models=pl.DataFrame([_described(each) for each in facts]),
         pairs=pl.DataFrame(rows, schema=PAIR_COLUMNS),
         facts=tuple(facts),
@@ -143,21 +146,20 @@ def _few(notes: list[str]) -> list[str]:
     return notes if len(notes) <= MOST_NOTES else [f"{notes[0]} (and {more} more like this)"]
 
 
-def _worst_first(problems: Iterable[Problem]) -> list[Problem]:
-    return sorted(problems, key=lambda problem: -SEVERITY.index(problem.severity))
-
-
-def _summary(own: Sequence[Sequence[Problem]], between: Mapping[Pair, Sequence[Problem]]) -> pl.DataFrame:
-    """Problems of one severity and kind in a row, with the first of them."""
+def _summary(between: Mapping[Pair, Sequence[Problem]]) -> pl.DataFrame:
+    """Problems of one severity and kind in a row, with the first of them that decides on a pair, if one does."""
     first: dict[tuple[str, str], Problem] = {}
+    rank: dict[tuple[str, str], tuple[bool, bool]] = {}
     pairs: dict[tuple[str, str], int] = {}
-    for (i, j), found in between.items():
-        alike = {(problem.severity, problem.kind): problem for problem in reversed((*own[i], *own[j], *found))}
+    for found in between.values():
+        alike = {(problem.severity, problem.kind): problem for problem in reversed(found)}
         for key, problem in alike.items():
-            first.setdefault(key, problem)
+            telling = (problem.severity == found[0].severity, bool(problem.help))
+            if key not in first or telling > rank[key]:
+                first[key], rank[key] = problem, telling
             pairs[key] = pairs.get(key, 0) + 1
-    worst_first = sorted(first, key=lambda key: (-SEVERITY.index(key[0]), -pairs[key], key[1]))
-    rows = [(*key, pairs[key], first[key].reason, first[key].help or None) for key in worst_first]
+    keys = sorted(first, key=lambda key: (first[key].gravity, -pairs[key], key[1]))
+    rows = [(*key, pairs[key], first[key].reason, first[key].help or None) for key in keys]
     return pl.DataFrame(rows, schema=SUMMARY_COLUMNS, orient="row")
 
 
