@@ -18,7 +18,7 @@ from torch import Tensor
 from commands.merge import _settings
 from learners import merge, mergeability, uniform_soup
 from learners.soups.check import starts
-from learners.soups.check.problems import is_head
+from learners.soups.check.kept import is_head
 from schemas import Lake, UsageError
 from tests.mined_models import add_model, repository
 from tests.transformer_folders import mined, write_transformer

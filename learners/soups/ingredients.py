@@ -8,7 +8,7 @@ import polars as pl
 from learners.soups.check.connected import without_alignment
 from learners.soups.check.facts import Facts
 from learners.soups.check.mergeability import assess, refuse, selected
-from learners.soups.check.problems import IMPOSSIBLE
+from learners.soups.check.problem import IMPOSSIBLE
 from learners.soups.check.starts import with_starts
 from schemas import Lake, UsageError
 from zoo.describe import Description, describe_all

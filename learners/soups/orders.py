@@ -13,7 +13,7 @@ from learners.soups.check.connected import Kept, judged_by_barriers, without_ali
 from learners.soups.check.contents import differing_contents
 from learners.soups.check.facts import Facts, gather_facts
 from learners.soups.check.mergeability import assess, named_model, refuse
-from learners.soups.check.problems import IMPOSSIBLE
+from learners.soups.check.problem import IMPOSSIBLE
 from learners.soups.check.starts import with_starts
 from learners.soups.check.verdicts import Mergeability, verdict_on
 from learners.soups.kitchen import DATA_NEEDS, Kitchen

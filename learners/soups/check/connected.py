@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from learners.soups.check.barrier import HIGH, Barrier, linear_barriers
 from learners.soups.check.facts import Facts
-from learners.soups.check.problems import ALIGNED, BARRIER, NOTED, UNWISE, Problem, is_kept
+from learners.soups.check.kept import is_kept
+from learners.soups.check.problem import ALIGNED, BARRIER, NOTED, UNWISE, Problem
 from learners.soups.check.verdicts import Mergeability, Pair, Problems, verdict_on
 from learners.soups.members import Changed, Members
 from schemas import DataError, Lake, UsageError

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from learners.soups.check.facts import Facts
-from learners.soups.check.problems import NOTED, UNWISE, Problem, is_kept
+from learners.soups.check.kept import is_kept
+from learners.soups.check.problem import NOTED, UNWISE, Problem
 from learners.soups.check.verdicts import Pair
 from learners.soups.files.mapped import mapped
 from learners.soups.files.stored import DTYPES, Stored

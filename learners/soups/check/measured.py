@@ -17,8 +17,9 @@ from learners.soups.check.contents import differing_contents
 from learners.soups.check.described import Given, given_descriptions
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import Geometry, geometry
+from learners.soups.check.kept import is_kept
 from learners.soups.check.mergeability import Selection, assess, query_of, selected
-from learners.soups.check.problems import IMPOSSIBLE, Problem, is_kept
+from learners.soups.check.problem import IMPOSSIBLE, Problem
 from learners.soups.check.values import first_not_finite, not_finite
 from learners.soups.check.verdicts import Mergeability, Pair, verdict_on
 from learners.soups.files.stored import Stored

@@ -7,15 +7,9 @@ from itertools import combinations
 import polars as pl
 
 from learners.soups.check.facts import Facts, gather_facts
-from learners.soups.check.problems import (
-    IMPOSSIBLE,
-    STARTS,
-    UNWISE,
-    Problem,
-    is_kept,
-    problems_between,
-    problems_of,
-)
+from learners.soups.check.kept import is_kept
+from learners.soups.check.problem import IMPOSSIBLE, STARTS, UNWISE, Problem
+from learners.soups.check.problems import problems_between, problems_of
 from learners.soups.check.starts import with_starts
 from learners.soups.check.values import first_not_finite, not_finite
 from learners.soups.check.verdicts import Mergeability, Pair, Problems, verdict_on

@@ -1,25 +1,13 @@
 """What can be wrong between two models that are to be merged, found from their facts; one function a question."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
-from glob import escape
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from learners.soups.check.facts import Facts, Shape
+from learners.soups.check.kept import is_head, is_kept, keep_patterns, keeping
+from learners.soups.check.problem import ALIGNED, IMPOSSIBLE, NOTED, START, UNWISE, Problem, worst_first
 from learners.soups.files.stored import DTYPES
-
-IMPOSSIBLE, UNWISE, NOTED = "impossible", "unwise", "noted"
-SEVERITY = (NOTED, UNWISE, IMPOSSIBLE)
-START, ALIGNED, BARRIER = "start", "alignment", "barrier"
-STARTS = (START, ALIGNED)
-GRAVEST = (START, ALIGNED, BARRIER)
-"""Kinds that come before others of their severity: of such models the mean collapses, whatever else is mended."""
-
-HEADS = ("head", "classifier", "score", "lm_head", "fc", "logits", "qa_outputs", "cls", "unembed")
-"""Parts of names that output layers go by."""
-OUTPUT = "output"
-"""The same where it is the name's first part; blocks of BERT have `attention.output.dense` inside."""
 
 FACTORS = {"lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora_embedding_B"}
 """Parts of names of two matrices whose product is added to a model's own."""
@@ -46,46 +34,6 @@ TRAINING_ONLY = {
     ),
 }
 """Keys of configurations that say nothing about what a model computes from its weights."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that speaks against merging two models, or that one should know.
-
-    Attributes:
-        severity: impossible, unwise or noted.
-        reason: What is the matter, with both values.
-        help: What would help; empty where nothing would.
-        kind: What it is about; `start` is the question that weights can answer where lineage does not, and `alignment`
-            the one that a barrier answers.
-        final: Whether only other models help, so that what helps against lesser problems is in vain.
-    """
-
-    severity: str
-    reason: str
-    help: str = ""
-    kind: str = ""
-    final: bool = False
-
-    @property
-    def gravity(self) -> tuple[int, int]:
-        """What problems are sorted by, worst first."""
-        rank = GRAVEST.index(self.kind) if self.kind in GRAVEST else len(GRAVEST)
-        return -SEVERITY.index(self.severity), rank
-
-
-def worst_first(problems: Iterable[Problem]) -> list[Problem]:
-    """Sort by severity, and within it what other mending would be in vain for before the rest."""
-    return sorted(problems, key=lambda problem: problem.gravity)
-
-
-def helped(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems of one pair, worst first, without help that would not help: where only other models do."""
-    found: list[Problem] = []
-    for problem in worst_first(problems):
-        in_vain = any(worse.final for worse in found)
-        found.append(replace(problem, help="") if in_vain else problem)
-    return found
 
 
 def problems_between(first: Facts, second: Facts, kept: Sequence[str] = ()) -> list[Problem]:
@@ -140,17 +88,6 @@ def has_batch_norm(tensors: Mapping[str, Any]) -> bool:
     return any(name.endswith(("running_mean", "running_var")) for name in tensors)
 
 
-def is_kept(name: str, kept: Sequence[str]) -> bool:
-    """Whether a tensor is taken from one model as it is."""
-    return any(fnmatchcase(name, pattern) for pattern in kept)
-
-
-def is_head(name: str) -> bool:
-    """Whether a tensor's name is one that output layers go by."""
-    parts = name.lower().split(".")
-    return parts[0] == OUTPUT or any(part in HEADS for part in parts)
-
-
 def _names(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:
     """Missing tensors: each of the two may have some that the other lacks."""
     if first.damaged or second.damaged:  # that is said of the model, and what is not there says nothing
@@ -163,7 +100,7 @@ def _names(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem
         reason = f"{other.name} lacks {missing[0]}{more}, which {one.name} has"
         heads = all(is_head(name) for name in missing)
         names = [name for name in (*one.tensors, *other.tensors) if not is_kept(name, kept)]
-        help = f"take the head from one model as it is ({_keep_of(missing, names)})" if heads else _way(one, other)
+        help = f"take the head from one model as it is ({keeping(missing, names)})" if heads else _way(one, other)
         yield Problem(IMPOSSIBLE, reason, help, final=not heads)
         return
 
@@ -186,32 +123,14 @@ def _shapes(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
     heads = all(is_head(name) or _rows_only(first.tensors[name], second.tensors[name]) for name in differing)
     what = "have different heads or vocabularies" if heads and len(differing) <= 3 else "have different shapes"
     reason = f"they {what}: {name} is {mine} in {first.name} and {theirs} in {second.name}{more}"
-    patterns = keep_patterns(differing, (*first.tensors, *second.tensors))
-    few = len(patterns) <= 3 and (heads or len(differing) <= 3)
-    help = f"take what differs from one model as it is ({_options(patterns)})" if few else "select models of one size"
+    names = (*first.tensors, *second.tensors)
+    few = len(keep_patterns(differing, names)) <= 3 and (heads or len(differing) <= 3)
+    help = (
+        f"take what differs from one model as it is ({keeping(differing, names)})"
+        if few
+        else "select models of one size"
+    )
     yield Problem(IMPOSSIBLE, reason, help, final=not few)
-
-
-def keep_patterns(differing: Sequence[str], names: Iterable[str]) -> list[str]:
-    """Patterns for `keep` that match just these of all names: of a module that differs as a whole one for all of it."""
-    others = set(names) - set(differing)
-    found: dict[str, None] = {}
-    for name in differing:
-        parts = name.split(".")
-        modules = (".".join(parts[:length]) + "." for length in range(1, len(parts)))
-        whole = (module for module in modules if not any(other.startswith(module) for other in others))
-        module = next(whole, None)
-        several = module is not None and sum(each.startswith(module) for each in differing) > 1
-        found[f"{escape(str(module))}*" if several else escape(name)] = None
-    return list(found)
-
-
-def _options(patterns: Iterable[str]) -> str:
-    return " ".join(f"--keep '{pattern}'" for pattern in patterns)
-
-
-def _keep_of(differing: Sequence[str], names: Iterable[str]) -> str:
-    return _options(keep_patterns(differing, names))
 
 
 def _rows_only(one: Shape, other: Shape) -> bool:
@@ -309,7 +228,7 @@ def _heads_kept(facts: Facts, kept: Sequence[str]) -> bool:
 
 def _take_head(facts: Facts) -> str:
     heads = [name for name in facts.tensors if is_head(name)]
-    return f"take the head from one model as it is ({_keep_of(heads, facts.tensors) if heads else '--keep'})"
+    return f"take the head from one model as it is ({keeping(heads, facts.tensors) if heads else '--keep'})"
 
 
 def _ties(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Problem]:

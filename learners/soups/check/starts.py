@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import SAMPLED, Geometry, geometry
-from learners.soups.check.problems import ALIGNED, IMPOSSIBLE, NOTED, START, STARTS, Problem, is_head, is_kept
+from learners.soups.check.kept import is_head, is_kept
+from learners.soups.check.problem import ALIGNED, IMPOSSIBLE, NOTED, START, STARTS, Problem
 from learners.soups.check.values import first_not_finite, not_finite
 from learners.soups.check.verdicts import Mergeability, Pair, Problems, verdict_on
 from learners.soups.files.stored import Stored

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from learners.soups.check.problems import IMPOSSIBLE, Problem
+from learners.soups.check.problem import IMPOSSIBLE, Problem
 from learners.soups.files.mapped import is_finite, mapped
 from learners.soups.files.stored import Stored
 

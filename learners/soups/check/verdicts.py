@@ -7,17 +7,8 @@ from itertools import chain
 import polars as pl
 
 from learners.soups.check.facts import Facts
-from learners.soups.check.problems import (
-    IMPOSSIBLE,
-    NOTED,
-    START,
-    UNWISE,
-    Problem,
-    common_start,
-    has_batch_norm,
-    helped,
-    worst_first,
-)
+from learners.soups.check.problem import IMPOSSIBLE, NOTED, START, UNWISE, Problem, helped, worst_first
+from learners.soups.check.problems import common_start, has_batch_norm
 
 SAFE = "safe"
 VERDICTS = {NOTED: SAFE, UNWISE: UNWISE, IMPOSSIBLE: IMPOSSIBLE}
