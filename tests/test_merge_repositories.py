@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from learners import merge, mergeability
+from learners.soups.merge import Merged
 from schemas import DataError, Lake, UsageError
 from tests.mined_models import add_model, many_models, repository
 from tests.test_command_line import Run, run
@@ -135,8 +137,37 @@ def test_a_link_out_of_the_base_is_not_followed(folders: Path, tmp_path: Path) -
     ],
     ids=str,
 )
-def test_what_the_card_says_makes_the_same_model_again(hub: Lake, options: dict[str, object]) -> None:
-    made = merge(hub, TUNES, **options)  # type: ignore[arg-type] # each of its own type
+def test_what_the_card_says_makes_the_same_model_again(hub: Lake, options: dict[str, Any]) -> None:
+    made_again(hub, TUNES, **options)
+
+
+WEIGHTED = "SELECT model_id, 1.0 + row_number() OVER (ORDER BY model_id) AS weight FROM model WHERE name LIKE 'tune%'"
+
+
+@pytest.mark.parametrize(
+    "options", [{"dtype": "bfloat16"}, {"method": "ties", "parent": "local:base", "normalize": False}], ids=str
+)
+def test_weights_of_a_query_are_left_to_the_query(hub: Lake, options: dict[str, Any]) -> None:
+    made = made_again(hub, WEIGHTED, **options)
+    card = (made.folder / "README.md").read_text()
+    assert "weights=" not in card
+    assert f"| stored in | {options.get('dtype', 'float32')} |" in card
+
+
+def test_a_merge_that_had_to_be_forced_says_so(hub: Lake, tmp_path: Path) -> None:
+    for name, seed in (("first", 5), ("second", 6)):
+        weights = {"w": torch.randn(40, 40, generator=torch.Generator().manual_seed(seed)).bfloat16()}
+        add_model(hub, f"local:{name}", repository(tmp_path / name, weights))
+    query = "SELECT model_id FROM model WHERE model_id IN ('local:first', 'local:second')"
+    with pytest.raises(UsageError, match="force"):
+        merge(hub, query)
+    made = made_again(hub, query, force=True)
+    assert "force=True" in (made.folder / "README.md").read_text()
+
+
+def made_again(hub: Lake, query: str, **options: Any) -> Merged:
+    """Merge, run what the card says where the lake lies, and see that the same model has come of it."""
+    made = merge(hub, query, **options)
     before = load_weights(hub, made.model_id)
     code = re.findall(r"```python\n(.*?)```", (made.folder / "README.md").read_text(), re.DOTALL)[0]
     shutil.rmtree(made.folder)
@@ -144,6 +175,8 @@ def test_what_the_card_says_makes_the_same_model_again(hub: Lake, options: dict[
     assert hub.sql("SELECT model_id FROM product")["model_id"].to_list() == [made.model_id]
     after = load_weights(hub, made.model_id)
     assert all(torch.equal(before[name], after[name]) for name in before)
+    assert all(before[name].dtype == after[name].dtype for name in before)
+    return made
 
 
 @pytest.mark.usefixtures(run.__name__)

@@ -65,8 +65,11 @@ class Recipe:
         kept: Patterns of tensors that are the base's.
         notes: Warnings and what else one should know.
         licences: What follows from the ingredients' licences.
-        treatment: What was done to the models before and to the merged one after: `align`, `repair`, `dtype`.
+        treatment: What was done to the models before and to the merged one after (`align`, `repair`, `dtype`), and
+            whether the merge was forced.
         origins: The models that others published among them, and among what they were made of.
+        types: What the merged tensors are stored in.
+        weighted: Whether the query gives the weights.
     """
 
     name: str
@@ -79,6 +82,8 @@ class Recipe:
     licences: Licences
     treatment: Mapping[str, Any] = field(default_factory=dict)
     origins: Sequence[str] = ()
+    types: Sequence[str] = ()
+    weighted: bool = False
 
 
 def write_card(recipe: Recipe, folder: Path) -> None:
@@ -141,6 +146,7 @@ def _settings(recipe: Recipe) -> str:
     settings: dict[str, Any] = {key: value for key, value in recipe.merge.settings.items() if key != "weights"}
     settings |= recipe.treatment
     settings |= {"computed in": str(recipe.merge.dtype).removeprefix("torch.")}
+    settings |= {"stored in": ", ".join(recipe.types)} if recipe.types else {}
     settings |= {"seed": recipe.merge.seed} if recipe.merge.method.seeded else {}
     settings |= {"taken from the base": ", ".join(recipe.kept)} if recipe.kept else {}
     return "\n".join(
@@ -163,6 +169,8 @@ def _list(sentences: Sequence[str], otherwise: str) -> str:
 def _arguments(recipe: Recipe) -> Mapping[str, Any]:
     defaults = {parameter.name: parameter.default for parameter in recipe.merge.method.parameters}
     changed = {key: value for key, value in recipe.merge.settings.items() if value != defaults[key]}
+    if recipe.weighted:
+        del changed["weights"]
     changed |= {"precision": "float64"} if recipe.merge.dtype == torch.float64 else {}
     parent = {"parent": recipe.parent.name} if recipe.parent else {}
     kept = {"keep": list(recipe.kept)} if recipe.kept else {}

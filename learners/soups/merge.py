@@ -10,6 +10,7 @@ from learners.soups.card import Recipe, write_card
 from learners.soups.check.described import Given, given_descriptions
 from learners.soups.check.mergeability import Selection, query_of
 from learners.soups.files.merge_files import Ingredients, Progress, merge_files
+from learners.soups.files.stored import Stored
 from learners.soups.files.writing import SHARD_BYTES
 from learners.soups.kitchen import DATA_NEEDS, Kitchen
 from learners.soups.licences import Licences, combined_licence, published_origins
@@ -117,12 +118,14 @@ def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progre
         copy_of_base(order.base, beside, order.models, request.dtype)
         with TemporaryDirectory(dir=beside) as scratch:
             ingredients = _ingredients(order, kitchen, Path(scratch))
-            merge_files(order.plan, ingredients, beside, dtype=out, shard_bytes=shard_bytes, progress=progress)
+            written = merge_files(
+                order.plan, ingredients, beside, dtype=out, shard_bytes=shard_bytes, progress=progress
+            )
         notes = (*order.report.notes, *order.said, *kitchen.finish(beside))
         measured = kitchen.accuracy(beside)
         origins = published_origins(lake, [facts.model_id for facts in order.everybody])
         licences = combined_licence(lake, list(origins.values()))
-        write_card(_recipe(order, notes, licences, list(origins)), beside)
+        write_card(_recipe(order, written, notes, licences, list(origins)), beside)
     made = Made(
         name=order.name,
         folder=folder.resolve(),
@@ -146,7 +149,9 @@ def _merged(lake: Lake, order: Order, kitchen: Kitchen, shard_bytes: int, progre
     )
 
 
-def _recipe(order: Order, notes: tuple[str, ...], licences: Licences, origins: Sequence[str]) -> Recipe:
+def _recipe(
+    order: Order, written: Mapping[str, Stored], notes: tuple[str, ...], licences: Licences, origins: Sequence[str]
+) -> Recipe:
     """What the merged model's card tells."""
     return Recipe(
         name=order.name,
@@ -158,7 +163,9 @@ def _recipe(order: Order, notes: tuple[str, ...], licences: Licences, origins: S
         kept=order.request.keep,
         notes=(*order.warnings, *notes),
         licences=licences,
-        treatment=order.request.treatment(),
+        treatment=order.request.treatment() | ({"force": True} if order.warnings else {}),
+        types=sorted({str(tensor.torch_dtype).removeprefix("torch.") for tensor in written.values()}),
+        weighted=order.weighted,
     )
 
 

@@ -87,6 +87,7 @@ class Order:
         warnings: What is unwise.
         models: What is merged: the models, or in their place twins with their units in one order.
         elder: What they come from, if that takes part.
+        weighted: Whether the query gives the weights.
     """
 
     request: Request
@@ -95,6 +96,7 @@ class Order:
     warnings: tuple[str, ...]
     models: tuple[Facts, ...]
     elder: Facts | None
+    weighted: bool = False
 
     @property
     def selected(self) -> tuple[Facts, ...]:
@@ -175,7 +177,8 @@ def order(lake: Lake, request: Request, settings: Mapping[str, Any], force: bool
         report = judged_by_barriers(lake, report, len(ids), kept, twins)
     warnings = refuse(report, force, request.keep)
     everybody = twins or report.facts
-    return Order(request, plan, report, warnings, everybody[: len(ids)], everybody[-1] if parent else None)
+    elder = everybody[-1] if parent else None
+    return Order(request, plan, report, warnings, everybody[: len(ids)], elder, "weight" in rows.columns)
 
 
 def _parent(lake: Lake, rows: pl.DataFrame, named: str | None, plan: Merge) -> str | None:
