@@ -102,7 +102,7 @@ def test_networks_of_an_equation_have_no_statistics_of_samples(lake: Lake, tmp_p
         place = repository(tmp_path / str(number), initialise(description.skeleton(), torch.Generator().manual_seed(0)))
         (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
         add_model(lake, f"local:{number}", place)
-    with pytest.raises(UsageError, match=r"needs samples that local:0, a pinn, is not shown one by one; take linear"):
+    with pytest.raises(UsageError, match=r"needs? samples that local:0, a pinn, is not shown one by one; take linear"):
         merge(lake, LOCAL, method, force=True)
 
 
