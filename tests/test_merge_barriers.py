@@ -119,6 +119,19 @@ def test_a_barrier_decides_on_twins_that_were_aligned_before(lake: Lake, tmp_pat
     assert uniform_soup(lake, bad.sql).warnings == ()  # which is judged on data
 
 
+def test_values_that_are_not_finite_are_said_before_units_are_compared(lake: Lake, tmp_path: Path) -> None:
+    description = beside(lake, tmp_path, 8)
+    weights = load_weights(lake, "local:one")
+    name = next(iter(weights))
+    add_described(lake, tmp_path, description, "broken", weights | {name: torch.full_like(weights[name], torch.nan)})
+    query = "SELECT model_id FROM models WHERE model_id IN ('local:one', 'local:broken') ORDER BY 1 DESC"
+    for force in (False, True):
+        with pytest.raises(
+            UsageError, match=f"local:broken has values that are not finite, in {name}; leave that model out"
+        ):
+            merge(lake, query, align="weights", force=force)
+
+
 def nearby(lake: Lake) -> dict[str, Tensor]:
     """The first model with so much noise that it lies elsewhere and computes much the same."""
     source = torch.Generator().manual_seed(0)
