@@ -11,26 +11,57 @@ from schemas.lake import Lake
 from schemas.reading import Reading
 
 SHARDS = """
-SELECT shard, shard_sha256, count(DISTINCT model_id) AS models FROM checkpoint WHERE shard IS NOT NULL
-GROUP BY ALL ORDER BY ALL
+SELECT shard, shard_sha256, count(DISTINCT model_id) AS models, min(row) AS first, max(row) AS last,
+    arg_min(model_id, row) AS first_id, arg_max(model_id, row) AS last_id,
+    any_value(model_id) FILTER (row IS NULL) AS lost
+FROM checkpoint WHERE shard IS NOT NULL GROUP BY shard, shard_sha256 ORDER BY shard, shard_sha256
 """
 HOMES = "SELECT model_id, location FROM model WHERE location IS NOT NULL AND hub = 'made' AND deleted_at IS NULL"
 NAMED = "SELECT DISTINCT model_id, path FROM tensor WHERE model_id IN (SELECT unnest($ids)) ORDER BY ALL"
+OF_A_BUILD = (BEGUN, "build.plan", "build.lock")
+OF_A_GROUP = (".json", ".state", ".progress", ".failure")
+"""Endings of what a build writes beside its shards."""
 MARK = ".mark"
 """Ending of the note beside a downloaded snapshot."""
 LOCK = "lock-"
 PUBLISHED = "published"
 """Folder of a lake for what is on its way to a hub; what is there whole is deleted."""
 
+AGAIN = "build, import or make that model again"
 Problem = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the tables say of a shard of the weight store."""
+
+    shard: str
+    sha256: str
+    models: int
+    """How many models' weights it holds."""
+    first: int | None
+    last: int | None
+    """The least and the greatest row."""
+    first_id: str | None
+    last_id: str | None
+    """A model of each of them."""
+    lost: str | None
+    """A model of no row."""
+
+    def outside(self, members: int) -> tuple[str, str] | None:
+        """A model whose row is none of a shard's, and that row; None where all are."""
+        if self.lost is not None:
+            return self.lost, "no row"
+        if self.first is not None and self.first < 0:
+            return str(self.first_id), f"row {self.first}"
+        return (str(self.last_id), f"row {self.last}") if self.last is not None and self.last >= members else None
 
 
 @dataclass(frozen=True)
 class Named:
     """What the tables say that lies in files."""
 
-    shards: list[tuple[str, str, int]]
-    """Each shard of the weight store, its SHA-256, and how many models' weights it holds."""
+    shards: list[Held]
     homes: dict[Path, set[str]]
     """Folder of each merge -> the files in it that its tensors lie in."""
     crawls: set[str]
@@ -42,22 +73,31 @@ def named(tables: Reading) -> Named:
     found: dict[Path, set[str]] = {home: set() for home in homes.values()}
     for model_id, path in tables.sql(NAMED, ids=list(homes)).iter_rows():
         found[homes[model_id]].add(path)
-    return Named(tables.sql(SHARDS).rows(), found, set(tables.sql("SELECT crawl_id FROM crawl")["crawl_id"]))
+    shards = [Held(*row) for row in tables.sql(SHARDS).iter_rows()]
+    return Named(shards, found, set(tables.sql("SELECT crawl_id FROM crawl")["crawl_id"]))
 
 
 def rows_without_files(lake: Lake, named: Named, whole: bool) -> Iterator[Problem]:
-    """Shards and files of merges that tables name and that are missing or damaged; read them whole if `whole`."""
-    for shard, digest, models in named.shards:
-        held = "the weights of 1 model" if models == 1 else f"weights of {models:,} models"
+    """Shards and files of merges that tables name and that are missing, damaged, or hold not what tables say.
+
+    Of each shard the header is read; all of it, and compared with its SHA-256, if `whole`.
+    """
+    for held in named.shards:
+        weights = "the weights of 1 model" if held.models == 1 else f"weights of {held.models:,} models"
         try:
-            if not lake.weights.path(shard).exists():
-                yield "weights", f"missing, with {held}; put it back, or build or make them again", shard
-            elif whole:
-                lake.weights.verify(shard, digest)
-            else:
-                lake.weights.names(shard)
+            if not lake.weights.path(held.shard).exists():
+                yield "weights", f"missing, with {weights}; put it back, or build or make them again", held.shard
+                continue
+            if whole:
+                lake.weights.verify(held.shard, held.sha256)
+            members = lake.weights.members(held.shard)
         except (DataError, UsageError) as error:
-            yield "weights", f"{error}; delete it, then build or make again what it held", shard
+            yield "weights", f"{error}; delete it, then build or make again what it held", held.shard
+            continue
+        if found := held.outside(members):
+            model_id, row = found
+            problem = f"a checkpoint is said to be {row} of {held.shard}, which has rows 0 to {members - 1}; {AGAIN}"
+            yield "weights", problem, model_id
     for path in sorted(home / name for home, names in named.homes.items() for name in names):
         if not path.is_file():
             yield "weights", "missing, with tensors of a merged model; make the merge again", str(path)
@@ -109,7 +149,7 @@ def _files(folder: Path, hidden: set[Path]) -> Iterator[Path]:
 
 def _stray_shards(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
     folder, homes = lake.weights.folder, named.homes
-    known = {folder / shard for shard, _, _ in named.shards}
+    known = {folder / held.shard for held in named.shards}
     known |= {home / name for home, names in homes.items() for name in names}
     bare = {home for home, names in homes.items() if not names}  # nothing is said of what lies in them
     shards = [path for path in _files(folder, hidden) if path.suffix == ".safetensors" and path not in known]
@@ -117,11 +157,16 @@ def _stray_shards(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
 
 
 def _stray_others(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
-    """What is no shard, and lies neither in the folder of a build nor in that of a merge."""
+    """What is no shard, and what neither a build writes into its folder nor a merge into its own."""
     folder, homes = lake.weights.folder, set(named.homes)
     begun = {path.parent for path in folder.glob(f"*/{BEGUN}")}
     others = (path for path in _files(folder, hidden) if path.suffix != ".safetensors")
-    return [path for path in others if path.parent not in begun and not homes & set(path.resolve().parents)]
+    kept = (path for path in others if not (path.parent in begun and _is_of_a_build(path)))
+    return [path for path in kept if not homes & set(path.resolve().parents)]
+
+
+def _is_of_a_build(path: Path) -> bool:
+    return path.name in OF_A_BUILD or path.suffix in OF_A_GROUP
 
 
 def _stray_answers(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:

@@ -79,6 +79,20 @@ class WeightStore:
         with _opened(self.path(shard)) as file:
             return _names(file, None, self.path(shard))
 
+    def members(self, shard: str) -> int:
+        """How many members a shard holds, by its header alone: the length of the leading axis of every tensor.
+
+        Raises:
+            DataError: It is missing, shorter or longer than its header says, or no stack of models.
+        """
+        path = self.path(shard)
+        with _opened(path) as file:
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 - it is no mapping
+        lengths = {shape[0] if shape else -1 for shape in shapes}
+        if len(lengths) != 1 or -1 in lengths:
+            raise DataError(f"{path} holds no stack of models: its tensors share no leading axis")
+        return int(lengths.pop())
+
     def verify(self, shard: str, sha256: str) -> None:
         """Raise DataError unless the shard's content has this SHA-256 (hexadecimal)."""
         found = _sha256(self.path(shard))

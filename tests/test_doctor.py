@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import polars as pl
+import pytest
 import torch
 
 from schemas import Lake, examine, open_lake, repair
@@ -12,6 +13,7 @@ from schemas.ghosts import OF_A_MODEL
 from schemas.unique import MAY_REPEAT, UNIQUE, WHOLE
 from zoo import publish_population
 from zoo.publishing.sending import Destination
+from zoo.results import failure_file, progress_file, result_file, state_file
 
 
 def healthy(lake: Lake) -> None:
@@ -119,7 +121,7 @@ def test_a_row_that_stands_twice_is_found_and_mended_in_every_table(lake: Lake) 
     problems = examine(lake).filter(check="unique")["problem"].to_list()
     assert len(problems) == len(UNIQUE)
     for table, problem in zip(UNIQUE, problems, strict=True):
-        assert re.fullmatch(rf"1 (rows|values) of {table}(\(.*\))? stand there more than once", problem)
+        assert re.fullmatch(rf"1 (row|value) of {table}(\(.*\))? stands there more than once", problem)
     mended = repair(lake).filter(repair="equal rows made one")
     assert dict(mended.select("what", "count").rows()) == dict.fromkeys(UNIQUE, 1)
     assert examine(lake).filter(check="unique").is_empty()
@@ -168,3 +170,58 @@ def test_models_that_nothing_made_are_found(lake: Lake) -> None:
     assert examine(lake).rows() == [
         ("orphans", "2 models of the hubs zoo and made without a row in member or product", "made:soup/s")
     ]
+
+
+def copy_of(undisturbed: Lake, tmp_path: Path) -> Lake:
+    shutil.copytree(undisturbed.path, tmp_path / "lake")
+    return open_lake(tmp_path / "lake")
+
+
+@pytest.mark.parametrize("row", ["999", "-1", "NULL"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_row_that_no_shard_has_is_found(undisturbed: Lake, tmp_path: Path, row: str, whole: bool) -> None:
+    lake = copy_of(undisturbed, tmp_path)
+    assert examine(lake, weights=whole).is_empty()
+    model_id, shard = lake.sql("SELECT model_id, shard FROM checkpoint WHERE final ORDER BY ALL LIMIT 1").row(0)
+    members = len(next(iter(lake.weights.read(shard).values())))
+    with lake.write() as transaction:
+        transaction.sql(f"UPDATE checkpoint SET row = {row} WHERE final AND model_id = $id", id=model_id)
+    said = "no row" if row == "NULL" else f"row {row}"
+    problem = f"a checkpoint is said to be {said} of {shard}, which has rows 0 to {members - 1}; "
+    assert examine(lake, weights=whole).rows() == [
+        ("weights", problem + "build, import or make that model again", model_id)
+    ]
+
+
+def test_a_member_without_its_weights_is_found(undisturbed: Lake, tmp_path: Path) -> None:
+    lake = copy_of(undisturbed, tmp_path)
+    one, other, *_ = lake.sql("SELECT model_id FROM member ORDER BY ALL")["model_id"]
+    with lake.write() as transaction:
+        transaction.sql("DELETE FROM checkpoint WHERE model_id = $id", id=one)
+    problem = "1 trained member without a final checkpoint; build or import again what they are of"
+    assert examine(lake).rows() == [("weights", problem, one)]
+    with lake.write() as transaction:
+        transaction.sql("UPDATE checkpoint SET final = false WHERE model_id = $id", id=other)
+    assert examine(lake).rows() == [("weights", problem.replace("1 trained member", "2 trained members"), one)]
+    with lake.write() as transaction:
+        transaction.sql("DELETE FROM member WHERE model_id = $id", id=one)
+        transaction.sql("DELETE FROM model WHERE model_id = $id", id=one)
+        transaction.sql("UPDATE checkpoint SET final = true WHERE model_id = $id", id=other)
+    found = examine(lake).filter(check="weights").rows()
+    assert found == [("weights", "1 trained member with several final checkpoints; only one can be", other)]
+
+
+def test_what_no_build_writes_is_found_in_its_folder(undisturbed: Lake, tmp_path: Path) -> None:
+    """Everything that a build writes is known; anything else beside it is named."""
+    lake = copy_of(undisturbed, tmp_path)
+    (population,) = lake.sql("SELECT population_id FROM population")["population_id"]
+    weights = lake.weights.folder
+    for of in (result_file, state_file, progress_file, failure_file):
+        of(weights, population, "w9-b9").touch()
+    for name in ("build.plan", "build.lock"):
+        (weights / population / name).touch()
+    assert examine(lake).is_empty()
+    shard = lake.sql("SELECT min(shard) AS shard FROM checkpoint").item()
+    shutil.copy(weights / shard, weights / f"{shard}.bak")
+    problem = "belongs to nothing in the lake; move it elsewhere or delete it"
+    assert examine(lake).rows() == [("files", problem, f"{shard}.bak")]
