@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder
-from commands.terminal import say, show
+from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder, Quiet
+from commands.terminal import progress_bar, say, show
 from schemas import open_lake
 
 
@@ -24,11 +24,12 @@ def publish(
     endpoint: Annotated[str | None, typer.Option(help="URL of another hub.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written, and stop.")] = False,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Publish tables of the lake as a dataset, without e-mail addresses and texts of model cards."""
     import zoo
 
-    with open_lake(lake, read_only=True) as opened:
+    with open_lake(lake, read_only=True) as opened, progress_bar(quiet) as progress:
         files = zoo.publish_tables(
             opened,
             what,
@@ -39,6 +40,7 @@ def publish(
             private=private,
             endpoint=endpoint,
             dry_run=dry_run,
+            progress=progress,
         )
     if license_id is None:
         say("no licence is stated, so that nobody may use it; --license cc-by-4.0 would state one")

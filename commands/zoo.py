@@ -98,7 +98,19 @@ def status(
     import zoo
 
     with open_lake(lake, read_only=True) as opened:
-        show(zoo.status(opened, population), as_json)
+        found = zoo.status(opened, population)
+    show(found if as_json else _with_units(found), as_json)
+
+
+def _with_units(standing: pl.DataFrame) -> pl.DataFrame:
+    """Bytes as people say them."""
+    from zoo.publishing.dataset_card import size_in_words
+
+    return standing.with_columns(
+        pl.col(name).map_elements(size_in_words, return_dtype=pl.String)
+        for name in standing.columns
+        if name.startswith("bytes_")
+    ).rename(lambda name: name.removeprefix("bytes_"))
 
 
 @zoo_commands.command("list")

@@ -144,6 +144,10 @@ def test_zoo_builds_lists_and_publishes(run: Run, tmp_path: Path) -> None:
     assert "8 members in 4 groups" in one_line(built.err)
     assert run("zoo", "build", "digits-tiny", "--lake", "new", "--json", "--quiet").err == ""
     assert json.loads(run("zoo", "list", "--lake", "new", "--json").out)[0]["state"] == "complete"
+    assert re.search(r"\bfree\b.* \d+\.\d [kMG]B\b", run("zoo", "status", "--lake", "new").out, re.DOTALL)
+    assert json.loads(run("zoo", "status", "--lake", "new", "--json").out)[0]["bytes_free"] > 1_000_000
+    quiet = run("publish", "model", "--to", "mined", "--lake", "new", "--license", "cc0-1.0", "--quiet", "--json")
+    assert (quiet.code, quiet.err, json.loads(quiet.out)[0]["rows"]) == (0, "", 8)
     query = "SELECT model_id FROM member LIMIT 3"
     exported = run("zoo", "export", query, "--to", "out", "--lake", "new", "--json")
     assert json.loads(exported.out)[0]["repositories"] == 3

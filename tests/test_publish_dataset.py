@@ -170,6 +170,20 @@ def test_splits_can_leave_cells_whole(copied: Lake, tmp_path: Path) -> None:
     assert "which differ by their seeds alone, are in one split" in (tmp_path / "zoo" / "README.md").read_text()
 
 
+def test_the_card_counts_what_each_split_has_of_the_grid(published: Path) -> None:
+    """Beside the tables themselves: a row a value of what was varied, a column a split."""
+    card = (published / "README.md").read_text()
+    assert "drawn at random, not balanced over the grid" in card
+    models = pl.read_parquet(published / "models" / "*.parquet", include_file_paths="file")
+    split = pl.col("file").str.extract(r"(\w+)-0\.parquet$")
+    told = re.findall(r"\| `(\w+)` = (\S+) \| (\d+) \| (\d+) \| (\d+) \|", card)
+    assert {name for name, *_ in told} == {"width", "batch_size"}
+    for name, value, *counts in told:
+        of_value = models.filter(pl.col(name).cast(pl.String) == value).select(split)["file"].to_list()
+        assert [int(count) for count in counts] == [of_value.count(each) for each in ("train", "validation", "test")]
+    assert sum(int(count) for name, _, *counts in told if name == "width" for count in counts) == models.height
+
+
 def test_nothing_tells_where_the_publisher_s_files_lie(undisturbed: Lake, published: Path, recipe: Recipe) -> None:
     folder = str(Path(recipe.dataset.removeprefix("npz:")).parent).encode()
     for config in ("models", "populations"):

@@ -209,6 +209,12 @@ def test_tables_go_to_a_hub_and_are_read_from_there(mined: Lake, upload_hub: Tes
     assert not list((mined.path / "published").iterdir())
 
 
+def test_progress_goes_over_the_rows_of_all_tables(mined: Lake, tmp_path: Path) -> None:
+    heard: list[tuple[int, int | None, str]] = []
+    publish_tables(mined, "model,tag,card", tmp_path / "out", progress=lambda *said: heard.append(said))
+    assert heard == [(2, 5, "model"), (4, 5, "tag"), (5, 5, "card")]
+
+
 def test_a_dry_run_counts_and_writes_nothing(mined: Lake, tmp_path: Path) -> None:
     plan = publish_tables(mined, "model,tag,event", tmp_path / "out", dry_run=True)
     assert plan.select("file", "rows").rows() == [

@@ -1,6 +1,7 @@
 """Published datasets read back, from a folder and from a hub: the same rows and weights, and no bytes but those."""
 
 import io
+import re
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -268,6 +269,7 @@ def test_other_bytes_than_those_asked_for_are_refused(hub: TestHub) -> None:
     ("condition", "says"),
     [
         ("width = 'x", "unterminated"),
+        (" ", "the condition is empty; try width = 8, or true for all"),
         ("hight = 3", r"hight.*the tables of .*: models, populations, tensors, training"),
         ("width = 99", "selects no model of"),
         ("SELECT width FROM models", "it has to return model_id"),
@@ -281,6 +283,19 @@ def test_other_bytes_than_those_asked_for_are_refused(hub: TestHub) -> None:
 def test_what_cannot_be_loaded_is_said(uploads: Path, condition: str, says: str) -> None:
     with pytest.raises(UsageError, match=f"(?is){says}"):
         load_population(uploads / "datasets" / REPOSITORY, condition)
+
+
+@pytest.mark.parametrize("condition", ["width =", "width = 3 AND", "width = 3 AND )"])
+def test_a_complaint_names_no_word_that_nobody_wrote(uploads: Path, condition: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_population(uploads / "datasets" / REPOSITORY, condition)
+    (near,) = re.findall(r'syntax error at or near "(.+?)"', str(caught.value))
+    assert near in condition
+
+
+def test_what_a_condition_selects_is_in_order(uploads: Path) -> None:
+    names = open_published(uploads / "datasets" / REPOSITORY).models("true")["model_id"].to_list()
+    assert names == sorted(names)
 
 
 def test_a_dataset_that_is_not_there_is_said(hub: TestHub, tmp_path: Path) -> None:

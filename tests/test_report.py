@@ -3,7 +3,7 @@
 import json
 import re
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,7 +15,7 @@ from polars.testing import assert_frame_equal
 from learners import phases_of_population, report
 from learners.reporting.families import family_section
 from learners.reporting.figure import Section
-from learners.reporting.hubs import mined_section
+from learners.reporting.hubs import mined_section, runs
 from learners.reporting.pictures import theme
 from learners.reporting.populations import population_sections
 from learners.reporting.soups import soup_section
@@ -366,3 +366,30 @@ def test_hostile_names_do_nothing_in_a_browser(filled: Lake, tmp_path: Path) -> 
     title, console = asked_in_chromium(report(filled, tmp_path / "report.html"), "return document.title;")
     assert title == "weightlake report: lake"
     assert console == []
+
+
+@pytest.mark.parametrize(("unit", "step"), [("month", 1), ("quarter", 3), ("year", 12)])
+def test_a_line_breaks_where_a_time_is_left_out(lake: Lake, unit: str, step: int) -> None:
+    """Times 0 to 7 without 3 and 5 are runs of three, one and two; a hub's runs do not hang on another's."""
+    times = [0, 1, 2, 4, 6, 7]
+    months = [date(2020 + time * step // 12, time * step % 12 + 1, 1) for time in times]
+    rows = pl.DataFrame({"hub": ["a"] * 6 + ["b"] * 2, "month": months + months[1:3]})
+    assert runs(rows.reverse(), unit)["run"].to_list() == [1, 1, 1, 2, 3, 3, 1, 1]
+
+
+def test_the_documentation_of_a_hub_is_not_drawn_over_times_without_it(lake: Lake) -> None:
+    many = [(2020 + quarter // 4, quarter % 4 * 3 + 1) for quarter in range(20) if quarter not in (7, 8)]
+    rows = [(f"huggingface:a/{n}-{y}-{m}", datetime(y, m, 2, tzinfo=UTC)) for y, m in many for n in range(60)]
+    models = pl.DataFrame(rows, schema=["model_id", "created_at"], orient="row").with_columns(hub=pl.lit("huggingface"))
+    cards = models.select("model_id", text=pl.lit("x"), bytes=pl.lit(1))
+    said = models.select("model_id", score=pl.lit(0.5))
+    with lake.write() as transaction:
+        transaction.append("model", models)
+        transaction.append("card", cards)
+        transaction.append("documentation", said)
+    (figure,) = [each for each in mined_section(lake).figures if each.title == "Documentation over time"]
+    for drawn in figure.panels:
+        (values,) = drawn.specification["datasets"].values()
+        by_run = pl.DataFrame(values).group_by("run", maintain_order=True).agg(pl.col("month").first(), pl.len())
+        assert by_run.rows() == [(1, "2020-01-01", 7), (2, "2022-04-01", 11)]
+        assert drawn.specification["encoding"]["detail"]["field"] == "run"

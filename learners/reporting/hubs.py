@@ -52,6 +52,7 @@ GROUP BY ALL HAVING sum(models) >= {least} ORDER BY ALL
 """
 LEAST = 10
 MANY = "SELECT count(*) > 1000 FROM models WHERE origin = 'mined'"
+MONTHS_OF = {"month": 1, "quarter": 3, "year": 12}
 UNITS = ((48, "month"), (150, "quarter"))
 """Longest span in months that is drawn in such steps; longer ones by year."""
 
@@ -207,17 +208,16 @@ def _trend(lake: Lake, unit: str) -> list[Figure]:
     known = rows.filter(pl.col("score").is_not_null())
     if known.is_empty():
         return []
-    drawn = rows.with_columns(pl.col("month").cast(pl.String))
     hubs = rows.group_by("hub").agg(pl.sum("models")).sort("models", "hub", descending=[True, False])["hub"].to_list()
     panels = (
-        _line(drawn, "score", "Completeness of cards, mean", hubs),
-        _line(drawn, "card_share", "Models with a card", hubs),
+        _line(rows, "score", "Completeness of cards, mean", hubs, unit),
+        _line(rows, "card_share", "Models with a card", hubs, unit),
     )
     mean = float((known["score"] * known["cards"]).sum()) / max(1, int(known["cards"].sum()))
     finding = (
         f"{rows['cards'].sum():,} of {rows['models'].sum():,} models have a card here; they are {mean:.0%} complete."
     )
-    few = f" A {unit} with fewer than {LEAST} models of a hub is left out." if many else ""
+    few = f" A {unit} with fewer than {LEAST} models of a hub is left out, and its line breaks there." if many else ""
     says = (
         "Completeness is the share of nine sections of a model card that say anything, by weight, over the models of a"
         f" {unit} whose card is in this lake.{few}"
@@ -225,9 +225,22 @@ def _trend(lake: Lake, unit: str) -> list[Figure]:
     return [Figure("Documentation over time", says, finding, sql, rows, panels)]
 
 
-def _line(rows: pl.DataFrame, value: str, title: str, hubs: list[str]) -> Panel:
+def runs(rows: pl.DataFrame, unit: str) -> pl.DataFrame:
+    """Number the unbroken runs of each hub's months, quarters or years, in the column `run`: a line goes over one.
+
+    Args:
+        rows: A row a hub and time, with columns hub and month, the first day.
+        unit: `month`, `quarter` or `year`.
+    """
+    number = (pl.col("month").dt.year() * 12 + pl.col("month").dt.month() - 1) // MONTHS_OF[unit]
+    begins = (number.diff() != 1).fill_null(value=True).over("hub")
+    return rows.sort("hub", "month").with_columns(run=begins.cast(pl.Int64).cum_sum().over("hub"))
+
+
+def _line(rows: pl.DataFrame, value: str, title: str, hubs: list[str], unit: str) -> Panel:
+    drawn = runs(rows.filter(pl.col(value).is_not_null()), unit).with_columns(pl.col("month").cast(pl.String))
     chart = (
-        altair.Chart(rows.filter(pl.col(value).is_not_null()))
+        altair.Chart(drawn)
         .mark_line(point=altair.OverlayMarkDef(size=28), strokeWidth=2)
         .encode(
             x=altair.X(
@@ -240,6 +253,7 @@ def _line(rows: pl.DataFrame, value: str, title: str, hubs: list[str]) -> Panel:
                 f"{value}:Q", title=None, axis=altair.Axis(format="%", tickCount=4), scale=altair.Scale(domainMin=0)
             ),
             color=coloured("hub", hubs),
+            detail="run:N",
             tooltip=[
                 "hub",
                 altair.Tooltip("month:T", format="%b %Y"),

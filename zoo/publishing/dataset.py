@@ -87,6 +87,7 @@ class Publication:
             license_id=self.license_id,
             together=self.together,
             models=models,
+            split_of=self.splits,
             populations=_read(folder, "populations"),
             counts=self.counts,
             shards=len(self.shards),

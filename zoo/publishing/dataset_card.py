@@ -35,6 +35,14 @@ CELLS_ARE_PARTED = (
     " A phase is judged by all models of its cell, whichever split they are in: `phase` of a model in `train` is known "
     "from models that are held out, too. Predicting phases wants splits that part no cell (`--together cell`)."
 )
+AT_RANDOM = (
+    " Which family is in which split is drawn at random, not balanced over the grid: a small split may lack some of "
+    "its values."
+)
+GRID = ("architecture", "width", "depth", "batch_size", "learning_rate", "weight_decay", "label_noise", "data_fraction")
+"""What a grid varies, if anything."""
+MOST_VALUES = 12
+"""Of a column that is counted split by split."""
 CELLS_ARE_WHOLE = " A phase is judged by the models of its cell, which are in one split."
 CARD = """---
 {front_matter}---
@@ -119,6 +127,8 @@ class Facts:
     license_id: str | None
     together: str
     models: pl.DataFrame
+    split_of: pl.DataFrame
+    """A row a model: model_id and split."""
     populations: pl.DataFrame
     counts: Mapping[tuple[str, str], int]
     """Rows by configuration and split."""
@@ -259,7 +269,26 @@ def _splits(facts: Facts) -> str:
     phases = ""
     if any(config == "phases" for config, _ in facts.counts):
         phases = CELLS_ARE_WHOLE if facts.together == "cell" else CELLS_ARE_PARTED
-    return f"{TOGETHER[facts.together]} The column `family` tells the {families:,} families.{alone}{pairs}{phases}"
+    counted = _split_counts(facts.models.join(facts.split_of.select("model_id", "split"), on="model_id"))
+    drawn = AT_RANDOM if families > 1 else ""
+    told = f"The column `family` tells the {families:,} families."
+    return f"{TOGETHER[facts.together]} {told}{alone}{drawn}{pairs}{phases}{counted}"
+
+
+def _split_counts(models: pl.DataFrame) -> str:
+    """A table of how many models of each value of a grid each split has; nothing where nothing was varied."""
+    lines = []
+    for column in GRID:
+        counts = models.drop_nulls(column).group_by(column).agg(*_in_splits())
+        if 1 < counts.height <= MOST_VALUES:
+            rows = counts.sort(column).rows()
+            lines += [f"| `{column}` = {value} | {' | '.join(f'{n:,}' for n in held)}" for value, *held in rows]
+    head = ["| models with | train | validation | test |", "|---|---|---|---|"]
+    return "\n\n" + "\n".join([*head, *(f"{line} |" for line in lines)]) if lines else ""
+
+
+def _in_splits() -> list[pl.Expr]:
+    return [(pl.col("split") == split).sum().alias(split) for split in SPLITS]
 
 
 def _columns(facts: Facts) -> str:

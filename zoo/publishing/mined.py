@@ -9,6 +9,7 @@ import polars as pl
 from schemas import Lake, Reading, UsageError
 from schemas.files import write_whole
 from zoo.mistakes import expected_one_of
+from zoo.publishing.dataset import Progress
 from zoo.publishing.folder import CARD_FILE, remove_others
 from zoo.publishing.limits import check_limits
 from zoo.publishing.mined_card import MinedFacts, mined_card
@@ -45,6 +46,7 @@ def publish_tables(
     private: bool = False,
     endpoint: str | None = None,
     dry_run: bool = False,
+    progress: Progress | None = None,
 ) -> pl.DataFrame:
     """Publish tables and views of a lake, or the rows of a query, as a dataset that `datasets` and DuckDB read.
 
@@ -60,6 +62,7 @@ def publish_tables(
         private: Make a repository that only its owner sees, if it is made.
         endpoint: URL of another hub.
         dry_run: Write nothing, and ask no hub.
+        progress: Called with rows written, rows in all, and the table that was written.
 
     Returns:
         A row a file: `file`, `rows`, `bytes`, and for a hub the number of its `commit`.
@@ -79,7 +82,7 @@ def publish_tables(
         if dry_run:
             return destination.with_commits(files)
         facts = _facts(reading, destination, content, license_id, with_cards)
-        written = [*content.write(reading, destination.folder), CARD_FILE]
+        written = [*content.write(reading, destination.folder, progress), CARD_FILE]
     write_whole(destination.folder / CARD_FILE, text_bytes(mined_card(facts)))
     check_limits(written, "publish fewer rows")
     remove_others(destination.folder, written)
@@ -108,13 +111,16 @@ class _Content:
         """Each configuration and column."""
         return [(each, column) for each, query in self.queries.items() for column in _columns(reading, query)]
 
-    def write(self, reading: Reading, folder: Path) -> list[str]:
+    def write(self, reading: Reading, folder: Path, progress: Progress | None) -> list[str]:
         """Write the tables, and give the files' names within the folder."""
-        return [
-            path.relative_to(folder).as_posix()
-            for each, query in self.queries.items()
-            for path in reading.write_parquet(scrubbed(reading, query), folder / each, "train")
-        ]
+        written: list[Path] = []
+        done, total = 0, sum(self.counts.values())
+        for each, query in self.queries.items():
+            written += reading.write_parquet(scrubbed(reading, query), folder / each, "train")
+            done += self.counts[each]
+            if progress:
+                progress(done, total, each)
+        return [path.relative_to(folder).as_posix() for path in written]
 
 
 def _content(reading: Reading, what: str, name: str, with_cards: bool) -> _Content:

@@ -123,8 +123,12 @@ class Published:
         Raises:
             UsageError: DuckDB refuses it, it selects nothing, or gives no model_id.
         """
-        query = condition if QUERY.match(condition) else f"SELECT * FROM models WHERE {condition} ORDER BY model_id"  # noqa: S608 - whose words these are reads only
+        if not condition.strip():
+            raise UsageError("the condition is empty; try width = 8, or true for all")
+        is_query = QUERY.match(condition)
+        query = condition if is_query else f"SELECT * FROM models WHERE {condition}"  # noqa: S608 - whose words these are reads only
         rows = self.sql(query, **parameters)
+        rows = rows if is_query else rows.sort("model_id")  # not in SQL, whose complaints would then name our words
         if "model_id" not in rows.columns:
             raise UsageError(
                 f"the query returns {', '.join(rows.columns)}; it has to return model_id, and may return epoch"
