@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 import polars as pl
 import pytest
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCard, HfApi
 
-from schemas import Lake, UsageError
-from tests.hub import TestHub
+from schemas import HubError, Lake, UsageError
+from tests.hub import Reply, TestHub
 from tests.published import everything_in, rows_of
 from zoo import publish_tables
 from zoo.publishing.published import open_published
@@ -242,3 +242,38 @@ def test_what_cannot_be_published_is_said(mined: Lake, tmp_path: Path, what: str
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="expected letters, digits and underscores"):
         publish_tables(mined, "model", tmp_path / "out", name="a/b")
+
+
+@pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")  # huggingface_hub's
+def test_tables_whose_upload_stopped_between_commits_go_on_there(
+    mined: Lake, upload_hub: TestHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first commit is there, the second is refused: nobody is shown a card, and the same call sends the rest."""
+    monkeypatch.setattr("zoo.publishing.commits.portions.__defaults__", (2,))
+    assert upload_hub.uploads is not None
+    once = HfApi.upload_folder
+
+    def then_refuse(api: HfApi, **said: object) -> object:
+        done = once(api, **said)  # type: ignore[arg-type] # as it was called
+        upload_hub.misbehave("*/commit/*", Reply(400, {}, b'{"error": "not now"}'))
+        return done
+
+    tables = "model,tag,failure"
+    with monkeypatch.context() as stopping:
+        stopping.setattr(HfApi, "upload_folder", then_refuse)
+        with pytest.raises(HubError, match="the hub answers 400"):
+            publish_tables(mined, tables, "hf:ada/mined")
+    upload_hub.orders.clear()
+    first = [set(paths) for _, paths in upload_hub.uploads.commits]
+    assert len(first) == 1
+    assert "README.md" not in first[0]
+    publish_tables(mined, tables, "hf:ada/mined")
+    commits = [set(paths) for _, paths in upload_hub.uploads.commits]
+    assert commits[0] == first[0]
+    assert not first[0].intersection(*commits[1:])
+    publish_tables(mined, tables, tmp_folder := mined.path.parent / "local")
+    published = open_published("hf:ada/mined")
+    for table in tables.split(","):
+        assert published.sql(f"FROM {table} ORDER BY ALL").equals(
+            open_published(tmp_folder).sql(f"FROM {table} ORDER BY ALL")
+        )
