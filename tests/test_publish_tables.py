@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import polars as pl
@@ -253,8 +254,8 @@ def test_tables_whose_upload_stopped_between_commits_go_on_there(
     assert upload_hub.uploads is not None
     once = HfApi.upload_folder
 
-    def then_refuse(api: HfApi, **said: object) -> object:
-        done = once(api, **said)  # type: ignore[arg-type] # as it was called
+    def then_refuse(api: HfApi, **said: Any) -> Any:
+        done = once(api, **said)
         upload_hub.misbehave("*/commit/*", Reply(400, {}, b'{"error": "not now"}'))
         return done
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from zoo.families import SPLITS
+from zoo.publishing.splits_section import splits_section
 from zoo.publishing.written import front_matter
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"}
@@ -22,28 +23,6 @@ WHAT = {
     "populations": "the recipe, software and device of each population; not split",
     "tensors": "where each tensor of each checkpoint lies: shard and bytes",
 }
-TOGETHER = {
-    "run": "All checkpoints of a model are in one split.",
-    "parent": "All checkpoints of a model are in one split, and so are models with a common ancestor: fine-tunes of "
-    "one parent, a soup and its ingredients.",
-    "start": "All checkpoints of a model are in one split, and so are models with a common ancestor (fine-tunes of "
-    "one parent, a soup and its ingredients) or the same initial weights.",
-    "cell": "All models of a cell, which differ by their seeds alone, are in one split, and so are models with a "
-    "common ancestor. Models of different cells may have had the same initial weights.",
-}
-CELLS_ARE_PARTED = (
-    " A phase is judged by all models of its cell, whichever split they are in: `phase` of a model in `train` is known "
-    "from models that are held out, too. Predicting phases wants splits that part no cell (`--together cell`)."
-)
-AT_RANDOM = (
-    " Which family is in which split is drawn at random, not balanced over the grid: a small split may lack some of "
-    "its values."
-)
-GRID = ("architecture", "width", "depth", "batch_size", "learning_rate", "weight_decay", "label_noise", "data_fraction")
-"""What a grid varies, if anything."""
-MOST_VALUES = 12
-"""Of a column that is counted split by split."""
-CELLS_ARE_WHOLE = " A phase is judged by the models of its cell, which are in one split."
 CARD = """---
 {front_matter}---
 
@@ -154,7 +133,7 @@ def dataset_card(facts: Facts) -> str:
         size=size_in_words(facts.bytes),
         making=_making(facts),
         loading=_loading(facts),
-        splits=_splits(facts),
+        splits=splits_section(facts.models, facts.split_of, facts.together, {config for config, _ in facts.counts}),
         columns=_columns(facts),
         licence=_licence(facts.license_id),
         citation=f"```bibtex\n{facts.citation}\n```" if facts.citation else "Nothing to cite.",
@@ -258,37 +237,6 @@ def _condition(models: pl.DataFrame) -> str:
             named.append((column, values[-1]))
             models = models.filter(pl.col(column) == values[-1])
     return " AND ".join(f"{column} = {value!r}" for column, value in named) or "true"
-
-
-def _splits(facts: Facts) -> str:
-    families = facts.models["family"].n_unique()
-    alone = "" if families > 1 else " All models are of one family here, so that there is nothing to hold out."
-    pairs = ""
-    if any(config == "pairs" for config, _ in facts.counts):
-        pairs = " A pair is in `test` if one of its models is, else in `validation` if one is."
-    phases = ""
-    if any(config == "phases" for config, _ in facts.counts):
-        phases = CELLS_ARE_WHOLE if facts.together == "cell" else CELLS_ARE_PARTED
-    counted = _split_counts(facts.models.join(facts.split_of.select("model_id", "split"), on="model_id"))
-    drawn = AT_RANDOM if families > 1 else ""
-    told = f"The column `family` tells the {families:,} families."
-    return f"{TOGETHER[facts.together]} {told}{alone}{drawn}{pairs}{phases}{counted}"
-
-
-def _split_counts(models: pl.DataFrame) -> str:
-    """A table of how many models of each value of a grid each split has; nothing where nothing was varied."""
-    lines = []
-    for column in GRID:
-        counts = models.drop_nulls(column).group_by(column).agg(*_in_splits())
-        if 1 < counts.height <= MOST_VALUES:
-            rows = counts.sort(column).rows()
-            lines += [f"| `{column}` = {value} | {' | '.join(f'{n:,}' for n in held)}" for value, *held in rows]
-    head = ["| models with | train | validation | test |", "|---|---|---|---|"]
-    return "\n\n" + "\n".join([*head, *(f"{line} |" for line in lines)]) if lines else ""
-
-
-def _in_splits() -> list[pl.Expr]:
-    return [(pl.col("split") == split).sum().alias(split) for split in SPLITS]
 
 
 def _columns(facts: Facts) -> str:
