@@ -16,6 +16,7 @@ from learners import measure
 from learners.landscape.measuring.differentiable import of_a_caller
 from miners import mine
 from schemas import Lake, UsageError
+from schemas.doctor import examine
 from zoo import from_arrays
 from zoo.datasets import Dataset
 
@@ -237,3 +238,24 @@ def test_collapse_sees_a_classifier_that_is_made_of_other_parameters(lake: Lake,
     assert lake.sql("SELECT value FROM measurement WHERE metric = 'nc3'").item() == pytest.approx(
         float(wanted), rel=1e-4
     )
+
+
+def test_a_model_whose_file_was_replaced_is_measured_again(mined: Lake, data: Dataset, tmp_path: Path) -> None:
+    names = ["loss", "cka", "grand"]
+
+    def measured() -> dict[str, tuple[int, int]]:
+        done = measure(mined, QUERY, names, architecture=drawn(nn.Sequential), data=data)
+        return {name: (now, before) for name, now, before in done.select("metric", "measured", "known").iter_rows()}
+
+    examples = len(data.train)
+    assert measured() == {"loss": (2, 0), "cka": (1, 0), "grand": (examples, 0)}
+    assert measured() == {"loss": (0, 2), "cka": (0, 1), "grand": (0, examples)}
+    other = drawn(nn.Sequential, 7)
+    save_file(other.state_dict(), tmp_path / "hub" / "ada" / "net0" / "model.safetensors")
+    mine(mined, "local", folder=tmp_path / "hub")
+    assert measured() == {"loss": (1, 1), "cka": (1, 0), "grand": (examples, 0)}
+    assert measured() == {"loss": (0, 2), "cka": (0, 1), "grand": (0, examples)}
+    newest = "SELECT max_by(value, measured_at) FROM measurement WHERE metric = 'loss' AND model_id = 'local:ada/net0'"
+    wanted = cross_entropy(other(data.train.x), data.train.y)
+    assert mined.sql(newest).item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert examine(mined).is_empty()

@@ -6,7 +6,7 @@ CREATE TABLE example_measurement (
     measured_at TIMESTAMPTZ
 );
 COMMENT ON TABLE example_measurement IS 'A score of one example of a dataset, averaged over models.';
-COMMENT ON COLUMN example_measurement.selection IS 'SHA-256 over the names of the models.';
+COMMENT ON COLUMN example_measurement.selection IS 'SHA-256 over the names of the models, mined ones with a hash of their weights.';
 COMMENT ON COLUMN example_measurement.population_id IS 'The population of the models; NULL where they are of several or none.';
 COMMENT ON COLUMN example_measurement.models IS 'Models that the score is averaged over.';
 COMMENT ON COLUMN example_measurement.dataset IS 'The dataset.';

@@ -93,7 +93,8 @@ def measure_examples(
 
 def _measured(recorder: Recorder, chosen: Sequence[Chosen], metric: Metric, device: str) -> tuple[int, int, int]:
     ids = sorted(model_id for group in chosen for model_id in group.ids)
-    selection = sha256("\n".join(ids).encode()).hexdigest()
+    what = [" ".join(filter(None, (model_id, recorder.contents.get(model_id)))) for model_id in ids]
+    selection = sha256("\n".join(what).encode()).hexdigest()
     known = recorder.lake.sql(KNOWN, selection=selection, metric=metric.name, mark=recorder.mark(metric)).item()
     if known:
         return 0, int(known), 0

@@ -7,6 +7,7 @@ from warnings import warn
 import polars as pl
 from torch import nn
 
+from learners.landscape.measuring.contents import contents_of
 from learners.landscape.measuring.differentiable import of_a_caller
 from learners.landscape.measuring.examples import measure_examples
 from learners.landscape.measuring.families import (
@@ -108,7 +109,8 @@ def measure(
 
     Pairs are those of members that differ in their seeds alone, ten a cell at most, each member in about as many; of
     models of no population those of one shape. Final weights are measured. What has been measured with the same
-    settings and seed is not measured again; what is found on the way is written too.
+    settings and seed is not measured again, as long as a mined model's files hold the same weights; what is found on
+    the way is written too.
 
     A member that was trained on a share of the data or on noisy labels is measured on those samples and labels, and two
     of them on the labels of both. Others, and scores of examples, go by the data as they are.
@@ -149,7 +151,8 @@ def measure(
     chosen = choose(lake, sql, given)
     _refuse_without_pairs(asked, chosen)
     counts: dict[str, list[int]] = {name: [0, 0, 0] for name in sorted(wanted)}
-    recorder = Recorder(lake, seed, given.digest if given else None)
+    contents = contents_of(lake, [model_id for group in chosen for model_id in group.ids])
+    recorder = Recorder(lake, seed, given.digest if given else None, contents=contents)
     for number, group in enumerate(chosen):
         _measure_group(replace(recorder, seen=group.seen), group, offered, counts, where)
         if progress is not None:

@@ -56,16 +56,23 @@ class Recorder:
         seed: Of everything that is drawn.
         given: A digest of the architecture and data that the caller gave; None where the lake knows them.
         seen: What the members that are measured saw of the training data, see `mark_of`.
+        contents: By mined model a hash of its weights, see `contents_of`: a row is known while they are the same.
     """
 
     lake: Lake
     seed: int
     given: str | None
     seen: Mapping[str, object] = field(default_factory=dict)
+    contents: Mapping[str, str | None] = field(default_factory=dict)
 
     def mark(self, metric: Metric) -> str:
         """What a value of this call depends on."""
         return mark_of(metric, self.seed, self.given, self.seen)
+
+    def content(self, key: Key) -> str | None:
+        """What the mined models of a key are now; None if there are none, or one of them cannot be read."""
+        found = [self.contents[model_id] for model_id in key if model_id in self.contents]
+        return " ".join(map(str, found)) if found and None not in found else None
 
     def missing(self, metrics: Iterable[Metric], ids: Sequence[str], pairs: Sequence[Key]) -> dict[str, list[Key]]:
         """By metric the models or pairs without a row, or with one only that says that weights were not to be had."""
@@ -83,14 +90,14 @@ class Recorder:
         table, columns = TABLES[metrics[0].pair]
         epoch = "" if metrics[0].pair else "AND epoch IS NULL"
         query = f"""
-            SELECT DISTINCT metric, {", ".join(columns)} FROM {table}
+            SELECT DISTINCT settings->>'$.contents', metric, {", ".join(columns)} FROM {table}
             JOIN (SELECT unnest($names) AS metric, unnest($marks) AS mark) AS asked USING (metric)
             WHERE settings->>'$.landscape' = mark AND coalesce(NOT ({AGAIN}), true) {epoch}
             AND {columns[0]} IN (SELECT unnest($ids))
         """  # noqa: S608 - our names
         marks = [self.mark(metric) for metric in metrics]
         rows = self.lake.sql(query, names=[metric.name for metric in metrics], marks=marks, ids=list(ids))
-        return set(rows.iter_rows())
+        return {(name, *key) for then, name, *key in rows.iter_rows() if self.content(tuple(key)) in (None, then)}
 
     def write(self, metrics: Mapping[str, Metric], keyed: Keyed, again: bool = False) -> None:
         """Write rows; `again` marks those that are measured anew when they are asked for the next time."""
@@ -100,7 +107,7 @@ class Recorder:
                 metric = metrics[name]
                 table, columns = TABLES[metric.pair]
                 rows = [
-                    dict(zip(columns, key, strict=True)) | self._row(metric, found, now, again)
+                    dict(zip(columns, key, strict=True)) | self._row(metric, key, found, now, again)
                     for key, each in values
                     for found in each
                 ]
@@ -115,9 +122,11 @@ class Recorder:
                 )
                 transaction.append(table, pl.DataFrame(rows, schema=schema))
 
-    def _row(self, metric: Metric, found: Found, now: datetime, again: bool) -> dict[str, object]:
+    def _row(self, metric: Metric, key: Key, found: Found, now: datetime, again: bool) -> dict[str, object]:
         seen = self.seen if metric.as_trained else {}
+        content = self.content(key)
         settings = {**metric.settings, **seen, **found.detail, "landscape": self.mark(metric)}
+        settings |= {"contents": content} if content else {}
         return {
             "metric": metric.name,
             "split": metric.split,
