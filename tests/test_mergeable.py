@@ -1,12 +1,14 @@
 """The view `mergeable` beside the same groups found the slow way, by walking the lineage of every model."""
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 
 import polars as pl
 import pytest
 
+from learners.soups.check.facts import gather_facts
+from learners.soups.check.problems import common_start
 from schemas import Lake
 
 Edges = list[tuple[str, str]]
@@ -22,6 +24,11 @@ def filled(lake: Lake, fingerprints: Mapping[str, str | None], edges: Edges, del
         transaction.append("weights", frame.with_columns(main=True, format=pl.lit("safetensors")))
         if edges:
             transaction.append("lineage", pl.DataFrame(edges, schema=["child_id", "parent_id"], orient="row"))
+
+
+def related(lake: Lake, edges: Sequence[tuple[str, str, str]]) -> None:
+    with lake.write() as transaction:
+        transaction.append("lineage", pl.DataFrame(edges, schema=["child_id", "parent_id", "relation"], orient="row"))
 
 
 def groups(lake: Lake) -> dict[tuple[str, str], list[str]]:
@@ -54,6 +61,25 @@ def test_a_merge_is_in_the_groups_of_both_its_families(lake: Lake) -> None:
     prints = dict.fromkeys(["a", "b", "merge", "other"], "x")
     filled(lake, prints, [("merge", "a"), ("merge", "b"), ("other", "b")])
     assert groups(lake) == {("a", "x"): ["a", "merge"], ("b", "x"): ["b", "merge", "other"]}
+
+
+@pytest.mark.parametrize("relation", ["aligned", "permuted"])
+def test_a_twin_with_its_units_in_another_order_is_in_no_group_of_its_originals(lake: Lake, relation: str) -> None:
+    filled(lake, dict.fromkeys(["root", "a", "twin", "reference", "below", "beside"], "x"), [])
+    edges = [("twin", "a", relation), ("twin", "reference", relation)]
+    tuned = [("a", "root"), ("below", "twin"), ("beside", "twin")]
+    related(lake, [*edges, *((child, parent, "finetune") for child, parent in tuned)])
+    assert groups(lake) == {("root", "x"): ["a", "root"], ("twin", "x"): ["below", "beside", "twin"]}
+
+
+def test_groups_are_of_models_that_lineage_gives_a_common_start(lake: Lake) -> None:
+    relations = ["finetune", "base", "initialised-from", "stitch", "aligned", "permuted", "quantized", "adapter"]
+    filled(lake, dict.fromkeys(["root", *relations], "x"), [])
+    related(lake, [(relation, "root", relation) for relation in relations])
+    root, *children = gather_facts(lake, ["root", *relations], [None] * (1 + len(relations)))
+    expected = ["root", *(each.model_id for each in children if common_start(root, each) is not None)]
+    assert groups(lake) == {("root", "x"): sorted(expected)}
+    assert set(relations) - set(expected) == {"aligned", "permuted"}
 
 
 def test_circles_end_and_stand_under_one_name(lake: Lake) -> None:
