@@ -87,7 +87,9 @@ def load_population(
         return _loaded(lake, placed(lake, sql, parameters), names, where, kind)
     if Path(lake, DATABASE).is_file():
         check_lake(lake)
-    return _moved(open_published(lake).population(sql, **parameters), names, where, kind)
+    published = open_published(lake)
+    rows = published.models(sql, **parameters)
+    return _moved(Population(published.stacked(rows), rows, kin=published.kin), names, where, kind)
 
 
 def load_populations(

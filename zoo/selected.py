@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import polars as pl
 from torch import nn
@@ -21,9 +20,6 @@ from zoo.splits import assigned
 from zoo.tokens import Tokens, tokens
 from zoo.views import WeightDataset, targets_of
 
-if TYPE_CHECKING:
-    from zoo.publishing.published import Published
-
 
 @dataclass(frozen=True, repr=False)
 class Population:
@@ -33,8 +29,8 @@ class Population:
     rows: pl.DataFrame
     lake: Lake | None = field(default=None, compare=False)
     """Where they come from: it knows how they are built and who descends from whom."""
-    published: Published | None = field(default=None, repr=False, compare=False)
-    """The published dataset they come from: it knows who descends from whom."""
+    kin: Callable[[], pl.DataFrame] | None = field(default=None, repr=False, compare=False)
+    """Without a lake, who says who descends from whom: the published dataset they come from."""
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in self.tensors.items())
@@ -168,7 +164,7 @@ class Population:
     def _families(self, model_ids: Sequence[str]) -> dict[str, str]:
         if self.lake:
             return families(self.lake, model_ids, "parent")
-        return families_of_rows(self.published.kin() if self.published else self.rows, model_ids)
+        return families_of_rows(self.kin() if self.kin else self.rows, model_ids)
 
 
 _ORDERS = ("names", "parameters")

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import polars as pl
@@ -20,9 +19,6 @@ from zoo.population import Weights
 from zoo.publishing.address import OnHub, parse_address
 from zoo.publishing.ranges import joined
 from zoo.publishing.source import FolderSource, Source
-
-if TYPE_CHECKING:
-    from zoo.load import Population
 
 INDEX = "tensors"
 QUERY = re.compile(r"\s*(?:\(\s*)*(?:select|from|with|values|pivot|unpivot|table)\b", re.IGNORECASE)
@@ -118,7 +114,12 @@ class Published:
             raise UsageError(f"{one_line(error)} (the tables of {self.source.name}: {known})") from error
 
     def models(self, condition: str, **parameters: object) -> pl.DataFrame:
-        """The rows that a condition on the table `models` or a whole query selects.
+        """The rows that a condition or a query selects.
+
+        Args:
+            condition: A condition on the table `models`, as `width = 8 AND batch_size < 64`; or a query over any of
+                the tables that returns model_id, and epoch where not the final weights are meant.
+            parameters: Values for `$name` in it.
 
         Raises:
             UsageError: DuckDB refuses it, it selects nothing, or gives no model_id.
@@ -137,23 +138,21 @@ class Published:
             raise UsageError(f"{condition!r} selects no model of {self.source.name}; take a wider condition")
         return rows
 
-    def population(self, condition: str, **parameters: object) -> Population:
-        """Load the models that a condition or a query selects, stacked; of the shards only their bytes are read.
-
-        Args:
-            condition: A condition on the table `models`, as `width = 8 AND batch_size < 64`; or a query over any of
-                the tables that returns model_id, and epoch where not the final weights are meant.
-            parameters: Values for `$name` in it.
+    def stacked(self, rows: pl.DataFrame) -> Weights:
+        """Load the weights of rows of `models`, `[N, ...]` by name; of the shards only their bytes are read.
 
         Raises:
-            UsageError: It selects nothing, or models of different shapes.
+            UsageError: They are models of different shapes, or have no weights here.
             DataError: The dataset is damaged.
             HubError: The hub does not give what it should.
         """
-        from zoo.load import Population  # here, because that module opens published datasets too
-
-        rows = self.models(condition, **parameters)
-        return Population(self._stacked(rows, self._places(rows)), rows, published=self)
+        places = self._places(rows)
+        ids = rows["model_id"].to_list()
+        kinds = _kinds(ids, places)
+        found = {name: torch.empty(len(ids), *shape, dtype=dtype) for name, (dtype, shape) in kinds.items()}
+        for (shard,), part in places.group_by("shard", maintain_order=True):
+            self._fill(str(shard), part, found)
+        return found
 
     def kin(self) -> pl.DataFrame:
         """All models with what says who descends from whom, where the dataset says it: model_id, family, parents."""
@@ -173,14 +172,6 @@ class Published:
             found = self._rows(opened, PLACES, {})
         _check_complete(self.source, wanted, found)
         return found
-
-    def _stacked(self, rows: pl.DataFrame, places: pl.DataFrame) -> Weights:
-        ids = rows["model_id"].to_list()
-        kinds = _kinds(ids, places)
-        stacked = {name: torch.empty(len(ids), *shape, dtype=dtype) for name, (dtype, shape) in kinds.items()}
-        for (shard,), part in places.group_by("shard", maintain_order=True):
-            self._fill(str(shard), part, stacked)
-        return stacked
 
     def _fill(self, shard: str, part: pl.DataFrame, stacked: Weights) -> None:
         """Read a shard's ranges and put each tensor into its row."""
