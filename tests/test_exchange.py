@@ -1,5 +1,7 @@
 """Populations go out in other tools' formats and come back as they were, and without what stands beside them too."""
 
+import gzip
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,10 @@ from zoo import (
     load_populations,
     load_weights,
     publish_population,
+    publish_tables,
 )
 from zoo.exchange.companion import FILE, TABLES, table_file
+from zoo.recipe import Recipe
 
 FORMATS = ("ray-tune", "small-cnn-zoo", "state-dicts")
 WIDTH_3 = "SELECT model_id FROM member WHERE width = 3 AND population_id LIKE 'tiny-%'"
@@ -55,12 +59,14 @@ def contents(lake: Lake, population_id: str, width: int | None = None) -> dict[s
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_goes_out_comes_back_bit_for_bit(undisturbed: Lake, lake: Lake, tmp_path: Path, form: str) -> None:
+def test_what_goes_out_comes_back_bit_for_bit(
+    undisturbed: Lake, lake: Lake, recipe: Recipe, tmp_path: Path, form: str
+) -> None:
     [original] = undisturbed.sql("SELECT population_id FROM population")["population_id"]
     written = export_population(undisturbed, WIDTH_3, tmp_path / "zoo", format=form)
     assert written.select("members", "checkpoints").row(0) == (4, 12)
 
-    found = import_population(lake, tmp_path / "zoo", "back", trust_torch_files=True)
+    found = import_population(lake, tmp_path / "zoo", "back", trust_torch_files=True, dataset=recipe.dataset)
 
     assert contents(lake, found) == contents(undisturbed, original, width=3)
     assert lake.sql("FROM failure").is_empty()
@@ -130,9 +136,11 @@ def test_the_same_zoo_is_imported_once(undisturbed: Lake, lake: Lake, tmp_path: 
     assert examine(lake).is_empty()
 
 
-def test_an_imported_population_is_one_like_any_other(undisturbed: Lake, lake: Lake, tmp_path: Path) -> None:
+def test_an_imported_population_is_one_like_any_other(
+    undisturbed: Lake, lake: Lake, recipe: Recipe, tmp_path: Path
+) -> None:
     export_population(undisturbed, "SELECT model_id FROM member", tmp_path / "zoo", format="state-dicts")
-    found = import_population(lake, tmp_path / "zoo", "like-any")
+    found = import_population(lake, tmp_path / "zoo", "like-any", dataset=recipe.dataset)
     query = f"SELECT model_id FROM models WHERE population_id = '{found}'"
 
     assert [len(each.rows) for each in load_populations(lake, query)] == [4, 4]
@@ -147,10 +155,10 @@ def test_an_imported_population_is_one_like_any_other(undisturbed: Lake, lake: L
 
 
 def test_an_imported_population_has_the_phases_of_the_one_it_was(
-    undisturbed: Lake, copied: Lake, lake: Lake, tmp_path: Path
+    undisturbed: Lake, copied: Lake, lake: Lake, recipe: Recipe, tmp_path: Path
 ) -> None:
     export_population(undisturbed, "tiny", tmp_path / "zoo", format="state-dicts")
-    found = import_population(lake, tmp_path / "zoo", "again")
+    found = import_population(lake, tmp_path / "zoo", "again", dataset=recipe.dataset)
     phases = (phases_of_population(copied, "tiny"), phases_of_population(lake, found))
     here, there = (judged.table.sort("width", "batch_size") for judged in phases)
     assert here.height == 4
@@ -248,3 +256,71 @@ def test_values_survive_that_a_table_might_round(lake: Lake, tmp_path: Path) -> 
     members = lake.sql("SELECT learning_rate, state, diverged_epoch FROM member").rows()
     assert members == [(0.1 + 0.2, "diverged", 3)] * 2
     assert lake.sql("SELECT value FROM statement WHERE name = 'note'")["value"].to_list() == ['"\\"quoted, [x"'] * 2
+
+
+def told_by(folder: Path) -> bytes:
+    """All that the files of a folder say, compressed tables and all, and what they are called."""
+    said = []
+    for path in sorted(folder.rglob("*")):
+        said.append(str(path.relative_to(folder)).encode())
+        if path.suffix == ".parquet":
+            said.append(str(pl.read_parquet(path).to_dicts()).encode())
+        elif path.is_file():
+            said.append(gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes())
+    return b"\n".join(said)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_nothing_that_goes_out_tells_folders_or_addresses(
+    copied: Lake, lake: Lake, recipe: Recipe, tmp_path: Path, form: str
+) -> None:
+    images = str(Path(recipe.dataset.removeprefix("npz:")).parent).encode()
+    id_of = f"({WIDTH_3} ORDER BY ALL LIMIT 1)"
+    with copied.write() as transaction:
+        note = "'by ada@example.org, ben at example dot org'"
+        transaction.sql(
+            f"INSERT INTO statement (model_id, name, value, source) SELECT {id_of}, 'note', {note}, 'a.csv'"
+        )
+        transaction.sql(f"UPDATE member SET reason = '{images.decode()}/w is torn' WHERE model_id = {id_of}")
+    export_population(copied, WIDTH_3, tmp_path / "zoo", format=form)
+    found = told_by(tmp_path / "zoo")
+    assert b"npz:images.npz" in found
+    assert b"[e-mail removed], [e-mail removed]" in found
+    assert b"[folder removed] is torn" in found
+    for secret in (images, b"ada@", b"ben at", b"@example"):
+        assert secret not in found
+
+
+def test_a_table_that_names_addresses_goes_out_without(lake: Lake, tmp_path: Path) -> None:
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    write_safetensors(folder / "a.safetensors", {"w": torch.ones(2)})
+    (folder / "metadata.csv").write_text("file,author\na.safetensors,ada@example.org\n")
+    first = import_population(lake, folder, "found")
+    for form in FORMATS:
+        export_population(lake, first, tmp_path / form, format=form)
+        assert b"ada@example.org" not in told_by(tmp_path / form)
+    assert pl.read_csv(tmp_path / "state-dicts" / "metadata.csv")["author"].to_list() == ["[e-mail removed]"]
+
+
+def test_a_zoo_that_came_from_another_lake_is_published_without_folders(
+    undisturbed: Lake, lake: Lake, recipe: Recipe, tmp_path: Path
+) -> None:
+    """Its recipe holds that of the population that it was, as JSON with blanks."""
+    images = str(Path(recipe.dataset.removeprefix("npz:")).parent)
+    export_population(undisturbed, WIDTH_3, tmp_path / "zoo", format="state-dicts")
+    said = json.loads((tmp_path / "zoo" / FILE).read_text())
+    said["recipe"]["dataset"] = recipe.dataset
+    said["recipe"]["parent"] = f"{images}/parent.toml@dataset={recipe.dataset}"
+    (tmp_path / "zoo" / FILE).write_text(json.dumps(said))
+    import_population(lake, tmp_path / "zoo", "found", dataset=recipe.dataset)
+    publish_population(lake, "found", tmp_path / "published")
+    publish_tables(lake, "population,models", tmp_path / "tables")
+    for place in ("published", "tables"):
+        assert b"npz:images.npz" in told_by(tmp_path / place)
+        assert str(tmp_path).encode() not in told_by(tmp_path / place)
+        assert images.encode() not in told_by(tmp_path / place)
+    (text,) = pl.read_parquet(tmp_path / "published" / "populations" / "*.parquet")["recipe"]
+    original = json.loads(text)["original"]
+    assert original["dataset"] == "npz:images.npz"
+    assert original["parent"] == "parent.toml@dataset=npz:images.npz"

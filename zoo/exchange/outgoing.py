@@ -1,6 +1,6 @@
 """A population on its way out, in words that every format has a place for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,8 +10,11 @@ import polars as pl
 from schemas import Lake, UsageError
 from zoo.architectures import ARCHITECTURES
 from zoo.exchange.companion import KEYS, TABLES, Described, as_json, beside
-from zoo.exchange.fields import IMPORTED, OWN, SHORT, from_statement
+from zoo.exchange.fields import IMPORTED, OWN, SHORT, as_statement, from_statement
 from zoo.exchange.foreign import Block
+from zoo.publishing.emails import scrub
+from zoo.publishing.privacy import placeless_dataset, placeless_recipe, without_folders
+from zoo.publishing.written import without_addresses
 
 ROWS_AT_ONCE = 1024
 ABOUT = """
@@ -56,8 +59,9 @@ class Outgoing:
                 f"these models are of {found.height} populations; a zoo in another tool's format holds members of one, "
                 "so select WHERE population_id = ..."
             )
-        self.population = found.row(0, named=True)
-        self.rows = rows
+        self._recipe = as_json(found["recipe"].item()) or {}
+        self.population = _of_others(found).row(0, named=True)
+        self.rows = {table: _of_others(frame, kept=KEYS.get(table, "model_id")) for table, frame in rows.items()}
         self.name_of = {model_id: model_id.partition("/")[2] for model_id in self.ids}
 
     @property
@@ -69,14 +73,12 @@ class Outgoing:
     @property
     def is_ours(self) -> bool:
         """Whether they were trained here."""
-        recipe = as_json(self.population["recipe"]) or {}
-        return "imported" not in recipe and self.architecture in ARCHITECTURES
+        return "imported" not in self._recipe and self.architecture in ARCHITECTURES
 
     @property
     def layout(self) -> list[list[Any]]:
         """The layout of the matrix that the population was imported from; empty if it was not."""
-        imported = (as_json(self.population["recipe"]) or {}).get("imported", {})
-        return list(imported.get("layout", []))
+        return list(self._recipe.get("imported", {}).get("layout", []))
 
     def described(self, names: Mapping[str, str]) -> Described:
         """The population, with the names of tensors in a format."""
@@ -124,6 +126,30 @@ class Outgoing:
                 yield Block(
                     int(str(epoch)), members, self.lake.weights.read_members(str(shard), piece["row"].to_list())
                 )
+
+
+def _statement(value: str) -> str:
+    """A value of `statement` without addresses, which is read back as what it was."""
+    return value if scrub(value) == value else as_statement(without_addresses(from_statement(value, None)))[0]
+
+
+PLACELESS = {"recipe": placeless_recipe, "dataset": placeless_dataset, "reason": without_folders, "value": _statement}
+
+
+def _of_others(frame: pl.DataFrame, kept: str = "population_id") -> pl.DataFrame:
+    """Rows for others: texts without addresses of e-mail and folders of this machine, but for the key."""
+    return frame.with_columns(
+        _without(column, PLACELESS.get(column.name, str)) for column in frame if column.name != kept
+    )
+
+
+def _without(column: pl.Series, placeless: Callable[[str], str]) -> pl.Series:
+    if column.dtype == pl.String:
+        texts = {text: without_addresses(placeless(text)) for text in column.drop_nulls().unique()}
+        return column.replace_strict(texts, return_dtype=pl.String, default=None) if texts else column
+    if column.dtype.is_nested():
+        return pl.Series(column.name, without_addresses(column.to_list()), column.dtype)
+    return column
 
 
 CURVE = ("model_id", "epoch", "split", "metric", "value")

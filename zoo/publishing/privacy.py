@@ -1,6 +1,7 @@
 """What never leaves a lake: e-mail addresses, folders of this machine, and cards' texts unless they are meant."""
 
 import re
+from functools import reduce
 
 from schemas import Reading
 from zoo.publishing.emails import REMOVED, scrub, without_emails
@@ -15,6 +16,15 @@ CARDS = {
     "evaluation": {"evidence": "NULL::VARCHAR"},
 }
 """Columns that quote model cards and pages of hubs."""
+FILED = "folder|npz|parquet|text"
+"""Kinds of datasets whose names say where they lie."""
+_WITHIN = r'(?:[^"\\]|\\.)*/'
+PLACED = (rf'("dataset":\s*"(?:{FILED}):){_WITHIN}', rf"(@dataset=(?:{FILED}):){_WITHIN}", r'("parent":\s*")[^"@]*/')
+"""What of a recipe names folders, behind what stays of it."""
+DATASET = rf"regexp_replace(dataset, '^({FILED}):.*/', '\1:')"
+"""SQL of the column `dataset` without the folder in which it lies."""
+RECIPE = reduce(lambda text, placed: rf"regexp_replace({text}, '{placed}', '\1', 'g')", PLACED, "recipe::VARCHAR")
+"""SQL of the column `recipe` without the folders that it names."""
 _PATHLESS = rf"""regexp_replace(reason, '{PATH.replace("'", "''")}', '\1[folder removed]', 'g')"""
 PLACES = {
     "model": {"location": "NULL::VARCHAR"},
@@ -27,6 +37,8 @@ PLACES = {
         "reason": f"CASE WHEN hub NOT IN ('local', 'snapshot') OR NOT contains(reason, '/') THEN {_PATHLESS} END",
     },
     "member": {"reason": _PATHLESS},
+    "population": {"recipe": f"({RECIPE})::JSON", "dataset": DATASET},
+    "example_measurement": {"dataset": DATASET},
 }
 """Columns that name folders of this machine."""
 QUOTED = {
@@ -66,6 +78,26 @@ def scrubbed(reading: Reading, query: str, **parameters: object) -> str:
 def without_folders(text: str) -> str:
     """A text without paths of this machine."""
     return re.sub(PATH, r"\1[folder removed]", text)
+
+
+def placeless_dataset(name: str) -> str:
+    """A dataset's name without the folder in which it lies, as `DATASET` gives it.
+
+    >>> placeless_dataset("npz:/home/ada/images.npz"), placeless_dataset("digits")
+    ('npz:images.npz', 'digits')
+    """
+    return re.sub(rf"^({FILED}):.*/", r"\1:", name)
+
+
+def placeless_recipe(recipe: str) -> str:
+    """A recipe, as JSON, without the folders that it names, as `RECIPE` gives it.
+
+    >>> placeless_recipe('{"original": {"dataset": "npz:/home/ada/images.npz"}}')
+    '{"original": {"dataset": "npz:images.npz"}}'
+    """
+    for placed in PLACED:
+        recipe = re.sub(placed, r"\1", recipe)
+    return recipe
 
 
 def _named(column: str) -> str:

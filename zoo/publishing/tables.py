@@ -12,7 +12,7 @@ import polars as pl
 
 from schemas import Lake, Reading
 from zoo.families import SPLITS
-from zoo.publishing.privacy import scrubbed
+from zoo.publishing.privacy import DATASET, RECIPE, scrubbed
 
 SPLIT_OF = "split_of"
 """Under this name the queries see the published models: model_id, family, split."""
@@ -35,7 +35,7 @@ WHERE $split = 'train' GROUP BY ALL ORDER BY population_id, rule, held, load, te
 """A cell is judged by all of its models, whichever split they are in, so that it can be in none."""
 MODELS = f"""
 SELECT model_id, split_of.family, models.origin, models.population, models.architecture, models.task,
-    regexp_replace(models.dataset, '^(folder|npz|parquet|text):.*/', '\\1:') AS dataset, models.parameters,
+    {DATASET.replace("dataset,", "models.dataset,")} AS dataset, models.parameters,
     member.* EXCLUDE (model_id), models.method,
     start.parent_id AS initial_state, parents.parents,
     population.classes, population.input_shape, population.split_seed,
@@ -54,17 +54,12 @@ LEFT JOIN (SELECT model_id, any_value(phases.phase) AS phase, any_value(phases.p
     {CELLS} WHERE rule = '{DEFAULT_RULE}' GROUP BY model_id) AS cell USING (model_id)
 WHERE split = $split ORDER BY population_id, width, batch_size, model_id
 """  # noqa: S608 - our queries
-POPULATIONS = """
-SELECT population_id, name,
-    regexp_replace(regexp_replace(regexp_replace(recipe::VARCHAR,
-        '"dataset":"(folder|npz|parquet|text):[^"]*/', '"dataset":"\\1:'),
-        '@dataset=(folder|npz|parquet|text):[^"]*/', '@dataset=\\1:'), '"parent":"[^"@]*/', '"parent":"') AS recipe,
-    recipe_sha256, architecture,
-    regexp_replace(dataset, '^(folder|npz|parquet|text):.*/', '\\1:') AS dataset,
+POPULATIONS = f"""
+SELECT population_id, name, {RECIPE} AS recipe, recipe_sha256, architecture, {DATASET} AS dataset,
     dataset_sha256, classes, input_shape, split_seed, members, state, device, software, created_at
 FROM population SEMI JOIN (FROM member SEMI JOIN split_of USING (model_id)) USING (population_id)
 WHERE $split = 'train' ORDER BY population_id
-"""
+"""  # noqa: S608 - our queries
 TRAINING = """
 SELECT training.* FROM training JOIN split_of USING (model_id) WHERE split_of.split = $split
 ORDER BY model_id, training.split, metric, epoch
