@@ -25,6 +25,10 @@ def lineage(
     """Show which models a model comes from, and which come from it."""
     import learners
 
+    if to is not None:
+        from learners.lineage.drawing import check_family_file
+
+        check_family_file(to)
     with open_lake(lake, read_only=True) as opened:
         family = learners.lineage_graph(opened, model, up=up, down=down)
     if to is None:

@@ -9,6 +9,7 @@ import typer
 from commands.arguments import DEFAULT_LAKE, AsJson, LakeFolder
 from commands.terminal import show
 from schemas import open_lake
+from schemas.files import check_file, check_folder
 
 
 def report(
@@ -21,6 +22,9 @@ def report(
     """Write everything in the lake, or one population, as one HTML page with pictures that opens without internet."""
     import learners
 
+    check_file(to)
+    if pictures is not None:
+        check_folder(pictures)
     with open_lake(lake, read_only=True) as opened:
         written = learners.report(opened, to, population, pictures)
     show(pl.DataFrame({"report": [str(written)]}), as_json)

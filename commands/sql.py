@@ -10,6 +10,7 @@ from commands.arguments import DEFAULT_LAKE, ROWS_SHOWN, AsJson, LakeFolder, Row
 from commands.formats import Format, chosen_format, deliver, say_written
 from commands.statements import statements
 from schemas import UsageError, open_lake
+from schemas.files import check_file
 
 
 def sql(
@@ -27,6 +28,8 @@ def sql(
     from commands.shell import Shell
 
     chosen = chosen_format(form, as_json, to)
+    if to is not None:
+        check_file(to)
     with open_lake(lake, read_only=True) as opened:
         if query is None and sys.stdin.isatty():
             if to is not None or chosen is Format.PARQUET:

@@ -5,7 +5,7 @@ from pathlib import Path
 import altair
 
 from schemas.errors import UsageError
-from schemas.files import check_folder, written_whole
+from schemas.files import check_file, written_whole
 
 Chart = altair.Chart | altair.LayerChart | altair.FacetChart | altair.HConcatChart | altair.VConcatChart
 FORMATS = (".svg", ".png", ".html")
@@ -21,9 +21,7 @@ def check_chart_file(path: str | Path) -> None:
     place = Path(path)
     if place.suffix not in FORMATS:
         raise UsageError(f"{place.name}: a drawing is written to a file that ends in {', '.join(FORMATS)}")
-    if place.is_dir():
-        raise UsageError(f"{place} is a folder; name a file for the drawing")
-    check_folder(place.parent)
+    check_file(place)
 
 
 def write_chart(chart: Chart, path: str | Path) -> Path:

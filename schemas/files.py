@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
-from schemas.errors import OutsideError
+from schemas.errors import OutsideError, UsageError
 
 UNFINISHED = ".unfinished"
 """Ending of files and folders that are still being written, or whose writer was killed."""
@@ -54,6 +54,18 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutsideError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def check_file(path: Path) -> None:
+    """Make the folder of a file that is to be written, if it is not there, before any work.
+
+    Raises:
+        UsageError: it is a folder.
+        OutsideError: the folder cannot be made or written to.
+    """
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; name a file")
+    check_folder(path.parent)
 
 
 def unfinished(folder: Path) -> list[Path]:

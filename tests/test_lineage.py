@@ -170,3 +170,15 @@ def test_the_command_shows_and_draws(run: Run, lake: Lake, tmp_path: Path) -> No
     wrong = run("lineage", named(1), "--lake", lake.path, "--to", "family.png")
     assert (wrong.code, ".svg or .html" in wrong.err) == (2, True)
     assert "there is no model" in run("lineage", "gpt2", "--lake", lake.path).err
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(run: Run, lake: Lake, tmp_path: Path) -> None:
+    """The model is one that the lake has not, and nobody looks for it."""
+    (tmp_path / "file").touch()
+    (tmp_path / "family.svg").mkdir()
+    refused = run("lineage", "gpt2", "--lake", lake.path, "--to", tmp_path / "file" / "x.svg")
+    assert (refused.code, f"cannot write to {tmp_path / 'file'}" in refused.err) == (1, True)
+    refused = run("lineage", "gpt2", "--lake", lake.path, "--to", tmp_path / "family.svg")
+    assert (refused.code, "is a folder; name a file" in refused.err) == (2, True)
+    refused = run("report", "--lake", lake.path, "--population", "none", "--to", tmp_path / "file" / "x.html")
+    assert (refused.code, f"cannot write to {tmp_path / 'file'}" in refused.err) == (1, True)

@@ -76,6 +76,18 @@ def test_mistakes_end_in_one_line(lake: Lake, arguments: list[str], said: str) -
     assert message.count("\n") == 1
 
 
+def test_a_file_that_cannot_be_written_is_said_before_the_query(lake: Lake, tmp_path: Path) -> None:
+    """The query is one that would fail, had it been asked."""
+    (tmp_path / "file").touch()
+    (tmp_path / "rows.csv").mkdir()
+    for place, says, code in (
+        (tmp_path / "file" / "x.csv", "cannot write to", 1),
+        (tmp_path / "rows.csv", "is a folder", 2),
+    ):
+        message = sql(lake, "FROM nowhere", "--to", place, code=code)[1]
+        assert (says in message, message.count("\n")) == (True, 1)
+
+
 class Terminal:
     """A pseudo-terminal in which the shell runs."""
 

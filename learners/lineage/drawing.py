@@ -22,7 +22,7 @@ from learners.lineage.layout import (
     lay_out,
 )
 from schemas import UsageError
-from schemas.files import write_whole
+from schemas.files import check_file, write_whole
 
 LONGEST = 25  # letters that a box has room for
 MARGIN = 116  # room on the left for the bands' names
@@ -30,6 +30,18 @@ TITLE = 40  # height of the title
 LETTER = 10.5  # width of one of its letters at most
 TOLD = ("task", "library", "license", "architecture", "parameters", "downloads")
 ENDINGS = (".svg", ".html")
+
+
+def check_family_file(path: Path) -> None:
+    """Make the folder of a file that a family is to be drawn into, if it is not there, before any work.
+
+    Raises:
+        UsageError: the file's name ends otherwise, or it is a folder.
+        OutsideError: the folder cannot be made or written to.
+    """
+    if path.suffix.lower() not in ENDINGS:
+        raise UsageError(f"{path.name} is no name of a drawing; it should end in {' or '.join(ENDINGS)}")
+    check_file(path)
 
 
 def draw_family(graph: nx.DiGraph, path: str | Path) -> Path:
@@ -44,8 +56,7 @@ def draw_family(graph: nx.DiGraph, path: str | Path) -> Path:
         OutsideError: the file cannot be written.
     """
     place = Path(path)
-    if place.suffix.lower() not in ENDINGS:
-        raise UsageError(f"{place.name} is no name of a drawing; it should end in {' or '.join(ENDINGS)}")
+    check_family_file(place)
     if "model_id" not in graph.graph:
         raise UsageError("only a family can be drawn: lineage_graph(lake, model_id)")
     svg = _svg(graph, lay_out(graph))
