@@ -21,6 +21,10 @@ NAMED = "SELECT DISTINCT model_id, path FROM tensor WHERE model_id IN (SELECT un
 OF_A_BUILD = (BEGUN, "build.plan", "build.lock")
 OF_A_GROUP = (".json", ".state", ".progress", ".failure")
 """Endings of what a build writes beside its shards."""
+STITCHING = "made/stitch"
+"""Folder of the weight store for what stitchable networks are made of."""
+OF_A_STITCHING = ".progress.safetensors"
+"""Ending of what a training of such a network that was killed goes on from."""
 MARK = ".mark"
 """Ending of the note beside a downloaded snapshot."""
 LOCK = "lock-"
@@ -153,6 +157,7 @@ def _stray_shards(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
     known |= {home / name for home, names in homes.items() for name in names}
     bare = {home for home, names in homes.items() if not names}  # nothing is said of what lies in them
     shards = [path for path in _files(folder, hidden) if path.suffix == ".safetensors" and path not in known]
+    shards = [path for path in shards if not _goes_on(path, folder, known)]
     return [path for path in shards if path.resolve() not in known and path.resolve().parent not in bare]
 
 
@@ -163,6 +168,12 @@ def _stray_others(lake: Lake, named: Named, hidden: set[Path]) -> list[Path]:
     others = (path for path in _files(folder, hidden) if path.suffix != ".safetensors")
     kept = (path for path in others if not (path.parent in begun and _is_of_a_build(path)))
     return [path for path in kept if not homes & set(path.resolve().parents)]
+
+
+def _goes_on(path: Path, folder: Path, known: set[Path]) -> bool:
+    """Whether a training of a stitchable network that is not finished goes on from this file."""
+    of_one = path.parent == folder / STITCHING and path.name.endswith(OF_A_STITCHING)
+    return of_one and path.with_name(path.name.removesuffix(OF_A_STITCHING) + ".safetensors") not in known
 
 
 def _is_of_a_build(path: Path) -> bool:

@@ -10,6 +10,7 @@ import torch
 
 from schemas import Lake, examine, open_lake, repair
 from schemas.ghosts import OF_A_MODEL
+from schemas.lying import OF_A_STITCHING, STITCHING
 from schemas.unique import MAY_REPEAT, UNIQUE, WHOLE
 from zoo import publish_population
 from zoo.publishing.sending import Destination
@@ -225,3 +226,20 @@ def test_what_no_build_writes_is_found_in_its_folder(undisturbed: Lake, tmp_path
     shutil.copy(weights / shard, weights / f"{shard}.bak")
     problem = "belongs to nothing in the lake; move it elsewhere or delete it"
     assert examine(lake).rows() == [("files", problem, f"{shard}.bak")]
+
+
+def test_what_a_stitching_goes_on_from_is_no_stray_until_the_network_is_there(lake: Lake) -> None:
+    kept = f"{STITCHING}/2-anchors-0{OF_A_STITCHING}"
+    digest = lake.weights.write(kept, {"w": torch.ones(1, 2)})
+    assert examine(lake).is_empty()
+    lake.weights.write(f"elsewhere/2-anchors-0{OF_A_STITCHING}", {"w": torch.ones(1, 2)})
+    assert examine(lake)["example"].to_list() == [f"elsewhere/2-anchors-0{OF_A_STITCHING}"]
+    (lake.weights.folder / f"elsewhere/2-anchors-0{OF_A_STITCHING}").unlink()
+
+    shard = f"{STITCHING}/2-anchors-0.safetensors"
+    assert digest == lake.weights.write(shard, {"w": torch.ones(1, 2)})
+    with lake.write() as transaction:
+        transaction.append("model", pl.DataFrame({"model_id": ["made:stitch/2-anchors-0"], "hub": ["made"]}))
+        checkpoint = {"model_id": "made:stitch/2-anchors-0", "epoch": 0, "final": True, "shard": shard, "row": 0}
+        transaction.append("checkpoint", pl.DataFrame([checkpoint | {"shard_sha256": digest}]))
+    assert kept in examine(lake)["example"].to_list()

@@ -73,6 +73,7 @@ def test_a_training_that_was_ended_goes_on_to_the_same_bits(copied: Lake, recipe
         stitch(copied, TWO, recipe_file, progress=end)
     assert copied.sql("SELECT count(*) FROM product").item() == 0
     (kept,) = copied.weights.folder.rglob("*.progress.safetensors")
+    assert examine(copied).is_empty()
     whole_file = kept.read_bytes()
     kept.write_bytes(whole_file[:100])
     with pytest.raises(DataError, match="is damaged; delete it to train from the start"):

@@ -28,6 +28,7 @@ from learners.stitching.statistics import estimate_statistics
 from learners.stitching.stitchable import StitchableNetwork
 from learners.stitching.training import Progressed, TrainingDiverged, check_trained, train_stitchable
 from schemas import DataError, Lake
+from schemas.lying import OF_A_STITCHING, STITCHING
 from schemas.weights import read_metadata, read_safetensors, write_safetensors
 from zoo.describe import Description
 from zoo.device import chosen_device
@@ -147,7 +148,7 @@ def _name(selected: Selected, order: list[int], recipe: StitchRecipe) -> str:
 
 
 def _progress_file(lake: Lake, name: str) -> Path:
-    return lake.weights.folder / "made" / "stitch" / f"{name}.progress.safetensors"
+    return lake.weights.folder / STITCHING / f"{name}{OF_A_STITCHING}"
 
 
 def _made(
