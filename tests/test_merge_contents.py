@@ -133,6 +133,18 @@ def test_many_notes_of_a_kind_are_one(lake: Lake, tmp_path: Path) -> None:
     assert notes[0].endswith("(and 4 more like this)")
 
 
+def test_a_few_notes_of_a_kind_are_one_that_names_their_models(lake: Lake, tmp_path: Path) -> None:
+    models = [{"w": drawn(0, 4, 4) + 0.3 * n, "bn.running_mean": torch.zeros(4)} for n in range(3)]
+    stored(lake, tmp_path, models)
+    report = mergeability(lake, BOTH)
+    said = "local:0 has batch-norm statistics, and those of merged weights are others (and 2 more like this: "
+    for notes in (report.notes, merge(lake, BOTH).notes):
+        assert [note for note in notes if "has batch-norm" in note] == [f"{said}local:1, local:2)"]
+        [start] = [note for note in notes if "no lineage says so" in note]
+        assert start.endswith("(and 2 more like this)")
+    assert report.pairs["weight_cosine"].round(2).n_unique() == 3
+
+
 def test_what_killed_runs_left_is_cleared_and_what_runs_is_not(lake: Lake, tmp_path: Path) -> None:
     stored(lake, tmp_path / "models", [{"w": drawn(0, 4, 4) + 0.1 * number} for number in range(2)])
     done = subprocess.Popen([sys.executable, "-c", ""])

@@ -22,6 +22,7 @@ class Problem:
         kind: What it is about; `start` is the question that weights can answer where lineage does not, and `alignment`
             the one that a barrier answers.
         final: Whether only other models help, so that what helps against lesser problems is in vain.
+        model: The model whose own it is; empty for what is between two.
     """
 
     severity: str
@@ -29,6 +30,7 @@ class Problem:
     help: str = ""
     kind: str = ""
     final: bool = False
+    model: str = ""
 
     @property
     def gravity(self) -> tuple[int, int]:

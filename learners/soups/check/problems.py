@@ -72,7 +72,7 @@ def problems_of(facts: Facts) -> Iterator[Problem]:
         yield Problem(UNWISE, reason, "select WHERE state = 'trained'", "diverged")
     if has_batch_norm(facts.tensors):
         reason = f"{facts.name} has batch-norm statistics, and those of merged weights are others"
-        yield Problem(NOTED, reason, "let them be estimated anew from data", "batch norm")
+        yield Problem(NOTED, reason, "let them be estimated anew from data", "batch norm", model=facts.name)
 
 
 FETCH = "fetch that file again"

@@ -64,7 +64,8 @@ class Mergeability:
         reasons: Why it is not safe, worst first; of more than three of a kind the first, and how many more there are.
             `pairs` has those of each pair, `problems` all of them.
         helps: What would help, each once; nothing against problems of pairs that only other models would help.
-        notes: What one should know of a merge that is safe.
+        notes: What one should know of a merge that is safe: of each kind the first, and how many more there are, with
+            the names of up to three models whose own it is.
         summary: A row for each kind of problem, worst first: severity (impossible, unwise, noted), what it is about,
             the number of pairs that have it, the reason of one of them, and what would help.
         models: A row a model: tensors, parameters, types, whether its weights are on this machine.
@@ -115,7 +116,7 @@ def verdict_on(facts: Sequence[Facts], problems: Problems) -> Mergeability:
         verdict=VERDICTS[against[0].severity] if against else SAFE,
         reasons=_grouped(against),
         helps=tuple(dict.fromkeys(problem.help for problem in against if problem.help)),
-        notes=_grouped(problem for problem in every if problem.severity == NOTED),
+        notes=_noted(problem for problem in every if problem.severity == NOTED),
         summary=_summary(between),
         models=pl.DataFrame([_described(each) for each in facts]),
         pairs=pl.DataFrame(rows, schema=PAIR_COLUMNS),
@@ -130,6 +131,22 @@ def _grouped(problems: Iterable[Problem]) -> tuple[str, ...]:
     for problem in problems:
         kinds.setdefault((problem.severity, problem.kind), {})[problem.reason] = None
     return tuple(note for found in kinds.values() for note in _few(list(found)))
+
+
+def _noted(problems: Iterable[Problem]) -> tuple[str, ...]:
+    """What one should know, a sentence of each kind."""
+    kinds: dict[str, dict[str, str]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.kind, {})[problem.reason] = problem.model
+    return tuple(_one(*found.items()) for found in kinds.values())
+
+
+def _one(first: tuple[str, str], *others: tuple[str, str]) -> str:
+    if not others:
+        return first[0]
+    models = [model for _, model in others]
+    named = f": {', '.join(models)}" if all(models) and len(models) <= MOST_NOTES else ""
+    return f"{first[0]} (and {len(others)} more like this{named})"
 
 
 def _few(notes: list[str]) -> list[str]:
