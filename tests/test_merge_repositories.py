@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from learners import merge, mergeability
+from learners import align, merge, mergeability
+from learners.soups.check.mergeability import query_of
 from learners.soups.merge import Merged
 from schemas import DataError, Lake, UsageError
 from tests.mined_models import add_model, many_models, repository
@@ -104,6 +105,36 @@ def test_networks_of_an_equation_have_no_statistics_of_samples(lake: Lake, tmp_p
         add_model(lake, f"local:{number}", place)
     with pytest.raises(UsageError, match=r"needs? samples that local:0, a pinn, is not shown one by one; take linear"):
         merge(lake, LOCAL, method, force=True)
+
+
+def reordered(weights: dict[str, torch.Tensor], order: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The same network with the units of its first hidden layer in another order."""
+    moved = {name: weights[name][order] for name in ("linear1.weight", "linear1.bias")}
+    return weights | moved | {"linear2.weight": weights["linear2.weight"][:, order].contiguous()}
+
+
+def test_aligned_networks_of_an_equation_are_judged_by_how_near_they_lie(lake: Lake, tmp_path: Path) -> None:
+    """No barrier is measured between them, so that a merge that aligns them says what `mergeability` says of twins."""
+    fields = {"architecture": "pinn", "width": 16, "classes": 1, "input_shape": (4,), "dataset": "convection"}
+    description = Description.model_validate(fields | {"split_seed": 0})
+    one, other = (dict(initialise(description.skeleton(), torch.Generator().manual_seed(seed))) for seed in range(2))
+    for name, weights in {"one": one, "moved": reordered(one, torch.arange(16).roll(3)), "other": other}.items():
+        place = repository(tmp_path / name, weights)
+        (place / "config.json").write_text(json.dumps({"weightlake": description.model_dump()}))
+        add_model(lake, f"local:{name}", place)
+    near, apart = ["local:one", "local:moved"], ["local:one", "local:other"]
+    made = merge(lake, near, align="weights")
+    assert made.warnings == ()
+    assert any("once aligned they are nearly one network" in note for note in made.notes)
+    with pytest.raises(UsageError, match=r"unwise: local:one and local:other .* were aligned.*; judge their mean on"):
+        merge(lake, apart, align="weights")
+    made = merge(lake, apart, align="weights", force=True)
+    assert "were aligned: some such networks can be averaged" in made.warnings[0]
+    report = mergeability(lake, align(lake, query_of(lake, apart)).sql)
+    assert report.verdict == "unwise"
+    cosine = report.pairs["weight_cosine"][0]
+    assert cosine < 0.9
+    assert f"the cosine of their weights is {cosine:.2f}, which tells nothing of that" in made.warnings[0]
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])

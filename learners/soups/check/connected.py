@@ -7,6 +7,7 @@ from learners.soups.check.barrier import HIGH, Barrier, linear_barriers
 from learners.soups.check.facts import Facts
 from learners.soups.check.kept import is_kept
 from learners.soups.check.problem import ALIGNED, BARRIER, NOTED, UNWISE, Problem
+from learners.soups.check.starts import told_of_twins
 from learners.soups.check.verdicts import Mergeability, Pair, Problems, verdict_on
 from learners.soups.members import Changed, Members
 from schemas import DataError, Lake, UsageError
@@ -41,6 +42,8 @@ def judged_by_barriers(
 ) -> Mergeability:
     """Add the barriers of up to 20 pairs to a verdict that nothing else speaks against, but that models were aligned.
 
+    Where barriers of twins cannot be measured, their weights have to say that they are nearly one network.
+
     Args:
         lake: Where the models are.
         report: The verdict so far.
@@ -54,7 +57,11 @@ def judged_by_barriers(
     pairs = merged_pairs(problems.between, models)
     asked = sorted(pairs, key=lambda pair: not _is_aligned(problems.between[pair]))[:MOST_ASKED]
     barriers = barriers_between(lake, twins or report.facts, asked, SAMPLES, kept)
-    return verdict_on(report.facts, told_by_barriers(report.facts, problems, barriers))
+    told = told_by_barriers(report.facts, problems, barriers)
+    if twins and len(barriers) < MOST_ASKED:
+        unmeasured = [pair for pair in pairs if pair not in barriers]
+        told = told.more({}, told_of_twins(report.facts, twins, unmeasured, kept.names))
+    return verdict_on(report.facts, told)
 
 
 def told_by_barriers(facts: Sequence[Facts], problems: Problems, barriers: Mapping[Pair, Barrier]) -> Problems:

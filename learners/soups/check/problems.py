@@ -15,6 +15,8 @@ FACTORS = {"lora_A", "lora_B", "lora_down", "lora_up", "lora_embedding_A", "lora
 APART = "train members with one init_seed, or take fine-tunes of one model"
 ALIGN = "align them (--align weights), "
 """Before `APART`, where it is known how the models run: their units are found by running them."""
+JUDGE_RUNNING = "judge their mean on data"
+"""Instead of `JUDGE` where it is known how the models run, and no barrier is measured all the same."""
 JUDGE = "say how they run (--description), so that the barrier between them is measured, or judge their mean on data"
 
 TRAINING_ONLY = {
@@ -161,7 +163,8 @@ def _starts(first: Facts, second: Facts, kept: Sequence[str]) -> Iterator[Proble
             f"{first.name} and {second.name} are not known to have started alike, and were aligned: some such networks "
             "can be averaged, and some cannot"
         )
-        yield Problem(UNWISE, reason, JUDGE, ALIGNED)
+        known = first.description is not None and second.description is not None
+        yield Problem(UNWISE, reason, JUDGE_RUNNING if known else JUDGE, ALIGNED)
     else:
         reason = f"{first.name} and {second.name} do not share an initialisation"
         known = bool(first.description and second.description)

@@ -7,6 +7,7 @@ from learners.soups.check.facts import Facts
 from learners.soups.check.geometry import SAMPLED, Geometry, geometry
 from learners.soups.check.kept import is_head, is_kept
 from learners.soups.check.problem import ALIGNED, IMPOSSIBLE, NOTED, START, STARTS, Problem
+from learners.soups.check.problems import common_start, problems_between
 from learners.soups.check.values import first_not_finite, not_finite
 from learners.soups.check.verdicts import Mergeability, Pair, Problems, verdict_on
 from learners.soups.files.stored import Stored
@@ -55,6 +56,29 @@ def with_starts(report: Mergeability, keep: Sequence[str]) -> Mergeability:
     alike = {pair: each.cosine for pair, each in seen.items()}
     problems = Problems(own, {**between, **told, **unknown}, alike)
     return verdict_on(report.facts, problems.more(broken, {}))
+
+
+def told_of_twins(
+    facts: Sequence[Facts], twins: Sequence[Facts], pairs: Sequence[Pair], keep: Sequence[str]
+) -> dict[Pair, list[Problem]]:
+    """What weights say of models that are aligned for a merge: what they say of twins that were aligned before it.
+
+    Args:
+        facts: The models, in whose names it is said.
+        twins: What is merged in their place, in their order.
+        pairs: Those that nothing else tells of; one with a common start in lineage needs nothing more.
+        keep: Patterns of tensor names that are not merged.
+    """
+    apart = [(i, j) for i, j in pairs if common_start(facts[i], facts[j]) is None]
+    named = [replace(twin, model_id=own.model_id, epoch=own.epoch) for twin, own in zip(twins, facts, strict=True)]
+    found = {(i, j): _only_starts(problems_between(named[i], named[j], keep)) for i, j in apart}
+    seen, _ = _seen(named, apart, keep)
+    told = {(i, j): _told(found[i, j], each, f"{named[i].name} and {named[j].name}") for (i, j), each in seen.items()}
+    return {**found, **told}
+
+
+def _only_starts(found: Sequence[Problem]) -> list[Problem]:
+    return [problem for problem in found if problem.kind in STARTS]
 
 
 def _needs_weights(found: Sequence[Problem], own: Sequence[Sequence[Problem]], pair: Pair) -> bool:
