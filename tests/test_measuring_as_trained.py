@@ -287,7 +287,9 @@ def noisy_copy(varied: Lake, lake: Lake, folder: Path) -> str:
     """The members with noise or half of the data, exported and imported again; gives the query that selects them."""
     query = "SELECT model_id FROM member WHERE (label_noise > 0 OR data_fraction < 1) AND batch_size = 8"
     export_population(varied, query, folder / "zoo", format="state-dicts")
-    found = import_population(lake, folder / "zoo", "again")
+    found = import_population(
+        lake, folder / "zoo", "again", dataset=varied.sql("SELECT DISTINCT dataset FROM population").item()
+    )
     return f"SELECT model_id FROM member WHERE population_id = '{found}'"
 
 
