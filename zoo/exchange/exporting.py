@@ -41,8 +41,8 @@ def export_population(lake: Lake, what: str, to: str | Path, *, format: str) -> 
     """Write a population as a zoo in another tool's format, which that tool reads.
 
     Rows of the lake for which the format has no place go beside it, so that `import_population` gives back what went
-    out: weights bit for bit, members, curves, what they start from. Where a dataset of one's own lies (`npz:`, `folder:`)
-    stays behind: name it again (`dataset=`) when what comes back is to be measured.
+    out: weights bit for bit, members, curves, what they start from. Where a dataset of one's own lies (`npz:`,
+    `folder:`) stays behind: name it again (`dataset=`) when what comes back is to be measured.
 
     Args:
         lake: Where it lies.
