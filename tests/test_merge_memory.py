@@ -76,7 +76,14 @@ def test_memory_of_no_method_grows_with_the_models(tmp_path: Path) -> None:
     assert peaks[1] < peaks[0] + 20, peaks
 
 
-@pytest.mark.parametrize(("method", "repair"), [("fisher", False), ("regmean", False), ("linear", True)])
+@pytest.mark.parametrize(
+    ("method", "repair"),
+    [
+        ("fisher", False),
+        pytest.param("regmean", False, marks=pytest.mark.slow),
+        pytest.param("linear", True, marks=pytest.mark.slow),
+    ],
+)
 def test_memory_does_not_grow_with_the_models_that_are_run(
     lake: Lake, tmp_path: Path, method: str, repair: bool
 ) -> None:

@@ -15,6 +15,7 @@ EVERY_LEGAL = f"{string.ascii_letters}/{string.digits}.-_{string.ascii_lowercase
 SHA = "a" * 40
 
 
+@pytest.mark.slow
 def test_a_repository_with_twenty_thousand_files(lake: Lake, tmp_path: Path) -> None:
     place = tmp_path / "repositories" / "owner" / "many"
     for folder in range(20):
