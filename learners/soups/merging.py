@@ -83,9 +83,8 @@ def merge_tensor(
         grams: Gram matrices of the inputs, where the tensor has inputs.
         stored: Type of the result where it is floating point: it is rounded once, from the type of computation.
     """
-    kind = (
-        tensors[0] if parent is None else parent
-    ).dtype  # it alone: the first tensor is not held while others are read
+    # its type alone is kept: the first tensor is not held while others are read
+    kind = (tensors[0] if parent is None else parent).dtype
     if not (kind.is_floating_point or kind.is_complex):
         return (tensors[0] if parent is None else parent).clone()
     dtype = torch.float64 if kind in (torch.float64, torch.complex128) else merge.dtype
